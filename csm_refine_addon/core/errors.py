@@ -1,0 +1,156 @@
+"""The error tree: one class for each thing that the user can do about it.
+
+CsmError
+├── InputError                 2    correct what was typed or chosen
+│   └── StorageError           2    make the data folder writable, or free disk space
+├── KeyMissing                 3    give a key
+├── KeyRefused                 3    give another key
+├── SessionUnknown             4    check the code
+├── SessionNotRefinable        4    wait for the preview mesh, or take another session
+├── RefineFailed               5    the service failed or refused the refine: read its words
+│   └── OutOfCredits           5    buy credits
+├── FollowTimeout              6    follow on later
+├── ServiceUnreachable         7    check network and address, try again
+│   └── ServiceBusy            7    wait as long as the service says; it took nothing
+├── BlenderOffline             7    allow online access
+├── MeshUnusable               8    look at the mesh, refine again
+│   └── PrepareFailed          8    import the mesh in the window instead
+├── OutcomeUncertain           9    look again; send again only on purpose
+└── Interrupted              130    nothing
+
+The numbers are the exit codes of the command line.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class CsmError(Exception):
+    """A failure with a sentence that says what is wrong and one that says what to do.
+
+    ``message`` and ``action`` are shown to the user as they stand; neither ever holds a key or a signed URL.
+    """
+
+    code: ClassVar[str] = "error"
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, action: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.action = action
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.action}".strip()
+
+
+class InputError(CsmError):
+    """Something typed or chosen is not usable; found before anything was sent."""
+
+    code = "bad_input"
+    exit_code = 2
+
+
+class StorageError(InputError):
+    """The folder of journal and downloads cannot be written."""
+
+    code = "storage"
+
+
+class KeyMissing(CsmError):
+    """No API key is known for the service."""
+
+    code = "key_missing"
+    exit_code = 3
+
+
+class KeyRefused(CsmError):
+    """The service refused the API key (401, 403)."""
+
+    code = "key_refused"
+    exit_code = 3
+
+
+class SessionUnknown(CsmError):
+    """The service knows no session of this code (404)."""
+
+    code = "session_unknown"
+    exit_code = 4
+
+
+class SessionNotRefinable(CsmError):
+    """The session stands in a stage from which it cannot be refined."""
+
+    code = "session_not_refinable"
+    exit_code = 4
+
+
+class RefineFailed(CsmError):
+    """The service failed the refine, or refused to start it."""
+
+    code = "refine_failed"
+    exit_code = 5
+
+
+class OutOfCredits(RefineFailed):
+    """The account has no credits left (402)."""
+
+    code = "out_of_credits"
+
+
+class FollowTimeout(CsmError):
+    """The job was followed for as long as the user allowed; it runs on at the service."""
+
+    code = "timeout"
+    exit_code = 6
+
+
+class ServiceUnreachable(CsmError):
+    """No usable answer came from the service: network, address, or a failing server."""
+
+    code = "service_unreachable"
+    exit_code = 7
+
+
+class ServiceBusy(ServiceUnreachable):
+    """The service itself says that it did not take the request (429, 503 with ``Retry-After``)."""
+
+    code = "service_busy"
+
+    def __init__(self, message: str, action: str = "", retry_after_s: float | None = None) -> None:
+        super().__init__(message, action)
+        self.retry_after_s = retry_after_s
+
+
+class BlenderOffline(CsmError):
+    """Blender's online access is off; nothing was sent."""
+
+    code = "blender_offline"
+    exit_code = 7
+
+
+class MeshUnusable(CsmError):
+    """What the service returned is not a usable mesh."""
+
+    code = "mesh_unusable"
+    exit_code = 8
+
+
+class PrepareFailed(MeshUnusable):
+    """The mesh file passed its checks, but the background Blender could not be started or failed on it."""
+
+    code = "prepare_failed"
+
+
+class OutcomeUncertain(CsmError):
+    """The submission left, its answer never came, and the session does not tell."""
+
+    code = "uncertain"
+    exit_code = 9
+
+
+class Interrupted(CsmError):
+    """The user stopped it."""
+
+    code = "interrupted"
+    exit_code = 130

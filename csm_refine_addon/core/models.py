@@ -1,0 +1,217 @@
+"""The nouns of a refine job, as frozen values: request, placement, remote status, job."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Mapping
+from typing import Any
+
+from . import documents
+from .axes import Vector3
+
+Quaternion = tuple[float, float, float, float]
+"""w, x, y, z."""
+
+LOCAL = "local"
+"""The service address that stands for the local service, whose port changes."""
+CSM_BASE_URL = "https://api.csm.ai"
+
+
+class Secret:
+    """A key or a signed URL: printed, logged and compared without ever showing itself."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the secret itself, for the one call that needs it."""
+        return self._value
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    __str__ = __repr__
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a secret is not written anywhere")
+
+
+class JobState(enum.StrEnum):
+    """Where a job stands. Which may follow which is the table in ``flow.TRANSITIONS``."""
+
+    PREPARED = "prepared"
+    SUBMITTING = "submitting"
+    UNCERTAIN = "uncertain"
+    RUNNING = "running"
+    DOWNLOADING = "downloading"
+    PREPARING = "preparing"
+    READY = "ready"
+    PLACED = "placed"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+class RemoteKind(enum.StrEnum):
+    """What a status word of the service means for a refine."""
+
+    BEFORE = "before"
+    """Not yet at the preview mesh."""
+    BROKEN = "broken"
+    """Failed before the preview mesh."""
+    REFINABLE = "refinable"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RemoteStatus:
+    """The service's own word and its meaning; ``percent`` is 0 to 100, or None where the service does not say."""
+
+    word: str
+    kind: RemoteKind
+    percent: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Box:
+    """A box in an object's rotated frame: ``centre`` relative to the object's origin, ``size`` along its axes.
+
+    Blender axes x, y, z in Blender units (sent to the service as metres).
+    """
+
+    centre: Vector3
+    size: Vector3
+
+    @property
+    def diagonal(self) -> float:
+        """Length of the box's diagonal."""
+        return float(sum(side * side for side in self.size) ** 0.5)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Placement:
+    """Where the refined mesh belongs: world ``origin`` and ``rotation`` (Blender axes), and the box to fill.
+
+    ``box`` is None where the service chooses the size. ``object_name`` is None where there is no source object.
+    """
+
+    origin: Vector3 = (0.0, 0.0, 0.0)
+    rotation: Quaternion = (1.0, 0.0, 0.0, 0.0)
+    box: Box | None = None
+    object_name: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RefineRequest:
+    """What is asked of the service, in API axes. None leaves a key out of the body: the service decides."""
+
+    session_code: str
+    scaled_bbox: Vector3 | None = None
+    pivot_point: Vector3 | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Baseline:
+    """How the session stood before the POST, to tell an old result from a new one.
+
+    ``mesh_fingerprint`` is a hash over the mesh URLs without their signatures: the URLs themselves are never kept.
+    """
+
+    word: str
+    updated_at: str
+    mesh_fingerprint: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MeshReport:
+    """What the preparing Blender found in the mesh; ``box`` is as returned, in Blender axes around its origin."""
+
+    triangles: int
+    vertices: int
+    materials: int
+    textures: tuple[str, ...]
+    box: Box
+    size_bytes: int
+    problems: tuple[str, ...] = ()
+    correction: str = ""
+    """What *Fit to box* changed, in words; empty where nothing had to be changed."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class JobError:
+    """A failure as it is kept with the job and shown: ``code`` of the error class, sentence, and cure."""
+
+    code: str
+    message: str
+    action: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Job:
+    """One refine, from the click to the placed mesh. Times are seconds since 1970; paths are absolute."""
+
+    id: str
+    request: RefineRequest
+    service: str
+    """A base URL, or :data:`LOCAL`."""
+    created_at: float
+    deadline_at: float
+    revision: int = 0
+    state: JobState = JobState.PREPARED
+    placement: Placement | None = None
+    fit_to_box: bool = True
+    place_automatically: bool = True
+    blend_file: str = ""
+    """The file that the source object stands in; empty where it was never saved."""
+    baseline: Baseline | None = None
+    sent_at: float | None = None
+    """When the POST was about to leave; written and synced before it did."""
+    accepted_at: float | None = None
+    trial_key: str = ""
+    """The queue record's ``unique_trial_key``, for the vendor's support."""
+    seen_running: bool = False
+    remote: RemoteStatus | None = None
+    answered_at: float | None = None
+    """When the service last answered."""
+    failures: int = 0
+    """Requests that failed in a row."""
+    due_at: float = 0.0
+    """When the next request may be made."""
+    trouble: str = ""
+    """Why the job waits, while it is not failed: offline, service out of reach."""
+    bytes_done: int = 0
+    bytes_total: int | None = None
+    mesh_path: str = ""
+    blend_path: str = ""
+    report: MeshReport | None = None
+    placed_object: str = ""
+    fit_error: float | None = None
+    """Largest side difference relative to the box's diagonal, measured after placing."""
+    error: JobError | None = None
+    finished_at: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the job as plain JSON types, for the journal and for diagnostics."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Job:
+        """Return the job that :meth:`to_json` wrote; keys that this version does not know are dropped."""
+        return documents.decode(cls, document)
+
+
+TERMINAL: frozenset[JobState] = frozenset({JobState.PLACED, JobState.FAILED, JobState.STOPPED})
+"""States in which nothing more happens by itself."""
