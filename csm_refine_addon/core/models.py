@@ -116,7 +116,10 @@ class Placement:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RefineRequest:
-    """What is asked of the service, in API axes. None leaves a key out of the body: the service decides."""
+    """What is asked of the service, in API axes. None leaves a key out of the body: the service decides.
+
+    ``session_code`` is empty until the session of a job with ``source_blend`` has been created.
+    """
 
     session_code: str
     scaled_bbox: Vector3 | None = None
@@ -168,24 +171,35 @@ class Job:
     service: str
     """A base URL, or :data:`LOCAL`."""
     created_at: float
+    timeout_s: float
+    """How long to follow, counted from the click or the last *Retry*."""
     deadline_at: float
     revision: int = 0
     state: JobState = JobState.PREPARED
     placement: Placement | None = None
     fit_to_box: bool = True
     place_automatically: bool = True
+    source_blend: str = ""
+    """A .blend with the source object, out of which the local service is to make the session first."""
     blend_file: str = ""
     """The file that the source object stands in; empty where it was never saved."""
+    window: str = ""
+    """The open file of the running Blender that made the job; it alone places the result by itself."""
     baseline: Baseline | None = None
     sent_at: float | None = None
     """When the POST was about to leave; written and synced before it did."""
     accepted_at: float | None = None
     trial_key: str = ""
     """The queue record's ``unique_trial_key``, for the vendor's support."""
+    look_until: float = 0.0
+    """Until when an unclear submission is looked up by itself."""
     seen_running: bool = False
     remote: RemoteStatus | None = None
     answered_at: float | None = None
     """When the service last answered."""
+    polls: int = 0
+    empty_ends: int = 0
+    """Answers in a row that said *done* without a mesh."""
     failures: int = 0
     """Requests that failed in a row."""
     due_at: float = 0.0

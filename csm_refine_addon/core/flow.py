@@ -1,0 +1,381 @@
+"""The way of a job as data: which state may follow which, what to do next, and what an answer makes of the job.
+
+Nothing here does I/O, reads a clock or sleeps: every function takes a job and what happened, and returns the job as
+it is to be written down. ``docs``: the four traps named below are those of the CSM API reference.
+
+Trap 1: right after the POST the session may still say ``preview_done``.
+Trap 2: a session that was refined before still shows its old end, with the old mesh.
+Trap 3: an end without mesh URLs is not yet the end.
+Trap 4: a session may refine by itself: a refine that runs before our POST is followed, not posted again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from typing import Any
+
+from . import errors
+from .errors import CsmError
+from .models import LOCAL, TERMINAL, Baseline, Job, JobError, JobState, MeshReport, RemoteKind
+from .wire import RefineAck, Session
+
+S = JobState
+
+TRANSITIONS: dict[JobState, frozenset[JobState]] = {
+    S.PREPARED: frozenset({S.SUBMITTING, S.RUNNING, S.FAILED, S.STOPPED}),
+    S.SUBMITTING: frozenset({S.RUNNING, S.PREPARED, S.UNCERTAIN, S.FAILED, S.STOPPED}),
+    S.UNCERTAIN: frozenset({S.RUNNING, S.PREPARED, S.FAILED, S.STOPPED}),
+    S.RUNNING: frozenset({S.DOWNLOADING, S.FAILED, S.STOPPED}),
+    S.DOWNLOADING: frozenset({S.PREPARING, S.RUNNING, S.FAILED, S.STOPPED}),
+    S.PREPARING: frozenset({S.READY, S.DOWNLOADING, S.FAILED, S.STOPPED}),
+    S.READY: frozenset({S.PLACED, S.PREPARING, S.FAILED, S.STOPPED}),
+    S.PLACED: frozenset({S.READY, S.PREPARING}),
+    S.FAILED: frozenset({S.PREPARED, S.UNCERTAIN, S.RUNNING, S.DOWNLOADING, S.PREPARING, S.PLACED}),
+    S.STOPPED: frozenset({S.PREPARED, S.UNCERTAIN, S.RUNNING, S.DOWNLOADING, S.PREPARING, S.READY}),
+}
+"""From a state to the states that may follow it."""
+
+LOOK_UP_S = 60.0
+"""How long an unclear submission is looked up by itself."""
+NOT_TAKEN_LIMIT = 6
+"""How often a request that the service did not take, or a download, is tried again."""
+BASELINE_LIMIT = 3
+"""How often the session is read in vain before anything was sent: a user waits for this answer."""
+EMPTY_END_LIMIT = 10
+OFFLINE_PAUSE_S = 2.0
+
+
+class IllegalTransition(Exception):
+    """A state was to follow another that it may not follow: a mistake in the program."""
+
+
+class Step(enum.Enum):
+    """What the engine does next with a job."""
+
+    CREATE = "make a session out of the source object"
+    BASELINE = "read the session before the submission"
+    SUBMIT = "send the refine"
+    LOOK_UP = "look whether the submission arrived"
+    POLL = "read the session"
+    DOWNLOAD = "fetch the mesh"
+    PREPARE = "turn the mesh into a .blend"
+    REST = "nothing: ready, ended, or for the user to decide"
+
+
+def next_step(job: Job, now: float) -> Step:
+    """Return what is to be done with the job next; when, is ``job.due_at``."""
+    if job.state is S.PREPARED:
+        if not job.request.session_code:
+            return Step.CREATE
+        return Step.SUBMIT if job.baseline else Step.BASELINE
+    if job.state is S.UNCERTAIN:
+        return Step.LOOK_UP if now < job.look_until else Step.REST
+    return _STEPS.get(job.state, Step.REST)
+
+
+_STEPS = {S.RUNNING: Step.POLL, S.DOWNLOADING: Step.DOWNLOAD, S.PREPARING: Step.PREPARE}
+
+
+def move(job: Job, state: JobState, **changes: Any) -> Job:
+    """Return the job in another state. Raises IllegalTransition where the table does not have it."""
+    if state is not job.state and state not in TRANSITIONS[job.state]:
+        raise IllegalTransition(f"{job.state} -> {state}")
+    return dataclasses.replace(job, state=state, **changes)
+
+
+def recovered(job: Job, now: float) -> Job:
+    """Return a job that its former driver left in the middle: whether a submission arrived is not known then."""
+    return _uncertain(job, now) if job.state is S.SUBMITTING else job
+
+
+# --- before and around the POST ---------------------------------------------------------------------------------
+
+
+def created(job: Job, session: Session, now: float) -> Job:
+    """The local service has made the session out of the source object."""
+    request = dataclasses.replace(job.request, session_code=session.code)
+    return dataclasses.replace(_answered(job, session, now), request=request, due_at=now)
+
+
+def baseline_read(job: Job, session: Session, now: float) -> Job:
+    """Note how the session stands before the POST; follow what runs already (trap 4); refuse what cannot be refined."""
+    job = _answered(job, session, now)
+    kind = session.status.kind
+    if kind in (RemoteKind.BEFORE, RemoteKind.BROKEN):
+        return failed(job, _not_refinable(session), now)
+    job = dataclasses.replace(job, baseline=baseline_of(session))
+    if kind is RemoteKind.RUNNING:
+        return move(job, S.RUNNING, accepted_at=now, seen_running=True, due_at=now + poll_pause(job))
+    return job
+
+
+def submitting(job: Job, now: float) -> Job:
+    """The POST is about to leave: written down before it does."""
+    return move(job, S.SUBMITTING, sent_at=now)
+
+
+def accepted(job: Job, ack: RefineAck, now: float) -> Job:
+    """The service took the refine."""
+    taken = {"accepted_at": now, "trial_key": ack.trial_key, "answered_at": now, "failures": 0, "trouble": ""}
+    if job.state is S.STOPPED:
+        return dataclasses.replace(job, **taken)  # type: ignore[arg-type]  # the keys are fields of Job
+    return move(job, S.RUNNING, remote=ack.status, due_at=now + poll_pause(job), **taken)
+
+
+def refused(job: Job, error: CsmError, now: float) -> Job:
+    """The service answered that it will not refine: nothing runs, nothing is owed."""
+    return failed(dataclasses.replace(job, sent_at=None), error, now)
+
+
+def not_taken(job: Job, error: CsmError, now: float) -> Job:
+    """The request surely did not arrive, or the service says that it did not take it: it may go out again, later."""
+    job = move(job, S.PREPARED, sent_at=None)
+    return _try_again(job, error, now, limit=NOT_TAKEN_LIMIT)
+
+
+def unanswered(job: Job, now: float) -> Job:
+    """The POST left and no answer came."""
+    return _uncertain(job, now)
+
+
+def looked_up(job: Job, session: Session, now: float) -> Job:
+    """See whether the session shows a refine that was not there before the POST."""
+    job = _answered(job, session, now)
+    if _is_new(job, session) or session.status.kind is RemoteKind.RUNNING:
+        running = session.status.kind is RemoteKind.RUNNING
+        return move(job, S.RUNNING, accepted_at=now, seen_running=running, error=None, due_at=now)
+    return dataclasses.replace(job, polls=job.polls + 1, due_at=now + backoff(job.polls + 1))
+
+
+def _uncertain(job: Job, now: float) -> Job:
+    error = errors.OutcomeUncertain(
+        "The refine was sent, but no answer came: it may or may not have arrived.",
+        "Look again; send it again only if the session shows no refine after a while.",
+    )
+    return move(job, S.UNCERTAIN, error=job_error(error), look_until=now + LOOK_UP_S, polls=0, due_at=now + backoff(1))
+
+
+def _not_refinable(session: Session) -> CsmError:
+    word = session.status.word
+    if session.status.kind is RemoteKind.BROKEN:
+        return errors.SessionNotRefinable(
+            f"The session {session.code} failed before its preview mesh (its status is {word}).",
+            "Take another session.",
+        )
+    return errors.SessionNotRefinable(
+        f"The session {session.code} has no preview mesh yet (its status is {word}).",
+        "Wait until its preview is done, then refine.",
+    )
+
+
+# --- following --------------------------------------------------------------------------------------------------
+
+
+def polled(job: Job, session: Session, now: float) -> Job:
+    """Take in what the session says of a running refine."""
+    job = _answered(job, session, now)
+    job = dataclasses.replace(job, polls=job.polls + 1)
+    kind = session.status.kind
+    if kind in (RemoteKind.RUNNING, RemoteKind.BEFORE):
+        job = dataclasses.replace(job, seen_running=True)
+    elif kind is RemoteKind.BROKEN or (kind is RemoteKind.FAILED and _is_new(job, session)):
+        return failed(job, _refine_failed(session), now)
+    elif kind is RemoteKind.DONE and _is_new(job, session):
+        return _ended(job, session, now)
+    return dataclasses.replace(job, due_at=now + poll_pause(job))
+
+
+def _ended(job: Job, session: Session, now: float) -> Job:
+    if session.mesh_urls:
+        return move(job, S.DOWNLOADING, empty_ends=0, bytes_done=0, bytes_total=None, due_at=now)
+    if job.empty_ends + 1 >= EMPTY_END_LIMIT:
+        error = errors.RefineFailed(
+            f"The service says {session.status.word}, but gives no mesh.", "Retry later; it may still be finishing."
+        )
+        return failed(job, error, now)
+    return dataclasses.replace(job, empty_ends=job.empty_ends + 1, due_at=now + poll_pause(job))
+
+
+def _refine_failed(session: Session) -> CsmError:
+    said = f": {session.message}" if session.message else ""
+    return errors.RefineFailed(
+        f"The service failed the refine (its status is {session.status.word}){said}.",
+        "Retry sends it again; if it fails again, try another box or another session.",
+    )
+
+
+def baseline_of(session: Session) -> Baseline:
+    """Return what of a session tells an old result from a new one."""
+    return Baseline(session.status.word, session.updated_at, session.mesh_fingerprint)
+
+
+def _is_new(job: Job, session: Session) -> bool:
+    return job.seen_running or baseline_of(session) != job.baseline
+
+
+# --- fetching, preparing, placing ---------------------------------------------------------------------------------
+
+
+def received(job: Job, done: int, total: int | None) -> Job:
+    """Note how much of the mesh has arrived, in bytes."""
+    return dataclasses.replace(job, bytes_done=done, bytes_total=total, failures=0, trouble="")
+
+
+def downloaded(job: Job, mesh_path: str, now: float) -> Job:
+    """The mesh file is complete and checked."""
+    return move(job, S.PREPARING, mesh_path=mesh_path, answered_at=now, failures=0, trouble="", due_at=now)
+
+
+def signature_expired(job: Job, error: CsmError, now: float) -> Job:
+    """The storage refused the address: read the session again for a new one."""
+    return _try_again(move(job, S.RUNNING), error, now, limit=NOT_TAKEN_LIMIT)
+
+
+def mesh_lost(job: Job, now: float) -> Job:
+    """The downloaded file is gone: fetch it again."""
+    return move(job, S.DOWNLOADING, mesh_path="", bytes_done=0, bytes_total=None, due_at=now)
+
+
+def prepared(job: Job, blend_path: str, report: MeshReport, now: float) -> Job:
+    """The mesh is a checked .blend: it can be placed."""
+    return move(job, S.READY, blend_path=blend_path, report=report, error=None, due_at=now)
+
+
+def placed(job: Job, object_name: str, fit_error: float | None, now: float) -> Job:
+    """The result stands in the scene; ``fit_error`` is relative to the box's diagonal, None without a box."""
+    return move(job, S.PLACED, placed_object=object_name, fit_error=fit_error, error=None, finished_at=now)
+
+
+# --- trouble, ends, and what the user asks for ----------------------------------------------------------------------
+
+
+def request_failed(job: Job, error: CsmError, now: float) -> Job:
+    """A reading request failed: try again where that may help, else fail."""
+    if isinstance(error, errors.BlenderOffline):
+        return dataclasses.replace(job, trouble=str(error), due_at=now + OFFLINE_PAUSE_S)
+    if not isinstance(error, errors.ServiceUnreachable):
+        return failed(job, error, now)
+    limits = {S.PREPARED: BASELINE_LIMIT, S.DOWNLOADING: NOT_TAKEN_LIMIT}
+    return _try_again(job, error, now, limit=limits.get(job.state))
+
+
+def failed(job: Job, error: CsmError, now: float) -> Job:
+    """The job has ended with a sentence and a cure."""
+    return move(job, S.FAILED, error=job_error(error), finished_at=now, trouble="")
+
+
+def overdue(job: Job, now: float) -> Job:
+    """Fail the job where its time is up, else return it as it is."""
+    if now < job.deadline_at or job.state in TERMINAL or job.state in (S.READY, S.UNCERTAIN, S.PREPARING):
+        return job
+    minutes = max(1, round(job.timeout_s / 60))
+    if job.sent_at is None and job.accepted_at is None:
+        error = errors.FollowTimeout(f"The refine was not sent within {minutes} min.", "Retry sends it.")
+    else:
+        error = errors.FollowTimeout(
+            f"The refine was followed for {minutes} min and has not ended; it may go on at the service.",
+            "Retry follows it on, without sending it again.",
+        )
+    return failed(job, error, now)
+
+
+def stopped(job: Job, now: float) -> Job:
+    """The user follows the job no longer; what runs at the service runs on."""
+    return move(job, S.STOPPED, finished_at=now, trouble="")
+
+
+def is_active(job: Job) -> bool:
+    """Tell whether the engine has, or may come to have, something to do with the job by itself."""
+    return job.state not in TERMINAL and job.state not in (S.READY, S.UNCERTAIN) or _looks_up(job)
+
+
+def _looks_up(job: Job) -> bool:
+    return job.state is S.UNCERTAIN and job.due_at < job.look_until
+
+
+def retry_state(job: Job) -> JobState:
+    """Return where *Retry* takes a job up again: as late as possible, so that nothing is done or paid twice.
+
+    PREPARED means that the refine is sent anew, for which the user has to say yes where the service may charge.
+    """
+    if job.accepted_at is None:
+        return S.PREPARED if job.sent_at is None else S.UNCERTAIN
+    if job.state is S.STOPPED and job.blend_path:
+        return S.READY
+    code = job.error.code if job.error and job.state is S.FAILED else ""
+    if code in (errors.RefineFailed.code, errors.OutOfCredits.code):
+        return S.PREPARED
+    if job.mesh_path and code != errors.MeshUnusable.code:
+        return S.PREPARING
+    return S.RUNNING
+
+
+def retried(job: Job, now: float) -> Job:
+    """Take up a failed, stopped or unclear job again, with the full time to follow it."""
+    state = retry_state(job)
+    if state is S.PREPARED:
+        return sent_again(job, now)
+    again = {"deadline_at": now + job.timeout_s, "look_until": now + LOOK_UP_S}
+    return move(job, state, **_fresh(now), **again)
+
+
+def sent_again(job: Job, now: float) -> Job:
+    """Send the refine anew: only after the user said yes to it."""
+    anew = {"baseline": None, "sent_at": None, "accepted_at": None, "seen_running": False, "remote": None}
+    paths = {"mesh_path": "", "blend_path": "", "report": None, "trial_key": "", "bytes_done": 0, "bytes_total": None}
+    return move(job, S.PREPARED, deadline_at=now + job.timeout_s, **anew, **paths, **_fresh(now))
+
+
+def _fresh(now: float) -> dict[str, Any]:
+    return {
+        "error": None, "failures": 0, "polls": 0, "empty_ends": 0, "due_at": now, "trouble": "", "finished_at": None,
+    }  # fmt: skip
+
+
+def job_error(error: CsmError) -> JobError:
+    """Return an error as it is kept with the job."""
+    return JobError(error.code, error.message, error.action)
+
+
+def error_exit_code(job: Job) -> int:
+    """Return the command line's exit code for how the job stands: 0 unless it failed, stopped or is unclear."""
+    if job.state is S.UNCERTAIN:
+        return errors.OutcomeUncertain.exit_code
+    if job.state is S.STOPPED:
+        return errors.Interrupted.exit_code
+    return _EXIT_CODES.get(job.error.code, 1) if job.error else 0
+
+
+def _tree(kind: type[CsmError]) -> list[type[CsmError]]:
+    return [kind, *(below for child in kind.__subclasses__() for below in _tree(child))]
+
+
+_EXIT_CODES = {kind.code: kind.exit_code for kind in _tree(CsmError)}
+
+
+def _answered(job: Job, session: Session, now: float) -> Job:
+    return dataclasses.replace(job, remote=session.status, answered_at=now, failures=0, trouble="")
+
+
+def _try_again(job: Job, error: CsmError, now: float, limit: int | None) -> Job:
+    failures = job.failures + 1
+    if limit is not None and failures >= limit:
+        return failed(job, error, now)
+    asked = error.retry_after_s if isinstance(error, errors.ServiceBusy) else None
+    pause = backoff(failures) if asked is None else asked
+    return dataclasses.replace(job, failures=failures, trouble=str(error), due_at=now + pause)
+
+
+def backoff(failures: int) -> float:
+    """Return the pause after failures in a row: 2, 4, 8, ... at most 30 seconds (as the vendor's own client does)."""
+    return float(min(30.0, 2.0**failures))
+
+
+def poll_pause(job: Job) -> float:
+    """Return the pause before the next look at a running refine.
+
+    From 5 s growing to 30 s, as the CSM API reference advises; the local service costs nothing: 0.3 s to 2 s.
+    """
+    first, longest = (0.3, 2.0) if job.service == LOCAL else (5.0, 30.0)
+    return float(min(longest, first * 1.2 ** min(job.polls, 30)))
