@@ -1,0 +1,112 @@
+"""An environment of its own for every script: made by the first run, found again by the next.
+
+At the top of a script that needs Blender:
+
+    import environment
+
+    environment.run_inside(__file__)
+    import bpy
+
+The script may be started with any Python from 3.8 on. `run_inside` returns only when the running Python is the
+environment's; else it makes the environment, says what it does on stderr, and starts the script again in there with
+the same arguments. Everything is installed with pinned versions and hashes under `.environments/` of the repository.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from . import pythons
+from .bundle import bundled_wheels
+from .install import Environment, Layer, SetupError, say
+
+ROOT = Path(__file__).resolve().parents[2]
+PYTHON_OF_BLENDER = {"4.2": "3.11", "4.5": "3.11", "5.2": "3.13"}
+BLENDER_OF_PYTHON = {"3.13": "5.2", "3.11": "4.5"}
+STUBS_OF_BLENDER = {"4.2": "fake-bpy-4.2", "5.2": "fake-bpy-5.2"}
+
+__all__ = [
+    "BLENDER_OF_PYTHON",
+    "PYTHON_OF_BLENDER",
+    "ROOT",
+    "STUBS_OF_BLENDER",
+    "Environment",
+    "SetupError",
+    "blender",
+    "bundled_wheels",
+    "checks",
+    "plain",
+    "python_at_hand",
+    "run_inside",
+    "say",
+]
+
+
+def blender(version: str, tests: bool = False) -> Environment:
+    """Blender as a Python module (`4.2`, `4.5` or `5.2`), on request with what the tests import."""
+    layers = [Layer(f"blender-{version}.txt"), *([Layer("tests.txt")] if tests else [])]
+    return Environment(f"blender-{version}", PYTHON_OF_BLENDER[version], tuple(layers), imports_bpy=True)
+
+
+def plain(python: str) -> Environment:
+    """A CPython (`3.11` or `3.13`) with what the tests import, and no Blender."""
+    return Environment(f"plain-{python}", python, (Layer("tests.txt"),))
+
+
+def checks(python: str) -> Environment:
+    """Linter and type checker; the stubs of each Blender lie in folders of their own, as they exclude each other."""
+    stubs = [Layer(f"{name}.txt", folder=name) for name in STUBS_OF_BLENDER.values()]
+    return Environment(f"checks-{python}", python, (Layer("checks.txt"), *stubs))
+
+
+def python_at_hand() -> str:
+    """The version of the running Python if a Blender is made for it, else of one that this machine has.
+
+    Raises SetupError when there is none.
+    """
+    running = pythons.version_of_running()
+    if running in BLENDER_OF_PYTHON:
+        return running
+    for version in BLENDER_OF_PYTHON:
+        if pythons.find(version):
+            return version
+    wanted = " or ".join(BLENDER_OF_PYTHON)
+    raise SetupError(
+        f"Blender needs Python {wanted}, and this is {running}. Install one of them, for example: pyenv install 3.13"
+    )
+
+
+def run_inside(script: str, environment: Environment | None = None) -> None:
+    """Returns inside the environment (default: the Blender for the Python at hand); else starts the script there.
+
+    Ends the process with the script's exit code, with 1 and a sentence when the environment cannot be made.
+    """
+    if _is_inside(environment):
+        return
+    try:
+        chosen = environment or blender(BLENDER_OF_PYTHON[python_at_hand()])
+        python = chosen.ensure()
+        if chosen.imports_bpy:
+            bundled_wheels(python)
+    except SetupError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    _continue_as([str(python), script, *sys.argv[1:]])
+
+
+def _is_inside(environment: Environment | None) -> bool:
+    running = Path(sys.prefix).resolve()
+    if environment is not None:
+        return running == environment.folder
+    return running in [blender(version).folder for version in PYTHON_OF_BLENDER]
+
+
+def _continue_as(command: list[str]) -> NoReturn:
+    if os.name == "posix":  # the same process goes on, so signals reach the script itself
+        os.execv(command[0], command)  # noqa: S606 -- no shell is wanted
+    sys.exit(subprocess.call(command))

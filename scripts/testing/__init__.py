@@ -1,0 +1,1 @@
+"""What scripts/test.py is made of: runs, and the report about them."""
