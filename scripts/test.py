@@ -42,16 +42,18 @@ def plan(everything: bool, blender: str | None, pytest_arguments: list[str]) -> 
 def carry_out(run: Run, console: Console) -> Row:
     started = time.monotonic()
     try:
-        python = run.environment.ensure()
+        pythons = [needed.ensure() for needed in run.environments]
     except environment.SetupError as error:
         return Row(run.name, f"{NOT_RUN}: {error}", time.monotonic() - started)
-    return run.start(python, console)
+    return run.start(pythons[0], console)
 
 
-def carry_out_all(runs: list[Run]) -> list[Row]:
-    if len({run.environment for run in runs}) <= 2:
-        console = Console(live=True)
-        return [carry_out(run, console) for run in runs]
+def one_by_one(runs: list[Run]) -> list[Row]:
+    console = Console(live=True)
+    return [carry_out(run, console) for run in runs]
+
+
+def side_by_side(runs: list[Run]) -> list[Row]:
     console = Console(live=False)
     with ThreadPoolExecutor(AT_A_TIME) as pool:
         try:
@@ -72,8 +74,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 def main() -> int:
     options = parse(sys.argv[1:])
-    rows = carry_out_all(plan(options.all, options.blender, options.pytest))
-    return print_summary(rows)
+    runs = plan(options.all, options.blender, options.pytest)
+    return print_summary(side_by_side(runs) if options.all else one_by_one(runs))
 
 
 if __name__ == "__main__":

@@ -22,18 +22,18 @@ from typing import NoReturn
 
 from . import pythons
 from .bundle import bundled_wheels
-from .install import Environment, Layer, SetupError, say
+from .install import Environment, SetupError, say
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON_OF_BLENDER = {"4.2": "3.11", "4.5": "3.11", "5.2": "3.13"}
 BLENDER_OF_PYTHON = {"3.13": "5.2", "3.11": "4.5"}
-STUBS_OF_BLENDER = {"4.2": "fake-bpy-4.2", "5.2": "fake-bpy-5.2"}
+OLDEST_AND_NEWEST_BLENDER = ("4.2", "5.2")
 
 __all__ = [
     "BLENDER_OF_PYTHON",
+    "OLDEST_AND_NEWEST_BLENDER",
     "PYTHON_OF_BLENDER",
     "ROOT",
-    "STUBS_OF_BLENDER",
     "Environment",
     "SetupError",
     "blender",
@@ -43,24 +43,29 @@ __all__ = [
     "python_at_hand",
     "run_inside",
     "say",
+    "types",
 ]
 
 
 def blender(version: str, tests: bool = False) -> Environment:
     """Blender as a Python module (`4.2`, `4.5` or `5.2`), on request with what the tests import."""
-    layers = [Layer(f"blender-{version}.txt"), *([Layer("tests.txt")] if tests else [])]
-    return Environment(f"blender-{version}", PYTHON_OF_BLENDER[version], tuple(layers), imports_bpy=True)
+    layers = (f"blender-{version}.txt", *(["tests.txt"] if tests else []))
+    return Environment(f"blender-{version}", PYTHON_OF_BLENDER[version], layers, imports_bpy=True)
 
 
 def plain(python: str) -> Environment:
     """A CPython (`3.11` or `3.13`) with what the tests import, and no Blender."""
-    return Environment(f"plain-{python}", python, (Layer("tests.txt"),))
+    return Environment(f"plain-{python}", python, ("tests.txt",))
 
 
 def checks(python: str) -> Environment:
-    """Linter and type checker; the stubs of each Blender lie in folders of their own, as they exclude each other."""
-    stubs = [Layer(f"{name}.txt", folder=name) for name in STUBS_OF_BLENDER.values()]
-    return Environment(f"checks-{python}", python, (Layer("checks.txt"), *stubs))
+    """Linter and type checker."""
+    return Environment(f"checks-{python}", python, ("checks.txt",))
+
+
+def types(python: str, version: str) -> Environment:
+    """Nothing but types, with those of this Blender; the stubs of two Blenders exclude each other."""
+    return Environment(f"types-{version}-on-{python}", python, (f"fake-bpy-{version}.txt", "types.txt"))
 
 
 def python_at_hand() -> str:

@@ -32,17 +32,12 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-class Layer(NamedTuple):
-    """One requirement file; with a folder it goes there (below the environment) and not among the packages."""
-
-    requirements: str
-    folder: str = ""
-
-
 class Environment(NamedTuple):
+    """A venv with layers of packages, each a file in requirements/."""
+
     name: str
     python: str
-    layers: tuple[Layer, ...]
+    layers: tuple[str, ...]
     imports_bpy: bool = False
     root: Path = ENVIRONMENTS
 
@@ -70,7 +65,7 @@ class Environment(NamedTuple):
         return self.executable.exists() and self._wanted().items() <= self._stamp().items()
 
     def _wanted(self) -> dict[str, str]:
-        wanted = {layer.requirements: _hash(REQUIREMENTS / layer.requirements) for layer in self.layers}
+        wanted = {layer: _hash(REQUIREMENTS / layer) for layer in self.layers}
         return {**wanted, "bpy": "imported"} if self.imports_bpy else wanted
 
     def _set_up(self) -> None:
@@ -79,10 +74,10 @@ class Environment(NamedTuple):
         if not stamp:
             self._make_venv()
         for layer in self.layers:
-            wanted = _hash(REQUIREMENTS / layer.requirements)
-            if stamp.get(layer.requirements) != wanted:
+            wanted = _hash(REQUIREMENTS / layer)
+            if stamp.get(layer) != wanted:
                 self._install(layer)
-                stamp[layer.requirements] = wanted
+                stamp[layer] = wanted
                 self._write_stamp(stamp)
         if self.imports_bpy:
             self._check_bpy()
@@ -91,7 +86,7 @@ class Environment(NamedTuple):
 
     def _usable_stamp(self) -> dict[str, str]:
         """Empty when the environment is to be made anew: interrupted, its Python gone, or its first layer changed."""
-        first = self.layers[0].requirements
+        first = self.layers[0]
         stamp = self._stamp() if self.executable.exists() else {}
         return stamp if stamp.get(first) == self._wanted()[first] else {}
 
@@ -107,20 +102,11 @@ class Environment(NamedTuple):
         shutil.rmtree(self.folder, ignore_errors=True)
         _run([base, "-I", "-m", "venv", str(self.folder)], f"The environment {self.name} could not be made")
 
-    def _install(self, layer: Layer) -> None:
-        say(f"{self.name}: installing {layer.requirements}")
+    def _install(self, layer: str) -> None:
+        say(f"{self.name}: installing {layer}")
         self._stamp_file.unlink(missing_ok=True)
-        target = ["--target", str(self.folder / layer.folder), "--upgrade"] if layer.folder else []
-        command = [
-            str(self.executable),
-            *PIP,
-            "install",
-            *PINNED,
-            *target,
-            "-r",
-            str(REQUIREMENTS / layer.requirements),
-        ]
-        _run(command, f"pip could not install {layer.requirements}")
+        command = [str(self.executable), *PIP, "install", *PINNED, "-r", str(REQUIREMENTS / layer)]
+        _run(command, f"pip could not install {layer}")
 
     def _check_bpy(self) -> None:
         problem = libraries.why_bpy_does_not_import(self.executable)

@@ -22,8 +22,10 @@ DEADLINE_S = 30 * 60  # Blender 4.5 can hang for ever at its end
 
 
 class Run(NamedTuple):
+    """What is to be done, the environments it needs, and how to do it with the Python of the first of them."""
+
     name: str
-    environment: Environment
+    environments: tuple[Environment, ...]
     start: Callable[[Path, Console], Row]
 
 
@@ -35,15 +37,14 @@ class Console:
         self._one_at_a_time = threading.Lock()
         self._running: set[subprocess.Popen[bytes]] = set()
 
-    def run(self, title: str, command: list[str], extra_environment: dict[str, str] | None = None) -> int | None:
+    def run(self, title: str, command: list[str]) -> int | None:
         """The exit code, or None when the deadline passed; then the process and its children are ended."""
-        environ = {**os.environ, **(extra_environment or {})}
         if self._live:
             self._say(f"\n== {title}")
-            return self._wait_for(command, environ, None)
+            return self._wait_for(command, None)
         self._say(f"== {title}: started")
         with tempfile.TemporaryFile() as said:
-            code = self._wait_for(command, environ, said)
+            code = self._wait_for(command, said)
             said.seek(0)
             self._say(f"\n== {title}\n{said.read().decode(errors='replace')}")
         return code
@@ -52,10 +53,8 @@ class Console:
         for process in list(self._running):
             _end(process)
 
-    def _wait_for(self, command: list[str], environ: dict[str, str], output: IO[bytes] | None) -> int | None:
-        process = subprocess.Popen(
-            command, cwd=environment.ROOT, env=environ, start_new_session=True, stdout=output, stderr=output
-        )
+    def _wait_for(self, command: list[str], output: IO[bytes] | None) -> int | None:
+        process = subprocess.Popen(command, cwd=environment.ROOT, start_new_session=True, stdout=output, stderr=output)
         self._running.add(process)
         try:
             return process.wait(DEADLINE_S)
@@ -83,28 +82,27 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def check_runs(checks: Environment) -> list[Run]:
     """Both of ruff's, and mypy against the oldest and the newest supported Blender."""
     ruff = [
-        _command_run("ruff check", checks, ["ruff", "check"]),
-        _command_run("ruff format --check", checks, ["ruff", "format", "--check"]),
+        _command_run("ruff check", (checks,), ["ruff", "check"]),
+        _command_run("ruff format --check", (checks,), ["ruff", "format", "--check"]),
     ]
-    mypy = [_mypy_run(checks, version, stubs) for version, stubs in environment.STUBS_OF_BLENDER.items()]
+    mypy = [_mypy_run(checks, version) for version in environment.OLDEST_AND_NEWEST_BLENDER]
     return [*ruff, *mypy]
 
 
-def _mypy_run(checks: Environment, version: str, stubs: str) -> Run:
-    command = [
-        "mypy",
-        "--python-version",
-        environment.PYTHON_OF_BLENDER[version],
-        "--cache-dir",
-        f".mypy_cache/{version}",
-    ]
-    return _command_run(f"mypy, Blender {version}", checks, command, {"MYPYPATH": str(checks.folder / stubs)})
+def _mypy_run(checks: Environment, version: str) -> Run:
+    """The checker in one environment, the types that it reads in another; both are there when it starts."""
+    types = environment.types(checks.python, version)
+    python_version = environment.PYTHON_OF_BLENDER[version]
+    command = ["mypy", "--python-version", python_version, "--python-executable", str(types.executable)]
+    return _command_run(
+        f"mypy, Blender {version}", (checks, types), [*command, "--cache-dir", f".mypy_cache/{version}"]
+    )
 
 
-def _command_run(name: str, where: Environment, module: list[str], extra: dict[str, str] | None = None) -> Run:
+def _command_run(name: str, where: tuple[Environment, ...], module: list[str]) -> Run:
     def start(python: Path, console: Console) -> Row:
         started = time.monotonic()
-        code = console.run(name, [str(python), "-m", *module], extra)
+        code = console.run(name, [str(python), "-m", *module])
         return Row(name, _word(code), time.monotonic() - started)
 
     return Run(name, where, start)
@@ -121,7 +119,7 @@ def pytest_run(name: str, where: Environment, folders: tuple[str, ...], argument
             counts = read_junit(report)
         return _pytest_row(name, code, counts, time.monotonic() - started)
 
-    return Run(name, where, start)
+    return Run(name, (where,), start)
 
 
 def _pytest_row(name: str, code: int | None, counts: Counts | None, seconds: float) -> Row:
