@@ -5,11 +5,19 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import subprocess
 import sys
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .errors import PrepareFailed
+
+Pause = Callable[[float], bool]
+"""Waits at most so many seconds; True: stop, the process ends or the user follows no longer."""
+KEY_VARIABLE = "CSM_API_KEY"
 
 BLENDER_VARIABLE = "CSM_REFINE_BLENDER"
 PACKAGE = "csm_refine_addon"
@@ -37,6 +45,73 @@ class BackgroundBlender:
             start = [self.program, "--background", "--factory-startup", "--offline-mode", "--python-exit-code", "9"]
             return [*start, "--python-expr", code, "--", *arguments]
         return [self.program, "-c", code, "--", *arguments]
+
+
+    def run(self, module: str, arguments: Sequence[str], *, log: Path, pause: Pause, limit_s: float) -> int | None:
+        """Run a module to its end and return its exit code; None where ``pause`` said stop.
+
+        Its output goes to ``log``. Raises PrepareFailed where it cannot be started, or is not done within
+        ``limit_s`` seconds; it never outlives this call.
+        """
+        try:
+            with log.open("wb") as output:
+                process = subprocess.Popen(
+                    self.command(module, *arguments),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env=clean_environment(),
+                    **detached(),
+                )
+        except OSError as error:
+            raise PrepareFailed(
+                f"The background Blender {self.program} cannot be started: {error.strerror or error}.",
+                f"Set {BLENDER_VARIABLE} to the Blender program.",
+            ) from error
+        return _wait(process, pause, limit_s)
+
+
+def _wait(process: subprocess.Popen[bytes], pause: Pause, limit_s: float) -> int | None:
+    ends_at = time.monotonic() + limit_s
+    try:
+        while process.poll() is None:
+            if time.monotonic() > ends_at:
+                raise PrepareFailed(
+                    f"The background Blender was not done within {limit_s / 60:.0f} min.", "Retry, or import it here."
+                )
+            if pause(0.05):
+                return None
+        return process.returncode
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def clean_environment() -> dict[str, str]:
+    """Return the environment for a child that works on meshes: without the key."""
+    return {name: value for name, value in os.environ.items() if name != KEY_VARIABLE}
+
+
+def module_environment() -> dict[str, str]:
+    """Return the environment in which a plain Python finds this package and the libraries that we use."""
+    folders = [str(PACKAGE_PARENT), *_library_folders()]
+    return {**clean_environment(), "PYTHONPATH": os.pathsep.join(folders)}
+
+
+def _library_folders() -> list[str]:
+    """Where this process has the bundled libraries from: Blender keeps an extension's wheels in a folder of its own."""
+    specs = (importlib.util.find_spec(name) for name in ("bottle", "waitress"))
+    found = [Path(spec.origin).parent for spec in specs if spec and spec.origin]
+    folders = {str(path.parent if path.name == "waitress" else path) for path in found}
+    return sorted(folders) or [str(wheel) for wheel in sorted((PACKAGE_PARENT / "wheels").glob("*.whl"))]
+
+
+def detached() -> dict[str, Any]:
+    """Return the Popen arguments of a process that a Ctrl-C in our terminal does not reach, without a window."""
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
+    return {"start_new_session": True}
 
 
 def find_background_blender(binary_path: str = "") -> BackgroundBlender:

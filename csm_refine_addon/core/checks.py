@@ -69,7 +69,9 @@ def service_address(text: str, *, allow_plain_http: bool = False) -> str:
     except ValueError:
         raise InputError("The service's address is not a URL.", "Write it like https://api.example.com.") from None
     if parts.scheme not in ("http", "https") or not host:
-        raise InputError("The service's address is not a URL with http or https.", "Write it like https://api.example.com.")
+        raise InputError(
+            "The service's address is not a URL with http or https.", "Write it like https://api.example.com."
+        )
     if parts.username or parts.password:
         raise InputError("The service's address holds a name or password.", "Take it out; the key has its own place.")
     if parts.query or parts.fragment:

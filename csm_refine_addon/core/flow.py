@@ -153,7 +153,8 @@ def _uncertain(job: Job, now: float) -> Job:
         "The refine was sent, but no answer came: it may or may not have arrived.",
         "Look again; send it again only if the session shows no refine after a while.",
     )
-    return move(job, S.UNCERTAIN, error=job_error(error), look_until=now + LOOK_UP_S, polls=0, due_at=now + backoff(1))
+    until = min(now + LOOK_UP_S, job.deadline_at)
+    return move(job, S.UNCERTAIN, error=job_error(error), look_until=until, polls=0, due_at=now + backoff(1))
 
 
 def _not_refinable(session: Session) -> CsmError:

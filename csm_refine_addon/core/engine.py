@@ -1,0 +1,196 @@
+"""Drives a job: takes the next step from ``flow``, does it, and writes the outcome into the journal.
+
+Runs wherever it is called: on a thread of the worker process, or headless in the calling thread. Clock, waiting and
+everything that leaves the process are parameters.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from . import errors, flow
+from .background import Pause
+from .client import Client, NotConnected, SignatureExpired, Unanswered
+from .errors import CsmError
+from .flow import Step
+from .home import Home
+from .journal import Journal
+from .mesh_files import check
+from .models import Job, JobState, MeshReport
+
+LEASE_S = 15.0
+PROGRESS_EVERY_S = 0.5
+
+
+class Workshop(Protocol):
+    """What needs a background Blender."""
+
+    def prepare(self, job: Job, mesh: Path) -> tuple[Path, MeshReport]:
+        """Turn a checked mesh file into a .blend; raises MeshUnusable, or PrepareFailed."""
+
+    def export_source(self, job: Job) -> Path:
+        """Turn the job's source .blend into a mesh file for a new session."""
+
+
+class Abandoned(Exception):
+    """The job is no longer ours to drive: stopped, removed, or the process ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """One way to drive jobs. ``client_for`` returns the client of a service address, or raises KeyMissing."""
+
+    journal: Journal
+    home: Home
+    client_for: Callable[[str], Client]
+    workshop: Workshop
+    pause: Pause
+    clock: Callable[[], float] = time.time
+    spread: Callable[[], float] = random.random
+    """Uniform in [0, 1): spreads the polls of many clients over time."""
+
+    def drive(self, job_id: str, *, until: Callable[[Job], bool] = lambda job: False) -> Job:
+        """Drive a job until it rests: ready, ended, unclear, or as ``until`` says. Return how it stands.
+
+        The caller holds the job's lease. Raises InputError where the job is not in the journal.
+        """
+        job = self.journal.change(job_id, lambda job: flow.recovered(job, self.clock()))
+        try:
+            while not until(job):
+                job = self._change(job, lambda job: flow.overdue(job, self.clock()))
+                step = flow.next_step(job, self.clock())
+                if step is Step.REST:
+                    break
+                self._wait_until_due(job)
+                job = self._take(step, job)
+        except Abandoned:
+            pass
+        return self.journal.get(job_id)
+
+    def _wait_until_due(self, job: Job) -> None:
+        now = self.clock()
+        pause = min((job.due_at - now) * (0.9 + 0.2 * self.spread()), job.deadline_at - now)
+        if self.pause(max(0.0, pause)):
+            raise Abandoned
+
+    def _take(self, step: Step, job: Job) -> Job:
+        """Take one step; a failure that the step does not know better is the flow's to judge."""
+        try:
+            return _STEPS[step](self, job)
+        except CsmError as error:
+            kept = error
+        except OSError as error:
+            kept = errors.StorageError(
+                f"The job's files cannot be written: {error.strerror or error}.", "Free some disk space, then retry."
+            )
+        return self._change(job, lambda job: flow.request_failed(job, kept, self.clock()))
+
+    def _create(self, job: Job) -> Job:
+        mesh = self.workshop.export_source(job)
+        session = self.client_for(job.service).create_session(mesh)
+        mesh.unlink(missing_ok=True)
+        return self._change(job, lambda job: flow.created(job, session, self.clock()))
+
+    def _read_baseline(self, job: Job) -> Job:
+        session = self.client_for(job.service).read_session(job.request.session_code)
+        return self._change(job, lambda job: flow.baseline_read(job, session, self.clock()))
+
+    def _submit(self, job: Job) -> Job:
+        """Write down that the POST leaves, send it once, and write down what came of it."""
+        client = self.client_for(job.service)
+        client.require_online()
+        job = self._change(job, lambda job: flow.submitting(job, self.clock()))
+        try:
+            ack = client.submit(job.request)
+        except Unanswered:
+            return self._change(job, lambda job: flow.unanswered(job, self.clock()))
+        except (NotConnected, errors.ServiceBusy, errors.BlenderOffline) as error:
+            not_taken = error
+            return self._change(job, lambda job: flow.not_taken(job, not_taken, self.clock()))
+        except CsmError as error:
+            refusal = error
+            return self._change(job, lambda job: flow.refused(job, refusal, self.clock()))
+        return self.journal.change(job.id, lambda job: flow.accepted(job, ack, self.clock()))
+
+    def _look_up(self, job: Job) -> Job:
+        session = self.client_for(job.service).read_session(job.request.session_code)
+        return self._change(job, lambda job: flow.looked_up(job, session, self.clock()))
+
+    def _poll(self, job: Job) -> Job:
+        session = self.client_for(job.service).read_session(job.request.session_code)
+        return self._change(job, lambda job: flow.polled(job, session, self.clock()))
+
+    def _download(self, job: Job) -> Job:
+        """Fetch the mesh into a part file, check it, and give it its final name."""
+        client = self.client_for(job.service)
+        url = client.read_session(job.request.session_code).best_mesh()
+        if url is None:
+            raise SignatureExpired("The session shows no mesh any more.", "It is read again.")
+        folder = self.home.job_folder(job.id)
+        part = folder / "mesh.part"
+        try:
+            client.download(url, part, self._progress(job))
+        except SignatureExpired as error:
+            expired = error
+            return self._change(job, lambda job: flow.signature_expired(job, expired, self.clock()))
+        try:
+            kind = check(part)
+        except errors.MeshUnusable:
+            part.unlink()
+            raise
+        mesh = folder / f"mesh.{kind}"
+        part.replace(mesh)
+        return self._change(job, lambda job: flow.downloaded(job, str(mesh), self.clock()))
+
+    def _progress(self, job: Job) -> Callable[[int, int | None], None]:
+        written_at = 0.0
+
+        def note(done: int, total: int | None) -> None:
+            nonlocal written_at
+            if self.clock() - written_at < PROGRESS_EVERY_S and done != total:
+                return
+            written_at = self.clock()
+            self._change(job, lambda job: flow.received(job, done, total))
+            if self.pause(0):
+                raise Abandoned
+
+        return note
+
+    def _prepare(self, job: Job) -> Job:
+        mesh = Path(job.mesh_path)
+        if not mesh.is_file():
+            return self._change(job, lambda job: flow.mesh_lost(job, self.clock()))
+        blend, report = self.workshop.prepare(job, mesh)
+        return self._change(job, lambda job: flow.prepared(job, str(blend), report, self.clock()))
+
+    def _change(self, job: Job, step: Callable[[Job], Job]) -> Job:
+        """Write a step's outcome down, unless the user has meanwhile stopped or removed the job."""
+        expected = job.state
+
+        def guarded(now: Job) -> Job:
+            if now.state is not expected and now.state is JobState.STOPPED:
+                raise Abandoned
+            return step(now)
+
+        try:
+            return self.journal.change(job.id, guarded)
+        except errors.StorageError:
+            raise
+        except errors.InputError:
+            raise Abandoned from None
+
+
+_STEPS: dict[Step, Callable[[Engine, Job], Job]] = {
+    Step.CREATE: Engine._create,
+    Step.BASELINE: Engine._read_baseline,
+    Step.SUBMIT: Engine._submit,
+    Step.LOOK_UP: Engine._look_up,
+    Step.POLL: Engine._poll,
+    Step.DOWNLOAD: Engine._download,
+    Step.PREPARE: Engine._prepare,
+}

@@ -1,0 +1,51 @@
+"""A new job out of what the user asked for: the same for the panel, scripts and the command line."""
+
+from __future__ import annotations
+
+import secrets
+
+from .models import Job, Placement, RefineRequest
+
+FOLLOW_S = 10800.0
+"""How long to follow where the user does not say: a refine took up to two hours (CSM API reference)."""
+
+
+def new_job(
+    request: RefineRequest,
+    service: str,
+    *,
+    now: float,
+    timeout_s: float = FOLLOW_S,
+    placement: Placement | None = None,
+    fit_to_box: bool = True,
+    place_automatically: bool = True,
+    blend_file: str = "",
+    window: str = "",
+    source_blend: str = "",
+    job_id: str = "",
+) -> Job:
+    """Return a job that is ready to be written down; it is sent by whoever drives it next.
+
+    ``service`` is LOCAL or a checked base URL; ``window`` names the open file whose Blender places the result by
+    itself; ``source_blend`` is given where the local service is to make the session first.
+    """
+    return Job(
+        id=job_id or new_id(),
+        request=request,
+        service=service,
+        created_at=now,
+        timeout_s=timeout_s,
+        deadline_at=now + timeout_s,
+        due_at=now,
+        placement=placement,
+        fit_to_box=fit_to_box,
+        place_automatically=place_automatically,
+        blend_file=blend_file,
+        window=window,
+        source_blend=source_blend,
+    )
+
+
+def new_id() -> str:
+    """Return an id for a job, short enough to be typed."""
+    return secrets.token_hex(4)

@@ -1,0 +1,81 @@
+"""What needs a background Blender: preparing a mesh, and exporting the source of a new session."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import documents
+from .background import Pause, find_background_blender
+from .errors import MeshUnusable, PrepareFailed
+from .home import Home
+from .models import Job, MeshReport
+
+PREPARE_LIMIT_S = 1800.0
+AT_A_TIME = threading.BoundedSemaphore(2)
+"""Background Blenders of one process at the same time: each may take gigabytes."""
+
+
+class Stopped(Exception):
+    """The user, or the end of the process, stopped the background Blender."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlenderWorkshop:
+    """Runs our modules in a background Blender; ``program`` is empty where it is to be found."""
+
+    home: Home
+    program: str
+    pause: Pause
+
+    def prepare(self, job: Job, mesh: Path) -> tuple[Path, MeshReport]:
+        """Turn a checked mesh file into a .blend with one object; see ``blender/prepare.py``.
+
+        Raises MeshUnusable where the mesh is at fault, PrepareFailed where Blender is, Stopped.
+        """
+        folder = self.home.job_folder(job.id)
+        blend, report, request = folder / "result.blend", folder / "report.json", folder / "request.json"
+        wanted = {"placement": job.placement and dataclasses.asdict(job.placement), "fit": job.fit_to_box}
+        request.write_text(json.dumps(wanted), encoding="utf-8")
+        report.unlink(missing_ok=True)
+        arguments = ["--mesh", str(mesh), "--blend", str(blend), "--report", str(report)]
+        self._run(job, "blender.prepare", [*arguments, "--name", job.request.session_code, "--request", str(request)])
+        return blend, documents.decode(MeshReport, _outcome(report))
+
+    def export_source(self, job: Job) -> Path:
+        """Turn the job's source .blend into a GLB; see ``blender/session_source.py``. Raises as :meth:`prepare`."""
+        folder = self.home.job_folder(job.id)
+        mesh, report = folder / "source.glb", folder / "source.json"
+        report.unlink(missing_ok=True)
+        name = job.placement.object_name if job.placement else None
+        arguments = ["--blend", job.source_blend, "--mesh", str(mesh), "--report", str(report)]
+        self._run(job, "blender.session_source", [*arguments, "--object", name or ""])
+        _outcome(report)
+        return mesh
+
+    def _run(self, job: Job, module: str, arguments: list[str]) -> None:
+        log = self.home.job_folder(job.id) / "blender.log"
+        with AT_A_TIME:
+            blender = find_background_blender(self.program)
+            if blender.run(module, arguments, log=log, pause=self.pause, limit_s=PREPARE_LIMIT_S) is None:
+                raise Stopped
+
+
+def _outcome(report: Path) -> dict[str, Any]:
+    """Return what a module reports, or raise its error; a module that wrote no report has crashed."""
+    try:
+        found: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise PrepareFailed(
+            "The background Blender ended without a result; the mesh may be more than it can take.",
+            "Retry, or import the mesh here; what Blender said is in blender.log in the job's folder.",
+        ) from None
+    error = found.get("error")
+    if error:
+        kind = PrepareFailed if error.get("code") == PrepareFailed.code else MeshUnusable
+        raise kind(error.get("message", "The mesh cannot be used."), error.get("action", ""))
+    return found
