@@ -19,6 +19,10 @@ Pause = Callable[[float], bool]
 """Waits at most so many seconds; True: stop, the process ends or the user follows no longer."""
 KEY_VARIABLE = "CSM_API_KEY"
 
+
+class Stopped(Exception):
+    """What was under way has been given up: the user follows no longer, or the process ends."""
+
 BLENDER_VARIABLE = "CSM_REFINE_BLENDER"
 PACKAGE = "csm_refine_addon"
 PACKAGE_PARENT = Path(__file__).resolve().parents[2]
@@ -47,10 +51,10 @@ class BackgroundBlender:
         return [self.program, "-c", code, "--", *arguments]
 
 
-    def run(self, module: str, arguments: Sequence[str], *, log: Path, pause: Pause, limit_s: float) -> int | None:
-        """Run a module to its end and return its exit code; None where ``pause`` said stop.
+    def run(self, module: str, arguments: Sequence[str], *, log: Path, pause: Pause, limit_s: float) -> int:
+        """Run a module to its end and return its exit code.
 
-        Its output goes to ``log``. Raises PrepareFailed where it cannot be started, or is not done within
+        Its output goes to ``log``. Raises Stopped where ``pause`` says stop, PrepareFailed where it cannot be started, or is not done within
         ``limit_s`` seconds; it never outlives this call.
         """
         try:
@@ -71,17 +75,17 @@ class BackgroundBlender:
         return _wait(process, pause, limit_s)
 
 
-def _wait(process: subprocess.Popen[bytes], pause: Pause, limit_s: float) -> int | None:
+def _wait(process: subprocess.Popen[bytes], pause: Pause, limit_s: float) -> int:
     ends_at = time.monotonic() + limit_s
     try:
-        while process.poll() is None:
+        while (code := process.poll()) is None:
             if time.monotonic() > ends_at:
                 raise PrepareFailed(
                     f"The background Blender was not done within {limit_s / 60:.0f} min.", "Retry, or import it here."
                 )
             if pause(0.05):
-                return None
-        return process.returncode
+                raise Stopped
+        return code
     finally:
         if process.poll() is None:
             process.kill()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from . import errors, flow
-from .background import Pause
+from .background import Pause, Stopped
 from .client import Client, NotConnected, SignatureExpired, Unanswered
 from .errors import CsmError
 from .flow import Step
@@ -35,10 +35,6 @@ class Workshop(Protocol):
 
     def export_source(self, job: Job) -> Path:
         """Turn the job's source .blend into a mesh file for a new session."""
-
-
-class Abandoned(Exception):
-    """The job is no longer ours to drive: stopped, removed, or the process ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +64,7 @@ class Engine:
                     break
                 self._wait_until_due(job)
                 job = self._take(step, job)
-        except Abandoned:
+        except Stopped:
             pass
         return self.journal.get(job_id)
 
@@ -76,7 +72,7 @@ class Engine:
         now = self.clock()
         pause = min((job.due_at - now) * (0.9 + 0.2 * self.spread()), job.deadline_at - now)
         if self.pause(max(0.0, pause)):
-            raise Abandoned
+            raise Stopped
 
     def _take(self, step: Step, job: Job) -> Job:
         """Take one step; a failure that the step does not know better is the flow's to judge."""
@@ -157,7 +153,7 @@ class Engine:
             written_at = self.clock()
             self._change(job, lambda job: flow.received(job, done, total))
             if self.pause(0):
-                raise Abandoned
+                raise Stopped
 
         return note
 
@@ -174,7 +170,7 @@ class Engine:
 
         def guarded(now: Job) -> Job:
             if now.state is not expected and now.state is JobState.STOPPED:
-                raise Abandoned
+                raise Stopped
             return step(now)
 
         try:
@@ -182,7 +178,7 @@ class Engine:
         except errors.StorageError:
             raise
         except errors.InputError:
-            raise Abandoned from None
+            raise Stopped from None
 
 
 _STEPS: dict[Step, Callable[[Engine, Job], Job]] = {

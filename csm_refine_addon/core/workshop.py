@@ -20,10 +20,6 @@ AT_A_TIME = threading.BoundedSemaphore(2)
 """Background Blenders of one process at the same time: each may take gigabytes."""
 
 
-class Stopped(Exception):
-    """The user, or the end of the process, stopped the background Blender."""
-
-
 @dataclass(frozen=True, slots=True)
 class BlenderWorkshop:
     """Runs our modules in a background Blender; ``program`` is empty where it is to be found."""
@@ -61,8 +57,7 @@ class BlenderWorkshop:
         log = self.home.job_folder(job.id) / "blender.log"
         with AT_A_TIME:
             blender = find_background_blender(self.program)
-            if blender.run(module, arguments, log=log, pause=self.pause, limit_s=PREPARE_LIMIT_S) is None:
-                raise Stopped
+            blender.run(module, arguments, log=log, pause=self.pause, limit_s=PREPARE_LIMIT_S)
 
 
 def _outcome(report: Path) -> dict[str, Any]:

@@ -1,0 +1,229 @@
+"""The engine as a process of its own: drives every unfinished job of the journal while Blender goes on.
+
+Started by Blender with its own Python (``python -m csm_refine_addon.core.worker``). Over stdin come lines of JSON,
+the first at once: whether Blender is online, the keys, the network time-out. Nothing else is told to it and it tells
+nothing: jobs come from, and go to, the journal. When stdin closes, it ends within a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from . import flow
+from .background import module_environment
+from .engine import LEASE_S, Engine
+from .errors import CsmError, StorageError
+from .home import Home
+from .journal import Journal
+from .local_service import LocalService
+from .models import Job, JobState, Secret
+from .presence import Presence
+from .services import DEFAULT_TIMEOUT_S, Services
+from .workshop import BlenderWorkshop
+
+LOOK_EVERY_S = 0.2
+SWEEP_EVERY_S = 2.0
+"""How often leases that another process lost are looked for, though nothing was written."""
+_log = logging.getLogger("csm_refine.worker")
+
+
+def command(home: Home, python: str, blender: str) -> list[str]:
+    """Return the argv of the worker. ``blender`` is ``bpy.app.binary_path``, empty in the bpy module."""
+    return [python, "-m", __name__, "--home", str(home.folder), *(["--blender", blender] if blender else [])]
+
+
+def environment() -> dict[str, str]:
+    """Return the environment to start the worker in: without the key, with our package on the path."""
+    return module_environment()
+
+
+def control_line(online: bool, keys: Mapping[str, Secret], timeout_s: float = DEFAULT_TIMEOUT_S) -> bytes:
+    """Return the line that tells the worker how things stand; ``keys`` as in :class:`~.services.Services`."""
+    shown = {service: key.reveal() for service, key in keys.items()}
+    return json.dumps({"online": online, "keys": shown, "timeout_s": timeout_s}).encode() + b"\n"
+
+
+@dataclass(slots=True)
+class Control:
+    """What Blender last said. ``ended`` is set when it says no more."""
+
+    online: bool = False
+    keys: Mapping[str, Secret] = field(default_factory=dict)
+    timeout_s: float = DEFAULT_TIMEOUT_S
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def read_line(self, stream: BinaryIO) -> bool:
+        """Take in the next line; False at the end of the stream."""
+        line = stream.readline()
+        if not line:
+            return False
+        said = json.loads(line)
+        self.keys = {service: Secret(key) for service, key in said["keys"].items()}
+        self.timeout_s = float(said["timeout_s"])
+        self.online = bool(said["online"])
+        return True
+
+    def listen(self, stream: BinaryIO) -> None:
+        """Take in lines until the stream ends, however it ends."""
+        try:
+            while self.read_line(stream):
+                pass
+        finally:
+            self.ended.set()
+
+
+class _Driven:
+    """A job that is being driven on a thread of its own."""
+
+    def __init__(self, worker: Worker, job: Job) -> None:
+        self.job_id = job.id
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=worker.drive, args=(job.id, self.stop), name=job.id, daemon=True)
+
+
+class Worker:
+    """Drives the jobs of one journal, each on a thread, until :attr:`Control.ended`."""
+
+    def __init__(self, home: Home, control: Control, blender: str) -> None:
+        self._home = home
+        self._control = control
+        self._blender = blender
+        self._local_service = LocalService(home, blender=blender)
+        self._driven: dict[str, _Driven] = {}
+        self._owner = ""
+
+    def run(self) -> None:
+        """Look for jobs and drive them until the end is said. Raises StorageError where there is no journal."""
+        with Presence(self._home, self._local_service) as presence, Journal(self._home.journal) as journal:
+            self._owner = presence.owner
+            seen, looked_at = -1, 0.0
+            while not self._control.ended.wait(LOOK_EVERY_S):
+                version = journal.data_version()
+                if version == seen and time.monotonic() - looked_at < SWEEP_EVERY_S:
+                    continue
+                seen, looked_at = version, time.monotonic()
+                self._look(journal)
+            self._stop_all(journal)
+
+    def drive(self, job_id: str, stop: threading.Event) -> None:
+        """Drive one job on the calling thread, with a journal and clients of its own."""
+        try:
+            with Journal(self._home.journal) as journal:
+                try:
+                    self._engine(journal, stop).drive(job_id)
+                finally:
+                    journal.release(job_id, self._owner)
+        except CsmError as error:
+            _log.warning("job %s: %s", job_id, error)
+        except Exception:
+            _log.exception("job %s", job_id)
+
+    def _engine(self, journal: Journal, stop: threading.Event) -> Engine:
+        services = Services(
+            self._local_service,
+            keys=lambda: self._control.keys,
+            is_online=lambda: self._control.online,
+            pause=stop.wait,
+            timeout_s=self._control.timeout_s,
+        )
+        workshop = BlenderWorkshop(self._home, self._blender, stop.wait)
+        return Engine(journal, self._home, services.client, workshop, stop.wait)
+
+    def _look(self, journal: Journal) -> None:
+        """Start what waits to be driven, stop what the user stopped or removed."""
+        jobs = {job.id: job for job in journal.all()}
+        self._driven = {job_id: driven for job_id, driven in self._driven.items() if driven.thread.is_alive()}
+        for job_id, driven in self._driven.items():
+            if job_id not in jobs or jobs[job_id].state is JobState.STOPPED:
+                driven.stop.set()
+        for job in jobs.values():
+            if job.id not in self._driven and flow.is_active(job) and self._may_drive(job):
+                self._start(journal, job)
+        clear_removed(self._home, journal)
+
+    def _may_drive(self, job: Job) -> bool:
+        services = Services(
+            self._local_service, keys=lambda: self._control.keys, is_online=lambda: False, pause=lambda _s: True
+        )
+        return services.has_key(job.service)
+
+    def _start(self, journal: Journal, job: Job) -> None:
+        if journal.claim(job.id, self._owner, time.time(), LEASE_S):
+            self._driven[job.id] = driven = _Driven(self, job)
+            driven.thread.start()
+
+    def _stop_all(self, journal: Journal) -> None:
+        for driven in self._driven.values():
+            driven.stop.set()
+        for driven in self._driven.values():
+            driven.thread.join(0.3)
+            journal.release(driven.job_id, self._owner)
+
+
+def clear_removed(home: Home, journal: Journal) -> None:
+    """Delete the folders of jobs that the user removed."""
+    import shutil
+
+    for job_id in journal.removed():
+        folder = home.folder / "jobs" / job_id
+        if folder.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def check_service(home: Home, control: Control, blender: str, service: str) -> dict[str, object]:
+    """Ask a service whether address and key are good; return ``{"ok", "message"}``."""
+    local_service = LocalService(home, blender=blender)
+    never = threading.Event()
+    services = Services(
+        local_service,
+        keys=lambda: control.keys,
+        is_online=lambda: control.online,
+        pause=never.wait,
+        timeout_s=control.timeout_s,
+    )
+    try:
+        services.client(service).check_key()
+    except CsmError as error:
+        return {"ok": False, "message": str(error)}
+    finally:
+        local_service.let_go()
+    return {"ok": True, "message": "The service answers and takes the key."}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the worker, or with ``--check SERVICE`` one check whose result goes to stdout as a line of JSON."""
+    parser = argparse.ArgumentParser(prog="worker")
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--blender", default="")
+    parser.add_argument("--check", metavar="SERVICE")
+    options = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    home, control = Home(options.home), Control()
+    if not control.read_line(sys.stdin.buffer):
+        return 0
+    if options.check:
+        print(json.dumps(check_service(home, control, options.blender, options.check)), flush=True)
+        return 0
+    threading.Thread(target=control.listen, args=(sys.stdin.buffer,), name="control", daemon=True).start()
+    try:
+        Worker(home, control, options.blender).run()
+    except StorageError as error:
+        _log.error("%s", error)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    os._exit(code)  # threads in a network call would hold the interpreter's end for up to a time-out
