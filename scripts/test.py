@@ -17,7 +17,9 @@ import environment
 from testing.report import NOT_RUN, Row, print_summary
 from testing.runs import Console, Run, check_runs, pytest_run
 
-FOLDERS = ("tests/core", "tests/service", "tests/blender", "tests/package", "tests/meta")
+WITH_BLENDER = ("tests/core", "tests/service", "tests/blender", "tests/package")
+ABOUT_THE_SOURCES = ("tests/meta",)  # the same with every Blender, so run with one
+WITHOUT_BLENDER = ("tests/core",)
 AT_A_TIME = min(2, os.cpu_count() or 1)
 
 
@@ -27,13 +29,14 @@ def plan(everything: bool, blender: str | None, pytest_arguments: list[str]) -> 
     checks = check_runs(environment.checks(here))
     versions = list(environment.PYTHON_OF_BLENDER) if everything else [blender or environment.BLENDER_OF_PYTHON[here]]
     blenders = [
-        pytest_run(f"Blender {version}", environment.blender(version, tests=True), FOLDERS, pytest_arguments)
+        pytest_run(f"Blender {version}", environment.blender(version, tests=True), folders, pytest_arguments)
         for version in versions
+        for folders in [WITH_BLENDER + ABOUT_THE_SOURCES * (version == versions[-1])]
     ]
     if not everything:
         return [*checks, *blenders]
     plain = [
-        pytest_run(f"core on Python {version}", environment.plain(version), FOLDERS[:1], pytest_arguments)
+        pytest_run(f"core on Python {version}", environment.plain(version), WITHOUT_BLENDER, pytest_arguments)
         for version in environment.BLENDER_OF_PYTHON
     ]
     return [*blenders, *checks, *plain]

@@ -107,8 +107,8 @@ def run_inside(script: str, environment: Environment | None = None) -> None:
 def _is_inside(environment: Environment | None) -> bool:
     running = Path(sys.prefix).resolve()
     if environment is not None:
-        return running == environment.folder
-    return running in [blender(version).folder for version in PYTHON_OF_BLENDER]
+        return running == environment.folder.resolve()
+    return running in [blender(version).folder.resolve() for version in PYTHON_OF_BLENDER]
 
 
 def _continue_as(command: list[str]) -> NoReturn:
