@@ -26,6 +26,10 @@ from .models import Box, Placement, Quaternion
 
 OUTSIDE = 1e-5
 """How far beyond the box, as a fraction of it, an origin may lie before it is worth a sentence: float32 noise."""
+OUTSIDE_WARNING = (
+    "The origin lies outside the bounds: the nearest pivot that can be sent is sent, "
+    "and the origin is put back when the result is placed."
+)
 
 
 class BoundsSource(enum.StrEnum):
@@ -136,10 +140,7 @@ def warnings_of(measured: Measured | None, choices: Choices) -> tuple[str, ...]:
     if choices.pivot is PivotSource.OBJECT and any(
         abs(part) > PIVOT_LIMIT + OUTSIDE for part in _fraction(measured, choices)
     ):
-        warnings += (
-            "The origin lies outside the bounds: the nearest pivot that can be sent is sent, "
-            "and the origin is put back when the result is placed.",
-        )
+        warnings += (OUTSIDE_WARNING,)
     return warnings
 
 
@@ -158,7 +159,7 @@ def rotated(rotation: Quaternion, vector: Vector3) -> Vector3:
     """Return a vector turned by a unit quaternion w, x, y, z."""
     w, x, y, z = rotation
     a, b, c = vector
-    # v + 2w (q × v) + 2 q × (q × v)
+    # v + 2 w cross(q, v) + 2 cross(q, cross(q, v))
     i, j, k = y * c - z * b, z * a - x * c, x * b - y * a
     return (a + 2 * (w * i + y * k - z * j), b + 2 * (w * j + z * i - x * k), c + 2 * (w * k + x * j - y * i))
 
