@@ -49,6 +49,8 @@ class Engine:
     clock: Callable[[], float] = time.time
     spread: Callable[[], float] = random.random
     """Uniform in [0, 1): spreads the polls of many clients over time."""
+    on_change: Callable[[Job], None] = lambda job: None
+    """Told of the job after each change."""
 
     def drive(self, job_id: str, *, until: Callable[[Job], bool] = lambda job: False) -> Job:
         """Drive a job until it rests: ready, ended, unclear, or as ``until`` says. Return how it stands.
@@ -111,7 +113,7 @@ class Engine:
         except CsmError as error:
             refusal = error
             return self._change(job, lambda job: flow.refused(job, refusal, self.clock()))
-        return self.journal.change(job.id, lambda job: flow.accepted(job, ack, self.clock()))
+        return self._noted(self.journal.change(job.id, lambda job: flow.accepted(job, ack, self.clock())))
 
     def _look_up(self, job: Job) -> Job:
         session = self.client_for(job.service).read_session(job.request.session_code)
@@ -174,11 +176,15 @@ class Engine:
             return step(now)
 
         try:
-            return self.journal.change(job.id, guarded)
+            return self._noted(self.journal.change(job.id, guarded))
         except errors.StorageError:
             raise
         except errors.InputError:
             raise Stopped from None
+
+    def _noted(self, job: Job) -> Job:
+        self.on_change(job)
+        return job
 
 
 _STEPS: dict[Step, Callable[[Engine, Job], Job]] = {

@@ -374,9 +374,6 @@ def backoff(failures: int) -> float:
 
 
 def poll_pause(job: Job) -> float:
-    """Return the pause before the next look at a running refine.
-
-    From 5 s growing to 30 s, as the CSM API reference advises; the local service costs nothing: 0.3 s to 2 s.
-    """
-    first, longest = (0.3, 2.0) if job.service == LOCAL else (5.0, 30.0)
+    """Return the pause before the next look at a running refine; asking the local service costs nothing."""
+    first, longest = (0.3, 2.0) if job.service == LOCAL else (job.poll_first_s, job.poll_longest_s)
     return float(min(longest, first * 1.2 ** min(job.polls, 30)))

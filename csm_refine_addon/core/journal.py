@@ -84,7 +84,7 @@ class Journal:
             moved = after.state is not before.state
             if moved and after.state not in TRANSITIONS[before.state]:
                 raise IllegalTransition(f"{before.state} -> {after.state}")
-            return self._write(after, "UPDATE jobs SET document = ?, revision = ? WHERE id = ?", moved)
+            return self._write(after, "UPDATE jobs SET document = ?, revision = ? WHERE id = ?", moved=moved)
 
     def get(self, job_id: str) -> Job:
         """Return a job. Raises InputError where there is none of this id."""

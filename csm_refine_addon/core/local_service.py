@@ -15,14 +15,14 @@ import threading
 import time
 from collections.abc import Callable
 
-from .background import KEY_VARIABLE, Pause, detached, module_environment
+from .background import KEY_VARIABLE, PACKAGE, Pause, detached, module_environment
 from .client import Client
 from .errors import CsmError, ServiceUnreachable
 from .home import Home
 from .models import Secret
 
 START_LIMIT_S = 30.0
-MODULE = "csm_refine_addon.service"
+MODULE = f"{PACKAGE}.service"
 
 
 class LocalService:

@@ -51,16 +51,16 @@ class Secret:
 class JobState(enum.StrEnum):
     """Where a job stands. Which may follow which is the table in ``flow.TRANSITIONS``."""
 
-    PREPARED = "prepared"
-    SUBMITTING = "submitting"
-    UNCERTAIN = "uncertain"
-    RUNNING = "running"
-    DOWNLOADING = "downloading"
-    PREPARING = "preparing"
-    READY = "ready"
-    PLACED = "placed"
-    FAILED = "failed"
-    STOPPED = "stopped"
+    PREPARED = "PREPARED"
+    SUBMITTING = "SUBMITTING"
+    UNCERTAIN = "UNCERTAIN"
+    RUNNING = "RUNNING"
+    DOWNLOADING = "DOWNLOADING"
+    PREPARING = "PREPARING"
+    READY = "READY"
+    PLACED = "PLACED"
+    FAILED = "FAILED"
+    STOPPED = "STOPPED"
 
 
 class RemoteKind(enum.StrEnum):
@@ -177,6 +177,9 @@ class Job:
     revision: int = 0
     state: JobState = JobState.PREPARED
     placement: Placement | None = None
+    poll_first_s: float = 5.0
+    poll_longest_s: float = 30.0
+    """The pauses between looks at a running refine grow from the first to the longest."""
     fit_to_box: bool = True
     place_automatically: bool = True
     source_blend: str = ""

@@ -9,6 +9,9 @@ from .models import Job, Placement, RefineRequest
 FOLLOW_S = 10800.0
 """How long to follow where the user does not say: a refine took up to two hours (CSM API reference)."""
 
+POLL_S = (5.0, 30.0)
+"""First and longest pause between looks, as the CSM API reference advises."""
+
 
 def new_job(
     request: RefineRequest,
@@ -16,6 +19,7 @@ def new_job(
     *,
     now: float,
     timeout_s: float = FOLLOW_S,
+    poll_s: tuple[float, float] = POLL_S,
     placement: Placement | None = None,
     fit_to_box: bool = True,
     place_automatically: bool = True,
@@ -26,6 +30,7 @@ def new_job(
 ) -> Job:
     """Return a job that is ready to be written down; it is sent by whoever drives it next.
 
+    ``poll_s`` is the first and the longest pause between looks.
     ``service`` is LOCAL or a checked base URL; ``window`` names the open file whose Blender places the result by
     itself; ``source_blend`` is given where the local service is to make the session first.
     """
@@ -37,6 +42,8 @@ def new_job(
         timeout_s=timeout_s,
         deadline_at=now + timeout_s,
         due_at=now,
+        poll_first_s=poll_s[0],
+        poll_longest_s=poll_s[1],
         placement=placement,
         fit_to_box=fit_to_box,
         place_automatically=place_automatically,

@@ -22,11 +22,15 @@ def environment_key() -> Secret | None:
     return None if text is None else checks.api_key(text)
 
 
+def key_for(service: str, keys: Mapping[str, Secret]) -> Secret | None:
+    """Return the key for a service's address: its own, or the one under "" that serves every address without one."""
+    return keys.get(service) or keys.get("")
+
+
 class Services:
     """Makes clients, one for each thread and address.
 
-    ``keys`` maps a base URL to its key; the key under "" serves every address without one of its own. The local
-    service has its own key and is started where it does not run.
+    ``keys`` is as in :func:`key_for`. The local service has its own key and is started where it does not run.
     """
 
     def __init__(
@@ -45,16 +49,12 @@ class Services:
         self._timeout_s = timeout_s
         self._clients = threading.local()
 
-    def has_key(self, service: str) -> bool:
-        """Tell whether a key for the service is known; the local service brings its own."""
-        return service == LOCAL or self._key(service) is not None
-
     def client(self, service: str) -> Client:
         """Return this thread's client of a service. Raises KeyMissing, or ServiceUnreachable for the local one."""
         if service == LOCAL:
             address, key = self._local_service.find_or_start(self._pause)
         else:
-            address, found = service, self._key(service)
+            address, found = service, key_for(service, self._keys())
             if found is None:
                 raise KeyMissing(
                     f"There is no API key for {service}.",
@@ -66,7 +66,3 @@ class Services:
         if identity not in known:
             known[identity] = Client(address, key, is_online=self._is_online, timeout_s=self._timeout_s)
         return known[identity]
-
-    def _key(self, service: str) -> Secret | None:
-        keys = self._keys()
-        return keys.get(service) or keys.get("")

@@ -11,6 +11,7 @@ import argparse
 import json
 import logging
 import os
+import shutil
 import sys
 import threading
 import time
@@ -20,15 +21,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 from . import flow
-from .background import module_environment
+from .background import PACKAGE, module_environment
 from .engine import LEASE_S, Engine
 from .errors import CsmError, StorageError
 from .home import Home
 from .journal import Journal
 from .local_service import LocalService
-from .models import Job, JobState, Secret
+from .models import LOCAL, Job, JobState, Secret
 from .presence import Presence
-from .services import DEFAULT_TIMEOUT_S, Services
+from .services import DEFAULT_TIMEOUT_S, Services, key_for
 from .workshop import BlenderWorkshop
 
 LOOK_EVERY_S = 0.2
@@ -39,7 +40,7 @@ _log = logging.getLogger("csm_refine.worker")
 
 def command(home: Home, python: str, blender: str) -> list[str]:
     """Return the argv of the worker. ``blender`` is ``bpy.app.binary_path``, empty in the bpy module."""
-    return [python, "-m", __name__, "--home", str(home.folder), *(["--blender", blender] if blender else [])]
+    return [python, "-m", f"{PACKAGE}.core.worker", "--home", str(home.folder), *(["--blender", blender] if blender else [])]
 
 
 def environment() -> dict[str, str]:
@@ -152,10 +153,7 @@ class Worker:
         clear_removed(self._home, journal)
 
     def _may_drive(self, job: Job) -> bool:
-        services = Services(
-            self._local_service, keys=lambda: self._control.keys, is_online=lambda: False, pause=lambda _s: True
-        )
-        return services.has_key(job.service)
+        return job.service == LOCAL or key_for(job.service, self._control.keys) is not None
 
     def _start(self, journal: Journal, job: Job) -> None:
         if journal.claim(job.id, self._owner, time.time(), LEASE_S):
@@ -172,8 +170,6 @@ class Worker:
 
 def clear_removed(home: Home, journal: Journal) -> None:
     """Delete the folders of jobs that the user removed."""
-    import shutil
-
     for job_id in journal.removed():
         folder = home.folder / "jobs" / job_id
         if folder.exists():

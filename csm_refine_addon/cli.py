@@ -1,0 +1,146 @@
+"""The command line: one program for Blender's ``--python`` and ``--command``, a Python with ``bpy``, and one without.
+
+stdout carries results only: a line of text, or with ``--json`` exactly one JSON object as the last line, in failures
+too. Progress and warnings go to stderr. The exit codes are those of the error tree.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from .commands import outcome, verbs
+from .core.errors import CsmError, InputError, Interrupted
+from .core.orders import FOLLOW_S
+
+_log = logging.getLogger("csm_refine.cli")
+_UNEXPECTED = {"code": "internal", "message": "Something failed that should not.", "action": "Report it, please."}
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are InputErrors, so that they come out like every other one."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message[:1].upper()}{message[1:]}.", f"See {self.prog} --help.")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; never raises, but for ``--help``'s SystemExit turned into 0."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["serve"]:
+        return verbs.serve(arguments[1:])
+    started_at = time.monotonic()
+    found = _run(arguments)
+    if "--json" in arguments:
+        document = {**found.document, "seconds": round(time.monotonic() - started_at, 3)}
+        _say(json.dumps(document, allow_nan=False))
+    elif found.text:
+        _say(found.text)
+    if found.error:
+        sys.stderr.write(" ".join(part for part in (found.error["message"], found.error["action"]) if part) + "\n")
+    sys.stderr.flush()
+    return found.exit_code
+
+
+def exit_process(code: int) -> NoReturn:
+    """End a process that has used ``bpy``: at a usual exit some Blenders crash or hang (4.2 and 4.5, as a module)."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _run(arguments: list[str]) -> outcome.Outcome:
+    try:
+        options = _parser().parse_args(arguments)
+        found: outcome.Outcome = options.command(options)
+    except SystemExit:
+        return outcome.Outcome()
+    except CsmError as error:
+        return outcome.failure(error)
+    except KeyboardInterrupt:
+        return outcome.failure(Interrupted("Interrupted.", "The job stays in the journal; wait follows it on."))
+    except Exception:
+        _log.exception("unexpected")
+        return outcome.Outcome(exit_code=1, error=_UNEXPECTED)
+    return found
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = _common_options()
+    service = _service_options()
+    parser = _Parser(prog="csm_refine", description="Refine a 3D session and place the result in Blender.")
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+
+    def add(name: str, command: Any, text: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        found = subparsers.add_parser(name, help=text, description=text, parents=[common, *parents])
+        found.set_defaults(command=command)
+        return found
+
+    request = _request_options()
+    refine = add("refine", verbs.refine, "submit, wait, place, and save or export", service, request)
+    refine.add_argument("code", metavar="CODE", help="a session code, or anything that contains one")
+    _add_output(refine)
+    submit = add("submit", verbs.submit, "submit and return", service, request)
+    submit.add_argument("code", metavar="CODE", nargs="?", help="a session code, or anything that contains one")
+    submit.add_argument("--again", metavar="JOB", help="send an unclear or ended job again: it may charge again")
+    status = add("status", verbs.status, "one look at the service", service)
+    status.add_argument("target", metavar="JOB|CODE", nargs="?", help="default: the newest job")
+    wait = add("wait", verbs.wait, "follow jobs to their end", service)
+    wait.add_argument("jobs", metavar="JOB", nargs="*", help="default: all unfinished ones")
+    wait.add_argument("--timeout", type=float, metavar="S", help="how long to follow, from now")
+    fetch = add("fetch", verbs.fetch, "download and prepare without placing", service)
+    fetch.add_argument("job", metavar="JOB")
+    place = add("place", verbs.place, "place a ready job in the open file", service)
+    place.add_argument("job", metavar="JOB")
+    place.add_argument("--blend", metavar="FILE", help="open this file first")
+    _add_output(place)
+    add("stop", verbs.stop, "stop following").add_argument("job", metavar="JOB")
+    add("jobs", verbs.jobs, "list the journal")
+    create = add("create", verbs.create, "make a session on the local service out of a mesh", service)
+    create.add_argument("mesh", metavar="MESHFILE", nargs="?", help="GLB, OBJ, or a zip of OBJ, MTL and textures")
+    create.add_argument("--object", metavar="NAME", help="an object of the open file instead")
+    create.add_argument("--blend", metavar="FILE", help="open this file first")
+    subparsers.add_parser("serve", help="run the local refine service (see serve --help)")
+    return parser
+
+
+def _common_options() -> argparse.ArgumentParser:
+    common = _Parser(add_help=False)
+    common.add_argument("--json", action="store_true", help="one JSON object as the last line of stdout")
+    return common
+
+
+def _service_options() -> argparse.ArgumentParser:
+    service = _Parser(add_help=False)
+    service.add_argument("--service", metavar="csm|local|URL", help="default: $CSM_SERVICE, else the preference")
+    service.add_argument("--allow-http", action="store_true", help="allow plain http to another machine")
+    return service
+
+
+def _request_options() -> argparse.ArgumentParser:
+    request = _Parser(add_help=False)
+    request.add_argument("--blend", metavar="FILE", help="open this file first")
+    request.add_argument("--object", metavar="NAME", help="the source of box, pivot and place")
+    request.add_argument("--bbox", nargs="+", metavar="B", help="object, auto, or W H D (API axes)")
+    request.add_argument("--pivot", nargs="+", metavar="P", help="object, center, bottom, auto, or X Y Z (API axes)")
+    request.add_argument("--timeout", type=float, metavar="S", default=FOLLOW_S, help="how long to follow")
+    return request
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--output", metavar="FILE", help=".blend (the scene), .glb, .obj, .fbx, .usdz (the result)")
+
+
+if __name__ == "__main__":
+    exit_process(main())

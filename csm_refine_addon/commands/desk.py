@@ -1,0 +1,138 @@
+"""A command's view of the product: home, journal, services, progress."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..core import checks, flow, orders
+from ..core.errors import InputError
+from ..core.following import Follower
+from ..core.models import CSM_BASE_URL, LOCAL, Job, JobState, RefineRequest, Secret
+from ..core.placement import Asked
+from ..core.services import environment_key, key_for
+from . import outcome
+from .outcome import Outcome
+from .progress import Progress
+from .settings import can_prepare, settings
+
+SERVICE_VARIABLE = "CSM_SERVICE"
+
+
+class Desk:
+    """A command's view of the product: home, journal, services, progress. Usable inside its ``with`` block."""
+
+    def __init__(self, options: Any) -> None:
+        found = settings()
+        text = getattr(options, "service", None) or os.environ.get(SERVICE_VARIABLE) or found.service or "csm"
+        allow_http = getattr(options, "allow_http", False) or found.allow_plain_http
+        self.service = checks.service_address(text, allow_plain_http=allow_http)
+        self.home = found.home
+        self._settings = found
+        key = environment_key() or found.key
+        self._keys: dict[str, Secret] = {"": key} if key else {}
+        self._progress = Progress(sys.stderr)
+        self._follower = Follower(
+            self.home,
+            keys=self._keys,
+            is_online=found.is_online,
+            blender=found.binary_path,
+            timeout_s=found.timeout_s,
+        )
+        self.journal = self._follower.journal
+        self.client = self._follower.client
+
+    def __enter__(self) -> Desk:
+        self._follower.__enter__()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._progress.end()
+        self._follower.__exit__(*exception)
+
+    def check_service(self, service: str | None = None) -> None:
+        """See that there is a key and that the service may be reached, before anything is written or sent."""
+        service = service or self.service
+        if service == LOCAL:
+            return
+        key = key_for(service, self._keys)
+        self.client(service).require_online()
+        if key and service == CSM_BASE_URL and not checks.is_usual_key(key):
+            sys.stderr.write("The API key has an unusual form (CSM's have 32 letters and digits); it is tried.\n")
+
+    def add(self, code: str, asked: Asked, timeout_s: float) -> Job:
+        """Write a new job down."""
+        request = RefineRequest(code, asked.scaled_bbox, asked.pivot_point)
+        for warning in asked.warnings:
+            sys.stderr.write(warning + "\n")
+        return self.journal.add(
+            orders.new_job(
+                request,
+                self.service,
+                now=time.time(),
+                timeout_s=_seconds(timeout_s),
+                poll_s=self._settings.poll_s,
+                placement=asked.placement,
+                fit_to_box=self._settings.fit_to_box,
+                place_automatically=False,
+                blend_file=self._settings.open_file(),
+            )
+        )
+
+    def find(self, target: str | None) -> Job | None:
+        """Return the job of this id, the newest one for None, or None for what is no job's id."""
+        found = self.journal.all()
+        if target is None and not found:
+            raise InputError("There are no jobs yet.", "Give a session code.")
+        return found[-1] if target is None else next((job for job in found if job.id == target), None)
+
+    def taken_up(self, job: Job, timeout_s: float | None) -> Job:
+        """Return a job that can be followed: with a new time-out, looked up again, or retried where nothing is sent."""
+        now = time.time()
+        again = job.state in (JobState.FAILED, JobState.STOPPED, JobState.UNCERTAIN)
+        if again and flow.retry_state(job) is not JobState.PREPARED:
+            job = self.journal.change(job.id, lambda job: flow.retried(job, now))
+        if timeout_s is not None:
+            deadline_at = now + _seconds(timeout_s)
+            job = self.journal.change(job.id, lambda job: dataclasses.replace(job, deadline_at=deadline_at))
+        return job
+
+    def follow(self, job: Job, until: Callable[[Job], bool] = lambda job: False) -> Job:
+        """Follow a job with progress on stderr; without a Blender only until its mesh is there."""
+        prepares = can_prepare(self._settings.binary_path)
+        job = self._follower.follow(
+            job.id,
+            until=lambda job: until(job) or (job.state is JobState.PREPARING and not prepares),
+            on_change=self._progress,
+        )
+        self._progress(job)
+        return job
+
+    def place(self, job: Job, scene: Any, output: Path | None) -> Outcome:
+        """Place a job that has become ready, and write the output."""
+        if job.state not in (JobState.READY, JobState.PLACED):
+            return outcome.of_job(job)
+        found = scene.place(job, hide_source=self._settings.hide_source)
+        job = self.journal.change(
+            job.id, lambda job: flow.placed(job, found.object_name, found.fit_error, time.time())
+        )
+        if output:
+            scene.save_output(found.object_name, output)
+        error = "" if found.fit_error is None else f", fit error {found.fit_error:.2g}"
+        text = f"{job.id} placed as {found.object_name}{error}" + (f", written to {output}" if output else "")
+        placed = outcome.of_job(job, text)
+        return dataclasses.replace(
+            placed, document={**placed.document, "object": found.object_name, "dimensions": list(found.dimensions)}
+        )
+
+
+def _seconds(value: float) -> float:
+    if not math.isfinite(value) or value <= 0:
+        raise InputError(f"The time-out is {value:g}; it must be above zero.", "Give it in seconds.")
+    return value

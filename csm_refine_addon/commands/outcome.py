@@ -1,0 +1,67 @@
+"""What a command comes to: a line of text, a JSON document, an error, an exit code."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..core import flow
+from ..core.errors import CsmError
+from ..core.models import Job
+
+EMPTY: dict[str, Any] = dict.fromkeys(
+    ("job", "session", "service", "state", "remote_status", "percent", "scaled_bbox", "pivot_point", "mesh", "blend")
+    + ("object", "dimensions", "fit_error", "seconds", "error")
+)
+"""Every key of the JSON object, without a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a command came to: a line for stdout, the JSON document, an error, the exit code."""
+
+    text: str = ""
+    document: Mapping[str, Any] = field(default_factory=lambda: dict(EMPTY))
+    error: Mapping[str, str] | None = None
+    exit_code: int = 0
+
+
+def failure(error: CsmError) -> Outcome:
+    """Return the outcome of an error that belongs to no job."""
+    said = dataclasses.asdict(flow.job_error(error))
+    return Outcome(document={**EMPTY, "error": said}, error=said, exit_code=error.exit_code)
+
+
+def of_job(job: Job, text: str = "") -> Outcome:
+    """Return the outcome of a command about one job; ``text`` is said only where the job has no error."""
+    error = dataclasses.asdict(job.error) if job.error else None
+    return Outcome(text if not error else "", document(job), error, flow.error_exit_code(job))
+
+
+def together(outcomes: Sequence[Outcome]) -> Outcome:
+    """Return one outcome of several, with the first exit code that is not 0."""
+    text = "\n".join(outcome.text for outcome in outcomes if outcome.text)
+    worst = next((outcome for outcome in outcomes if outcome.exit_code), Outcome())
+    return Outcome(text, {"jobs": [outcome.document for outcome in outcomes]}, worst.error, worst.exit_code)
+
+
+def document(job: Job) -> dict[str, Any]:
+    """Return a job as the JSON object that scripts rely on."""
+    return {
+        **EMPTY,
+        "job": job.id,
+        "session": job.request.session_code,
+        "service": job.service,
+        "state": str(job.state),
+        "remote_status": job.remote.word if job.remote else None,
+        "percent": job.remote.percent if job.remote else None,
+        "scaled_bbox": job.request.scaled_bbox,
+        "pivot_point": job.request.pivot_point,
+        "mesh": job.mesh_path or None,
+        "blend": job.blend_path or None,
+        "object": job.placed_object or None,
+        "fit_error": job.fit_error,
+        "error": dataclasses.asdict(job.error) if job.error else None,
+    }

@@ -1,0 +1,178 @@
+"""What each command does: it checks everything first, then works through the journal, and returns an outcome."""
+
+from __future__ import annotations
+
+import os
+import time
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..core import checks, flow
+from ..core.errors import InputError
+from ..core.models import CSM_BASE_URL, LOCAL, TERMINAL, Job, JobState
+from ..core.placement import Asked, BoundsSource, Choices, PivotSource, ask
+from .desk import SERVICE_VARIABLE, Desk
+from .outcome import EMPTY, Outcome, document, of_job, together
+from .progress import describe
+from .settings import blender, has_blender
+
+
+def refine(options: Namespace) -> Outcome:
+    """Submit, wait, download, prepare, place, and save or export."""
+    scene = blender("refine places the mesh in Blender")
+    code = checks.session_code(options.code)
+    output = scene.checked_output(options.output)
+    with Desk(options) as desk:
+        asked = _asked(options, scene)
+        desk.check_service()
+        job = desk.add(code, asked, options.timeout)
+        return desk.place(desk.follow(job), scene, output)
+
+
+def submit(options: Namespace) -> Outcome:
+    """Submit and return; the job goes on being known in the journal."""
+    if bool(options.code) == bool(options.again):
+        raise InputError("Give either a session code or --again JOB.", "See submit --help.")
+    with Desk(options) as desk:
+        if options.again:
+            job = desk.journal.get(options.again)
+            desk.check_service(job.service)
+            job = desk.journal.change(job.id, lambda job: flow.sent_again(job, time.time()))
+        else:
+            code = checks.session_code(options.code)
+            asked = _asked(options, blender() if has_blender() else None)
+            desk.check_service()
+            job = desk.add(code, asked, options.timeout)
+        job = desk.follow(job, until=lambda job: job.accepted_at is not None)
+        return of_job(job, f"{job.id} {describe(job)}")
+
+
+def status(options: Namespace) -> Outcome:
+    """Take one look at the service."""
+    with Desk(options) as desk:
+        job = desk.find(options.target)
+        code = job.request.session_code if job else checks.session_code(options.target or "")
+        service = job.service if job else desk.service
+        desk.check_service(service)
+        session = desk.client(service).read_session(code)
+    remote = session.status
+    percent = "" if remote.percent is None else f" {remote.percent:.0f} %"
+    seen = {"session": code, "service": service, "remote_status": remote.word, "percent": remote.percent}
+    document = {**(document(job) if job else EMPTY), **seen}
+    return Outcome(f"{code}: {remote.word}{percent}", document)
+
+
+def wait(options: Namespace) -> Outcome:
+    """Follow jobs until they are ready, placed or ended; a stopped or overdue one that is named is taken up again."""
+    with Desk(options) as desk:
+        named = [desk.journal.get(job_id) for job_id in options.jobs]
+        waiting = named or [job for job in desk.journal.all() if job.state not in {*TERMINAL, JobState.READY}]
+        for job in waiting:
+            if _is_unfinished(job):
+                desk.check_service(job.service)
+        ended = [desk.follow(desk.taken_up(job, options.timeout)) for job in waiting]
+    outcomes = [of_job(job, f"{job.id} {describe(job)}") for job in ended]
+    return outcomes[0] if len(options.jobs) == 1 else together(outcomes)
+
+
+def fetch(options: Namespace) -> Outcome:
+    """Download and prepare without placing; without a Blender at hand, download and check only."""
+    with Desk(options) as desk:
+        job = desk.journal.get(options.job)
+        if _is_unfinished(job):
+            desk.check_service(job.service)
+        job = desk.follow(desk.taken_up(job, None))
+        return of_job(job, job.blend_path or job.mesh_path or f"{job.id} {describe(job)}")
+
+
+def place(options: Namespace) -> Outcome:
+    """Place a ready job in the open file."""
+    scene = blender("place needs Blender")
+    output = scene.checked_output(options.output)
+    with Desk(options) as desk:
+        job = desk.journal.get(options.job)
+        if job.state not in (JobState.READY, JobState.PLACED, JobState.PREPARING):
+            raise InputError(f"The job {job.id} is not ready: {describe(job)}.", f"Follow it with wait {job.id}.")
+        if options.blend:
+            scene.open_blend(Path(options.blend))
+        return desk.place(desk.follow(job), scene, output)
+
+
+def stop(options: Namespace) -> Outcome:
+    """Stop following; what runs at the service runs on."""
+    with Desk(options) as desk:
+        job = desk.journal.change(
+            options.job, lambda job: job if job.state in TERMINAL else flow.stopped(job, time.time())
+        )
+    return Outcome(f"{job.id} {describe(job)}", document(job))
+
+
+def jobs(options: Namespace) -> Outcome:
+    """List the journal."""
+    with Desk(options) as desk:
+        found = desk.journal.all()
+    text = "\n".join(f"{job.id} {job.state:<11} {describe(job)}" for job in found)
+    return Outcome(text, {"jobs": [document(job) for job in found]})
+
+
+def create(options: Namespace) -> Outcome:
+    """Make a session on the local service out of a mesh file or an object."""
+    if bool(options.mesh) == bool(options.object):
+        raise InputError("Give either a mesh file or --object NAME.", "See create --help.")
+    if not options.service and not os.environ.get(SERVICE_VARIABLE, "").startswith("http"):
+        options.service = LOCAL
+    mesh = Path(options.mesh).absolute() if options.mesh else None
+    if mesh and not mesh.is_file():
+        raise InputError(f"There is no file {mesh}.", "Check the path.")
+    with Desk(options) as desk:
+        if desk.service == CSM_BASE_URL:
+            raise InputError("CSM's service makes no sessions out of meshes.", "Use --service local.")
+        if mesh is None:
+            scene = blender("create --object needs Blender")
+            if options.blend:
+                scene.open_blend(Path(options.blend))
+            mesh = scene.export_object(options.object, desk.home)
+        desk.check_service()
+        session = desk.client(desk.service).create_session(mesh)
+    seen = {"session": session.code, "service": desk.service, "remote_status": session.status.word}
+    return Outcome(session.code, {**EMPTY, **seen, "percent": session.status.percent})
+
+
+def serve(arguments: Sequence[str]) -> int:
+    """Run the local refine service until it is told to stop."""
+    from ..service import server
+
+    return server.main(arguments)
+
+
+def _asked(options: Namespace, scene: Any) -> Asked:
+    """Read box and pivot off the options and the object. Raises InputError."""
+    if scene is None:
+        if options.object or options.blend:
+            raise InputError("--object and --blend need Blender.", "Give --bbox and --pivot in numbers.")
+        return ask(None, choices_of(options.bbox, options.pivot, has_object=False))
+    if options.blend:
+        scene.open_blend(Path(options.blend))
+    source = scene.find_source(options.object)
+    choices = choices_of(options.bbox, options.pivot, has_object=source is not None)
+    return ask(scene.measured(source, choices) if source else None, choices)
+
+
+def choices_of(bbox: list[str] | None, pivot: list[str] | None, *, has_object: bool) -> Choices:
+    """Return what ``--bbox`` and ``--pivot`` choose. Raises InputError."""
+    default = "object" if has_object else "auto"
+    bbox, pivot = bbox or [default], pivot or [default]
+    bounds, typed_bbox = BoundsSource.TYPED, None
+    if len(bbox) == 1 and bbox[0] in (BoundsSource.OBJECT, BoundsSource.AUTO):
+        bounds = BoundsSource(bbox[0])
+    else:
+        typed_bbox = checks.scaled_bbox(bbox)
+    named = [source for source in PivotSource if source is not PivotSource.TYPED and pivot == [source]]
+    typed_pivot = None if named else checks.pivot_point(pivot)
+    return Choices(bounds, named[0] if named else PivotSource.TYPED, typed_bbox, typed_pivot)
+
+
+def _is_unfinished(job: Job) -> bool:
+    return job.state not in (JobState.READY, JobState.PLACED)

@@ -1,0 +1,93 @@
+"""Drives jobs in the calling process, blocking: for the command line and for scripts in Blender."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+
+from .background import Pause
+from .client import Client
+from .engine import LEASE_S, Engine
+from .flow import Step, next_step
+from .home import Home
+from .journal import Journal
+from .local_service import LocalService
+from .models import Job, Secret
+from .presence import Presence
+from .services import DEFAULT_TIMEOUT_S, Services
+from .workshop import BlenderWorkshop
+
+LOOK_EVERY_S = 0.5
+"""How often the journal is read while another process drives the job."""
+
+
+def nothing(job: Job) -> None:
+    """Be told of a job and do nothing."""
+
+
+class Follower:
+    """The journal, the services and the engine of this process, for the length of a ``with`` block.
+
+    ``blender`` is ``bpy.app.binary_path`` of the Blender that runs this, or empty. Raises StorageError where the
+    home folder cannot be used.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        *,
+        keys: Mapping[str, Secret],
+        is_online: Callable[[], bool],
+        blender: str = "",
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        pause: Pause | None = None,
+    ) -> None:
+        self.home = home.ensure()
+        self.journal = Journal(home.journal)
+        self._pause = pause or threading.Event().wait
+        local_service = LocalService(home, blender=blender)
+        self._services = Services(
+            local_service, keys=lambda: keys, is_online=is_online, pause=self._pause, timeout_s=timeout_s
+        )
+        self._workshop = BlenderWorkshop(home, blender, self._pause)
+        self._presence = Presence(home, local_service)
+
+    def __enter__(self) -> Follower:
+        self._presence.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._presence.__exit__(kind, error, trace)
+        self.journal.close()
+
+    def client(self, service: str) -> Client:
+        """Return a client of the service. Raises KeyMissing, or ServiceUnreachable for the local one."""
+        return self._services.client(service)
+
+    def follow(
+        self,
+        job_id: str,
+        *,
+        until: Callable[[Job], bool] = lambda job: False,
+        on_change: Callable[[Job], None] = nothing,
+    ) -> Job:
+        """Drive a job until it rests or ``until`` says so, and return how it stands.
+
+        Where another process drives it, watch the journal instead, and take over should that process be gone.
+        """
+        engine = Engine(
+            self.journal, self.home, self._services.client, self._workshop, self._pause, on_change=on_change
+        )
+        owner = self._presence.owner
+        while not self.journal.claim(job_id, owner, time.time(), LEASE_S):
+            job = self.journal.get(job_id)
+            on_change(job)
+            if until(job) or next_step(job, time.time()) is Step.REST:
+                return job
+            self._pause(LOOK_EVERY_S)
+        try:
+            return engine.drive(job_id, until=until)
+        finally:
+            self.journal.release(job_id, owner)
