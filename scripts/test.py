@@ -18,20 +18,22 @@ from testing.report import NOT_RUN, Row, print_summary
 from testing.runs import Console, Run, check_runs, pytest_run
 
 WITH_BLENDER = ("tests/core", "tests/service", "tests/blender", "tests/package")
-ABOUT_THE_SOURCES = ("tests/meta",)  # the same with every Blender, so run with one
 WITHOUT_BLENDER = ("tests/core",)
+ABOUT_THE_SOURCES = ("tests/meta",)
 AT_A_TIME = min(2, os.cpu_count() or 1)
 
 
 def plan(everything: bool, blender: str | None, pytest_arguments: list[str]) -> list[Run]:
     """The runs in the order of their start; the long ones first where several go side by side."""
     here = environment.python_at_hand()
-    checks = check_runs(environment.checks(here))
+    checks = [
+        *check_runs(environment.checks(here)),
+        pytest_run("the sources", environment.plain(here), ABOUT_THE_SOURCES, pytest_arguments),
+    ]
     versions = list(environment.PYTHON_OF_BLENDER) if everything else [blender or environment.BLENDER_OF_PYTHON[here]]
     blenders = [
-        pytest_run(f"Blender {version}", environment.blender(version, tests=True), folders, pytest_arguments)
+        pytest_run(f"Blender {version}", environment.blender(version, tests=True), WITH_BLENDER, pytest_arguments)
         for version in versions
-        for folders in [WITH_BLENDER + ABOUT_THE_SOURCES * (version == versions[-1])]
     ]
     if not everything:
         return [*checks, *blenders]

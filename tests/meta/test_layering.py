@@ -24,7 +24,7 @@ class Import(NamedTuple):
 
 
 def imports_of(source: str, module: str, is_package: bool = False) -> list[Import]:
-    """What a module imports: `core.axes` for ours, `bpy.types` for others, `=csm_refine_addon` for ours by its full name."""
+    """What a module imports: `.core.axes` for ours, `=csm_refine_addon` for ours by its full name, `bpy` for others."""
     home = module.split(".") if is_package else module.split(".")[:-1]
     found: list[Import] = []
     _collect(ast.parse(source), [part for part in home if part], True, found)
@@ -58,7 +58,9 @@ def _relative(home, level):
 
 
 def _named(target, ours=False):
-    return f"={target}" if not ours and target.split(".")[0] == PACKAGE.name else target
+    if ours:
+        return f".{target}"
+    return f"={target}" if target.split(".")[0] == PACKAGE.name else target
 
 
 def _called(node):
@@ -79,28 +81,27 @@ def broken_rules(path: str, source: str) -> list[str]:
 
 
 def _rules_broken_by(where, imported):
-    layer, top = where.parts[0].removesuffix(".py"), imported.target.split(".")[0]
+    """The layers: core, blender, service, the package itself (`__init__`), and the command line's modules beside it."""
+    layer = where.parts[0].removesuffix(".py")
     refinery = layer == "service" and where.name.startswith("refinery")
-    ours = top in ("core", "blender", "service", "cli")
-    yield from _rules_for_all(layer, top, imported)
+    top = imported.target.removeprefix(".").split(".")[0]
+    ours = imported.target.startswith(".")
+    command_line = layer not in ("core", "blender", "service", "__init__")
+    if imported.target.startswith("="):
+        yield "ours is imported relatively, as Blender installs the package under another name"
     if layer not in ("blender", "__init__") and not refinery and top in BLENDER_S_OWN:
         yield "only blender/ and the refinery import Blender's modules"
     if layer == "core" and ours and top != "core":
         yield "core imports nothing of ours but itself"
-    if layer == "blender" and top == "service":
+    if layer == "blender" and ours and top == "service":
         yield "blender does not import service"
-    if layer == "service" and top == "cli":
-        yield "service does not import cli"
-    if layer == "service" and top == "blender" and not (refinery and imported.target.startswith("blender.mesh_io")):
+    if layer == "service" and ours and top not in ("core", "service", "blender"):
+        yield "service does not import the command line"
+    if layer == "service" and ours and top == "blender" and not (refinery and ".mesh_io" in imported.target):
         yield "service does not import blender, but for the refinery's mesh_io"
-
-
-def _rules_for_all(layer, top, imported):
-    if imported.target.startswith("="):
-        yield "ours is imported relatively, as Blender installs the package under another name"
-    if layer == "cli" and imported.at_import_time and top in ("blender", "service"):
-        yield "cli reaches blender and service only inside the commands that need them"
-    if layer == "__init__" and imported.at_import_time and top in BLENDER_S_OWN | {"blender"}:
+    if command_line and imported.at_import_time and ours and top in ("blender", "service"):
+        yield "the command line reaches blender and service only inside the commands that need them"
+    if layer == "__init__" and imported.at_import_time and (top in BLENDER_S_OWN or (ours and top == "blender")):
         yield "the package itself can be imported without Blender"
     if layer != "service" and imported.at_import_time and top in NOT_WHEN_ENABLED:
         yield "HTTP libraries are imported when they are used, not when Blender starts"
@@ -124,6 +125,9 @@ def test_layering(path):
         ("core/client.py", "import requests"),
         ("cli.py", "from .blender import placing"),
         ("cli.py", "def f():\n    import bpy"),
+        ("commands.py", "from .service import app"),
+        ("core/axes.py", "from ..progress import Progress"),
+        ("service/app.py", "from ..progress import Progress"),
         ("service/app.py", "def f():\n    import bpy"),
         ("service/app.py", "from ..blender import mesh_io"),
         ("service/app.py", "from .. import cli"),

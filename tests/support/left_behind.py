@@ -1,0 +1,125 @@
+"""Everything that an extension may leave in Blender, as plain values that can be compared.
+
+Timers cannot be listed; `timers_of` asks for each function of the extension's modules instead.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+
+import bpy
+
+
+def snapshot() -> dict[str, list[str]]:
+    """Handlers, classes, properties, operators, menu entries, keys, threads and child processes, each by name."""
+    return {
+        "handlers": sorted(_handlers()),
+        "classes": sorted(_classes()),
+        "properties": sorted(_properties()),
+        "operators": sorted(f"{module}.{name}" for module in dir(bpy.ops) for name in dir(getattr(bpy.ops, module))),
+        "menu entries": sorted(_menu_entries()),
+        "keys": sorted(_keys()),
+        "threads": sorted(thread.name for thread in threading.enumerate()),
+        "processes": sorted(_child_processes()),
+        "import paths": sorted(sys.path),
+    }
+
+
+def differences(before: dict[str, list[str]], after: dict[str, list[str]]) -> dict[str, list[str]]:
+    """What came (+) and what went (-), by kind; empty when nothing did."""
+    found = {}
+    for kind, names in before.items():
+        came, went = set(after[kind]) - set(names), set(names) - set(after[kind])
+        if came or went:
+            found[kind] = [*(f"+ {name}" for name in sorted(came)), *(f"- {name}" for name in sorted(went))]
+    return found
+
+
+def functions_of(package: str) -> dict[str, object]:
+    """Every function and method that the loaded modules of a package hold, by its full name."""
+    modules = [module for name, module in list(sys.modules.items()) if f"{name}.".startswith(f"{package}.")]
+    owners = [(module.__name__, owner) for module in modules for owner in (module, *_classes_in(module))]
+    return {f"{name}.{key}": value for name, owner in owners for key, value in vars(owner).items() if callable(value)}
+
+
+def timers_of(functions: dict[str, object]) -> list[str]:
+    return sorted(name for name, function in functions.items() if bpy.app.timers.is_registered(function))
+
+
+def _classes_in(module):
+    return [value for value in vars(module).values() if isinstance(value, type)]
+
+
+def _handlers():
+    for kind in dir(bpy.app.handlers):
+        listed = getattr(bpy.app.handlers, kind)
+        if isinstance(listed, list):
+            yield from (f"{kind}: {_name_of(handler)}" for handler in listed)
+
+
+def _classes():
+    bases = (bpy.types.Panel, bpy.types.Operator, bpy.types.Menu, bpy.types.Header, bpy.types.UIList)
+    groups = (bpy.types.PropertyGroup, bpy.types.AddonPreferences, bpy.types.Gizmo, bpy.types.GizmoGroup)
+    for base in (*bases, *groups):
+        yield from (_name_of(cls) for cls in _below(base) if getattr(cls, "is_registered", False))
+
+
+def _below(cls):
+    for below in cls.__subclasses__():
+        yield below
+        yield from _below(below)
+
+
+def _properties():
+    for name in dir(bpy.types):
+        described = getattr(getattr(bpy.types, name), "bl_rna", None)
+        if described is not None:
+            yield from (f"{name}.{key}" for key in described.properties.keys())  # noqa: SIM118 -- a bpy collection yields values
+
+
+def _menu_entries():
+    for name in dir(bpy.types):
+        draw = getattr(getattr(bpy.types, name), "draw", None)
+        yield from (f"{name}: {_name_of(entry)}" for entry in getattr(draw, "_draw_funcs", []))
+
+
+def _keys():
+    configurations = bpy.context.window_manager.keyconfigs
+    for configuration in (configurations.addon, configurations.user):
+        for keymap in configuration.keymaps if configuration else []:
+            yield from (f"{keymap.name}: {item.idname} {item.to_string()}" for item in keymap.keymap_items)
+
+
+def _child_processes():
+    """Children, and children's children, of this process; where /proc shows them."""
+    parents = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            pid, _, rest = status.read_text().partition(" (")
+        except OSError:  # it ended in between
+            continue
+        parents[int(pid)] = int(rest.rpartition(")")[2].split()[1])
+    yield from (_command_of(pid) for pid in parents if _descends_from_us(pid, parents))
+
+
+def _descends_from_us(pid, parents):
+    import os
+
+    while pid in parents:
+        pid = parents[pid]
+        if pid == os.getpid():
+            return True
+    return False
+
+
+def _command_of(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+    except OSError:
+        return f"process {pid}"
+
+
+def _name_of(thing):
+    return f"{getattr(thing, '__module__', '')}.{getattr(thing, '__qualname__', thing)}"
