@@ -193,7 +193,7 @@ def _joined(brought: list[bpy.types.Object], name: str, turn: Matrix) -> bpy.typ
     for part in objects:
         bpy.context.scene.collection.objects.link(part)
     if len(objects) > 1:
-        _join(objects)
+        join(objects)
     _remove_unused_meshes()
     return objects[0]
 
@@ -212,7 +212,8 @@ def _standing_mesh(obj: bpy.types.Object, turn: Matrix) -> bpy.types.Mesh:
     return mesh
 
 
-def _join(objects: list[bpy.types.Object]) -> None:
+def join(objects: list[bpy.types.Object]) -> None:
+    """Join mesh objects of the scene into the first one; materials and UV maps stay."""
     for part in objects:
         if not part.data.materials:  # else it takes the first material of the others in 4.2
             part.data.materials.append(bpy.data.materials.get("Plain") or bpy.data.materials.new("Plain"))

@@ -118,7 +118,7 @@ class Desk:
         """Place a job that has become ready, and write the output."""
         if job.state not in (JobState.READY, JobState.PLACED):
             return outcome.of_job(job)
-        found = scene.place(job, hide_source=self._settings.hide_source)
+        found = scene.place(job)
         job = self.journal.change(
             job.id, lambda job: flow.placed(job, found.object_name, found.fit_error, time.time())
         )

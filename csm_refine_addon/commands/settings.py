@@ -25,7 +25,6 @@ class Settings:
     key: Secret | None = None
     allow_plain_http: bool = False
     fit_to_box: bool = True
-    hide_source: bool = True
     poll_s: tuple[float, float] = orders.POLL_S
     timeout_s: float = DEFAULT_TIMEOUT_S
     binary_path: str = ""

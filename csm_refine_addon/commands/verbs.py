@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from argparse import Namespace
 from collections.abc import Sequence
@@ -123,21 +124,26 @@ def create(options: Namespace) -> Outcome:
         raise InputError("Give either a mesh file or --object NAME.", "See create --help.")
     if not options.service and not os.environ.get(SERVICE_VARIABLE, "").startswith("http"):
         options.service = LOCAL
-    mesh = Path(options.mesh).absolute() if options.mesh else None
-    if mesh and not mesh.is_file():
-        raise InputError(f"There is no file {mesh}.", "Check the path.")
+    if options.mesh and not Path(options.mesh).is_file():
+        raise InputError(f"There is no file {options.mesh}.", "Check the path.")
     with Desk(options) as desk:
         if desk.service == CSM_BASE_URL:
             raise InputError("CSM's service makes no sessions out of meshes.", "Use --service local.")
-        if mesh is None:
-            scene = blender("create --object needs Blender")
-            if options.blend:
-                scene.open_blend(Path(options.blend))
-            mesh = scene.export_object(options.object, desk.home)
         desk.check_service()
+        mesh = Path(options.mesh) if options.mesh else _exported(options, desk)
         session = desk.client(desk.service).create_session(mesh)
+        if options.object:
+            shutil.rmtree(mesh.parent, ignore_errors=True)
     seen = {"session": session.code, "service": desk.service, "remote_status": session.status.word}
     return Outcome(session.code, {**EMPTY, **seen, "percent": session.status.percent})
+
+
+def _exported(options: Namespace, desk: Desk) -> Path:
+    scene = blender("create --object needs Blender")
+    if options.blend:
+        scene.open_blend(Path(options.blend))
+    exported: Path = scene.export_object(options.object, desk.home)
+    return exported
 
 
 def serve(arguments: Sequence[str]) -> int:

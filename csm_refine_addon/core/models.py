@@ -183,7 +183,9 @@ class Job:
     fit_to_box: bool = True
     place_automatically: bool = True
     source_blend: str = ""
-    """A .blend with the source object, out of which the local service is to make the session first."""
+    """A .blend with the source objects, out of which the local service is to make the session first."""
+    source_objects: tuple[str, ...] = ()
+    """The names of the objects in ``source_blend`` that make up the source; the first one gives the frame."""
     blend_file: str = ""
     """The file that the source object stands in; empty where it was never saved."""
     window: str = ""

@@ -26,13 +26,14 @@ def new_job(
     blend_file: str = "",
     window: str = "",
     source_blend: str = "",
+    source_objects: tuple[str, ...] = (),
     job_id: str = "",
 ) -> Job:
     """Return a job that is ready to be written down; it is sent by whoever drives it next.
 
     ``poll_s`` is the first and the longest pause between looks.
     ``service`` is LOCAL or a checked base URL; ``window`` names the open file whose Blender places the result by
-    itself; ``source_blend`` is given where the local service is to make the session first.
+    itself; ``source_blend`` and ``source_objects`` are given where the local service is to make the session first.
     """
     return Job(
         id=job_id or new_id(),
@@ -50,6 +51,7 @@ def new_job(
         blend_file=blend_file,
         window=window,
         source_blend=source_blend,
+        source_objects=source_objects,
     )
 
 

@@ -47,9 +47,8 @@ class BlenderWorkshop:
         folder = self.home.job_folder(job.id)
         mesh, report = folder / "source.glb", folder / "source.json"
         report.unlink(missing_ok=True)
-        name = job.placement.object_name if job.placement else None
-        arguments = ["--blend", job.source_blend, "--mesh", str(mesh), "--report", str(report)]
-        self._run(job, "blender.session_source", [*arguments, "--object", name or ""])
+        arguments = ["--blend", job.source_blend, "--mesh", str(mesh), "--report", str(report), "--objects"]
+        self._run(job, "blender.session_source", [*arguments, *job.source_objects])
         _outcome(report)
         return mesh
 

@@ -1,0 +1,117 @@
+"""What the command line and blocking scripts do in Blender: open, measure, wait, place, save."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import bpy
+
+from ..core import checks
+from ..core.errors import CsmError, InputError
+from ..core.following import Follower
+from ..core.home import Home
+from ..core.models import LOCAL, Job, JobState, RefineRequest, Secret
+from ..core.orders import new_job
+from ..core.placement import Choices, Measured
+from ..core.workshop import BlenderWorkshop
+from . import arrivals, bounds, exporting, locations, preferences, session_source
+
+if TYPE_CHECKING:
+    from ..commands.settings import Settings
+    from .placing import Placed
+
+
+def settings() -> Settings:
+    """Return what the preferences and this Blender say, for the command line."""
+    from ..commands.settings import Settings
+
+    values = preferences.preferences()
+    return Settings(
+        home=locations.home(),
+        service=values.service_url if values.service == "URL" else values.service.lower(),
+        key=_key(values.api_key),
+        allow_plain_http=values.allow_plain_http,
+        fit_to_box=values.fit_to_box,
+        poll_s=(values.poll_first_s, values.poll_longest_s),
+        timeout_s=preferences.network_timeout_s(),
+        binary_path=bpy.app.binary_path,
+        is_online=is_online,
+        open_file=lambda: str(bpy.data.filepath),
+    )
+
+
+def is_online() -> bool:
+    """Tell whether requests may leave: a Blender program says so itself, a plain Python with ``bpy`` always may."""
+    return bool(bpy.app.online_access) if bpy.app.binary_path else True
+
+
+def open_blend(path: Path) -> None:
+    """Open a .blend without its scripts. Raises InputError where it cannot be opened; the open file stays then."""
+    if not path.is_file():
+        raise InputError(f"There is no file {path}.", "Check the path.")
+    try:
+        bpy.ops.wm.open_mainfile(filepath=str(path.absolute()), use_scripts=False, load_ui=False)
+    except RuntimeError as error:
+        said = " ".join(str(error).removeprefix("Error: ").split())
+        raise InputError(f"The file {path} cannot be opened: {said}", "Is it a .blend of this Blender, or older?") from None
+
+
+def find_source(name: str | None) -> bpy.types.Object | None:
+    """Return the object of this name, or the active one (None: there is none). Raises InputError."""
+    if name is not None:
+        return bounds.find_object(bpy.context.view_layer, name)
+    return bpy.context.view_layer.objects.active
+
+
+def measured(source: bpy.types.Object, choices: Choices) -> Measured:
+    """Return as much of the object's box and frame as the choices need. Raises InputError."""
+    return bounds.measure_for(choices, bpy.context.evaluated_depsgraph_get(), source)
+
+
+def checked_output(output: str | None) -> Path | None:
+    """Return the output file, absolute. Raises InputError where it cannot be written, before anything is sent."""
+    if output is None:
+        return None
+    path = Path(output).absolute()
+    exporting.check_output(path)
+    return path
+
+
+def place(job: Job) -> Placed:
+    """Place a prepared job in the open file. Raises CsmError."""
+    return arrivals.place(bpy.context, job)
+
+
+def save_output(object_name: str, path: Path) -> None:
+    """Save the scene as a .blend, or the placed object alone in another format. Raises CsmError."""
+    exporting.export(bpy.data.objects[object_name], path)
+
+
+def export_object(name: str, home: Home) -> Path:
+    """Return a GLB of an object and its children as a new session wants it, in a folder of its own. Raises CsmError."""
+    job = new_job(RefineRequest(""), LOCAL, now=time.time())
+    blend = home.ensure().job_folder(job.id) / "source.blend"
+    names = session_source.write(bounds.find_object(bpy.context.view_layer, name), (), blend)
+    job = dataclasses.replace(job, source_blend=str(blend), source_objects=names)
+    return BlenderWorkshop(home, bpy.app.binary_path, threading.Event().wait).export_source(job)
+
+
+def wait_for(job: Job, timeout_s: float, key: Secret | None) -> Job:
+    """Drive a job, blocking, until it is ready or has ended, and return how it stands. Raises CsmError."""
+    ends_at = time.time() + timeout_s
+    with Follower(
+        locations.home(),
+        keys={"": key} if key else {},
+        is_online=is_online,
+        blender=bpy.app.binary_path,
+        timeout_s=preferences.network_timeout_s(),
+    ) as follower:
+        return follower.follow(job.id, until=lambda job: job.state is JobState.READY or time.time() > ends_at)
+
+
+def _key(text: str) -> Secret | None:
+    return checks.api_key(text) if text else None
