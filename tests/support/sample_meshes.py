@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TEXTURE_SIZE = 256
-CAR_SIZE = (4.0, 1.7, 1.9)
-"""Width, height, depth of :func:`textured_scene` as a whole, API axes."""
+CAR_SIZE = (4.0, 1.6, 1.9)
+"""Width, height, depth of :func:`asymmetric_mesh`, API axes."""
 
 
 def texture(size: int = TEXTURE_SIZE) -> Image.Image:

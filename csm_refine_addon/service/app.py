@@ -1,0 +1,258 @@
+"""The API as a WSGI application: routes, checks of who asks, envelopes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import bottle
+
+from ..core import mesh_files
+from ..core.errors import CsmError, InputError, MeshUnusable, SessionNotRefinable, SessionUnknown
+from ..core.mesh_files import MeshKind
+from ..core.models import Secret
+from . import envelopes
+from .guard import HostCheck, holds_key
+from .links import Links
+from .orders import parse_order
+from .refining import Refining
+from .sessions import Session, Sessions, Stage
+from .users import Users
+
+log = logging.getLogger(__name__)
+
+BODY_LIMIT_BYTES = 64 * 1024
+MESH_LIMIT_BYTES = 2 << 30
+MAX_LIST = 100
+API_VERSION = 1
+_BLOCK_BYTES = 1 << 20
+_USER = re.compile(r"[0-9A-Za-z._-]{1,64}", re.ASCII)
+_V2 = "/image-to-3d-sessions"
+_LOCAL = "/local/sessions"
+_STATUS_OF_ERROR: dict[type[CsmError], int] = {SessionUnknown: 404, SessionNotRefinable: 409}
+_REASONS = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed"}
+_NO_IMAGE_MODEL = (
+    "This service has no image model: it refines meshes that you bring. "
+    "Send a GLB, an OBJ or a zip of OBJ with MTL and textures to POST /local/sessions."
+)
+
+
+class Api:
+    """The handlers, over the store, the queue and the signed links."""
+
+    def __init__(  # noqa: PLR0913 -- what the service is made of
+        self, *, key: Secret, hosts: HostCheck, sessions: Sessions, refining: Refining, links: Links, users: Users,
+        inbox: Path,
+    ) -> None:
+        self._key = key
+        self._hosts = hosts
+        self._sessions = sessions
+        self._refining = refining
+        self._links = links
+        self._users = users
+        self._inbox = inbox
+
+    def application(self) -> Any:
+        """Return the WSGI application."""
+        app = bottle.Bottle()
+        app.add_hook("before_request", self._check_caller)
+        app.default_error_handler = _error_page
+        for method, path, handler in self._routes():
+            app.route(path, method, _in_envelope(handler))
+        return app
+
+    def _routes(self) -> list[tuple[str, str, Callable[..., Any]]]:
+        return [
+            ("POST", f"{_V2}/get-3d/refine/<code>", self.refine),
+            ("POST", f"{_V2}/get-3d/preview/<code>", self.preview),
+            ("GET", f"{_V2}/get-mesh/<code>", self.meshes),
+            ("GET", f"{_V2}/<code>", self.session),
+            ("GET", _V2, self.listing),
+            ("POST", _V2, self.create_from_image),
+            ("GET", "/user/userdata", self.userdata),
+            ("GET", "/v3/sessions/<code>", self.session_v3),
+            ("POST", _LOCAL, self.create_from_mesh),
+            ("DELETE", f"{_LOCAL}/<code>/refine", self.cancel),
+            ("GET", "/local/info", self.info),
+            ("PUT", "/local/users/<user>", self.hold),
+            ("DELETE", "/local/users/<user>", self.let_go),
+        ]
+
+    def _check_caller(self) -> None:
+        request = bottle.request
+        if not self._hosts.allows(request.get_header("Host", "")):
+            raise _failure(403, "This service is reached by another name.")
+        if request.get_header("Origin") is not None:
+            raise _failure(403, "Web pages may not use this service.")
+        if not holds_key(self._key, request.get_header("x-api-key", "")):
+            raise _failure(401, "The API key is missing or wrong. Send it in the header x-api-key.")
+
+    # v2, documented
+
+    def refine(self, code: str) -> Any:
+        session = self._sessions.order_refine(code, parse_order(_body()))
+        self._refining.add(session)
+        return _answer(200, "Generating Mesh", envelopes.queue_record(session))
+
+    def preview(self, code: str) -> Any:
+        parse_order(_body())  # checked, and of no consequence: the preview is the user's own mesh
+        return _answer(200, "Generating Preview Mesh", self._data(self._sessions.back_to_preview(code)))
+
+    def session(self, code: str) -> Any:
+        return _answer(200, "Retrieved", self._data(self._sessions.find(code)))
+
+    def listing(self) -> Any:
+        limit, page = _query_number("limit", 10, MAX_LIST), _query_number("page", 1, 10**9)
+        found, total = self._sessions.newest(limit, max(0, page - 1) * limit)
+        data = {"results": [self._data(session) for session in found], "total": total, "limit": limit, "page": page}
+        return _answer(200, "Retrieved", data)
+
+    def meshes(self, code: str) -> Any:
+        session = self._sessions.find(code)
+        urls = self._mesh_urls(session)
+        found = [{"session_code": code, **envelopes.mesh_urls(urls)}] if urls else []
+        return _answer(200, "Retrieved", found)
+
+    def create_from_image(self) -> Any:
+        raise InputError(_NO_IMAGE_MODEL)
+
+    def userdata(self) -> Any:
+        return _answer(200, "Retrieved", {"tier": "local", "user_id": envelopes.ANONYMOUS, "username": "local"})
+
+    def session_v3(self, code: str) -> Any:
+        session = self._sessions.find(code)
+        return _json(200, envelopes.session_v3(session, self._percent(session), self._mesh_urls(session)))
+
+    # Ours
+
+    def create_from_mesh(self) -> Any:
+        """Answer with a session at ``preview_done`` that is made out of the mesh file in the body."""
+        self._inbox.mkdir(exist_ok=True)
+        arrived = self._inbox / secrets.token_hex(8)
+        try:
+            _save_body(arrived)
+            session = self._sessions.create(arrived, mesh_files.check(arrived))
+        finally:
+            arrived.unlink(missing_ok=True)
+        log.info("%s: created", session.code)
+        return _answer(201, "Created", self._data(session))
+
+    def cancel(self, code: str) -> Any:
+        return _answer(200, "Cancelled", self._data(self._refining.cancel(code)))
+
+    def info(self) -> Any:
+        running, waiting = self._refining.counts()
+        data = {
+            "version": API_VERSION,
+            "input_formats": sorted(MeshKind),
+            "formats": ["glb", "obj", "zip", "fbx", "usdz"],
+            "running": running,
+            "waiting": waiting,
+            "users": self._users.count(),
+        }
+        return _answer(200, "Retrieved", data)
+
+    def hold(self, user: str) -> Any:
+        self._users.hold(_checked_user(user))
+        return _answer(200, "Held", {})
+
+    def let_go(self, user: str) -> Any:
+        self._users.let_go(_checked_user(user))
+        return _answer(200, "Let go", {})
+
+    def _data(self, session: Session) -> dict[str, Any]:
+        preview = {session.original.rpartition(".")[2]: self._url(session, "original", session.original)}
+        return envelopes.session_data(session, self._percent(session), self._mesh_urls(session), preview)
+
+    def _percent(self, session: Session) -> int:
+        if session.stage is Stage.REFINE_DONE:
+            return 100
+        return self._refining.percent(session) if session.stage is not Stage.PREVIEW_DONE else 0
+
+    def _mesh_urls(self, session: Session) -> dict[str, str]:
+        """The refined mesh's addresses; none while there is no finished refine, so that no old mesh is taken for new."""
+        if session.stage is not Stage.REFINE_DONE:
+            return {}
+        return {kind: self._url(session, session.result, f"mesh.{kind}") for kind in session.formats}
+
+    def _url(self, session: Session, folder: str, name: str) -> str:
+        host = bottle.request.get_header("Host", "").rpartition(":")[0]
+        return self._links.url(host, f"/{session.code}/{folder}/{name}")
+
+
+def _in_envelope(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn our errors into error envelopes; log each request without its query."""
+
+    def handle(**arguments: str) -> Any:
+        started = time.monotonic()
+        try:
+            answer = handler(**arguments)
+        except CsmError as error:
+            status = _STATUS_OF_ERROR.get(type(error), 400 if isinstance(error, InputError | MeshUnusable) else 500)
+            answer = _failure(status, str(error))
+        seconds = time.monotonic() - started
+        log.info("%s %s %d %.3f s", bottle.request.method, ascii(bottle.request.path), answer.status_code, seconds)
+        return answer
+
+    return handle
+
+
+def _json(status: int, document: Any) -> Any:
+    return bottle.HTTPResponse(json.dumps(document), status, {"Content-Type": "application/json"})
+
+
+def _answer(status: int, message: str, data: Any) -> Any:
+    return _json(status, envelopes.envelope(status, message, data))
+
+
+def _failure(status: int, sentence: str) -> Any:
+    return _json(status, envelopes.envelope(status, sentence, {}, error=_REASONS.get(status, "Error")))
+
+
+def _error_page(error: Any) -> str:
+    """Return the envelope for what Bottle itself refuses: no such route, method not allowed, a failure of ours."""
+    bottle.response.content_type = "application/json"
+    if error.exception is not None:
+        log.error("a request failed", exc_info=error.exception)
+    sentences = {404: "There is no such address here.", 405: "This address does not take this method."}
+    sentence = sentences.get(error.status_code, "The service failed on this request; its log tells why.")
+    reason = _REASONS.get(error.status_code, "Error")
+    return json.dumps(envelopes.envelope(error.status_code, sentence, {}, error=reason))
+
+
+def _body() -> bytes:
+    length = bottle.request.content_length
+    if length > BODY_LIMIT_BYTES:
+        raise InputError(f"The request's body is larger than {BODY_LIMIT_BYTES >> 10} KB.", "Send a small JSON object.")
+    body: bytes = bottle.request.environ["wsgi.input"].read(max(0, length))
+    return body
+
+
+def _save_body(target: Path) -> None:
+    source, left = bottle.request.environ["wsgi.input"], max(0, bottle.request.content_length)
+    with target.open("wb") as file:
+        while left and (block := source.read(min(_BLOCK_BYTES, left))):
+            file.write(block)
+            left -= len(block)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _query_number(name: str, default: int, greatest: int) -> int:
+    text = bottle.request.query.get(name, "")
+    if text and not re.fullmatch(r"\d{1,9}", text, re.ASCII):
+        raise InputError(f"{name} must be a number.", "Leave it out for the default.")
+    return min(greatest, int(text)) if text else default
+
+
+def _checked_user(user: str) -> str:
+    if not _USER.fullmatch(user):
+        raise InputError("A user's name has up to 64 letters, digits, dots, dashes.", "Choose another.")
+    return user

@@ -1,0 +1,59 @@
+"""The service's secrets: the API key that clients send, and the key that signs mesh addresses."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import string
+from pathlib import Path
+
+from ..core import checks
+from ..core.errors import InputError, KeyMissing, StorageError
+from ..core.models import Secret
+
+KEY_VARIABLE = "CSM_API_KEY"
+KEY_LENGTH = 32
+_LETTERS = string.ascii_letters + string.digits
+
+
+def service_key(folder: Path, key_file: Path | None, *, is_loopback: bool) -> Secret:
+    """Return the key that every request must carry.
+
+    ``key_file`` where given; else, on loopback only, ``CSM_API_KEY``, else the key in ``folder``, which is made once.
+    Raises InputError where another address has no key file, or what is given is no key.
+    """
+    try:
+        if key_file is not None:
+            return checks.api_key(_read(key_file).rstrip("\r\n"))
+        if is_loopback:
+            given = os.environ.get(KEY_VARIABLE, "")
+            return checks.api_key(given) if given else kept_secret(folder / "key")
+    except KeyMissing as error:
+        source = key_file or KEY_VARIABLE
+        raise InputError(f"{source} holds no usable key.", "Put one line without spaces into it.") from error
+    raise InputError("An address that others can reach needs a key of your choice.", "Give it with --key-file FILE.")
+
+
+def kept_secret(path: Path) -> Secret:
+    """Return the secret in a file that only its owner may read; made of 32 random letters and digits if missing."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        kept = _read(path).strip()
+        if kept:
+            return Secret(kept)
+        path.unlink()  # made, never written: the machine went down in between
+        return kept_secret(path)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be written: {error.strerror}.", "Choose another --data folder.") from error
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write("".join(secrets.choice(_LETTERS) for _ in range(KEY_LENGTH)))
+    return kept_secret(path)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not plain text"
+        raise InputError(f"The key file {path} cannot be read: {reason}.", "Check its path and rights.") from error

@@ -1,0 +1,237 @@
+"""The queue of ordered refines: each one a background Blender of its own, in a folder of its own.
+
+As many at a time as there are workers. A crash, a refusal and the time limit end in ``refine_failed`` with a sentence;
+a stop of the service ends the processes and leaves the sessions as they are, to be continued at the next start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import logging
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..core.background import BackgroundBlender
+from ..core.errors import SessionNotRefinable
+from .keys import KEY_VARIABLE
+from .sessions import Session, Sessions
+
+log = logging.getLogger(__name__)
+
+TIME_LIMIT_S = 3600.0
+MAX_TRIES = 3
+"""So often a refine that never ends is started, as each end of the service in the middle counts as one."""
+STOP_S = 1.0
+SPOILED = "Blender ended unexpectedly while it refined the mesh (%s). Try again, or with a simpler mesh."
+
+
+class Refining:
+    """Runs what :class:`Sessions` holds in ``training_refine``."""
+
+    def __init__(
+        self, sessions: Sessions, blender: BackgroundBlender, workers: int, time_limit_s: float = TIME_LIMIT_S
+    ) -> None:
+        self._sessions = sessions
+        self._blender = blender
+        self._time_limit_s = time_limit_s
+        self._queue: queue.SimpleQueue[Session | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        # By the name of the run: a session that is ordered again after a cancel has a new one.
+        self._pending: set[str] = set()
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._stopping = False
+        self._threads = [threading.Thread(target=self._work, name=f"refine {n}", daemon=True) for n in range(workers)]
+
+    def start(self) -> None:
+        """Start the workers, and go on with what an earlier run of the service left."""
+        for session in self._sessions.unfinished():
+            self.add(session)
+        for thread in self._threads:
+            thread.start()
+
+    def add(self, session: Session) -> None:
+        """Put a session at ``training_refine`` in the queue."""
+        with self._lock:
+            self._pending.add(session.run)
+        self._queue.put(session)
+
+    def is_busy(self) -> bool:
+        """Tell whether a refine is running or waiting."""
+        with self._lock:
+            return bool(self._pending or self._processes)
+
+    def counts(self) -> tuple[int, int]:
+        """Return how many refines are running, and how many wait."""
+        with self._lock:
+            return len(self._processes), len(self._pending - self._processes.keys())
+
+    def percent(self, session: Session) -> int:
+        """Return how far a session's refine is, 0 to 99; 0 while it waits."""
+        with contextlib.suppress(OSError, ValueError):
+            return min(99, max(0, int((self._sessions.run_folder(session) / "progress").read_text("ascii"))))
+        return 0
+
+    def cancel(self, code: str) -> Session:
+        """End a session's refine, running or waiting, in ``refine_failed``.
+
+        Raises SessionUnknown, and SessionNotRefinable where there is none.
+        """
+        with self._lock:
+            run = self._sessions.find(code).run
+            if run not in self._pending:
+                raise SessionNotRefinable("No refine of this session is running.", "There is nothing to cancel.")
+            session = self._sessions.fail(code, "The refine was cancelled.")
+            self._pending.discard(run)
+            if run in self._processes:
+                kill(self._processes[run])
+        return session
+
+    def stop(self) -> None:
+        """End all processes and workers, within about a second; the sessions keep their stage."""
+        with self._lock:
+            self._stopping = True
+            for process in self._processes.values():
+                kill(process)
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join(STOP_S)
+
+    def _work(self) -> None:
+        while (session := self._queue.get()) is not None and not self._stopping:
+            try:
+                self._refine(session)
+            except Exception:  # the top of a worker: one session's trouble must not end it
+                log.exception("the refine of %s could not be run", session.code)
+                self._fail(session, SPOILED % "the service could not run it")
+
+    def _refine(self, session: Session) -> None:
+        if not self._is_wanted(session):
+            return
+        if session.tries >= MAX_TRIES:
+            self._fail(session, SPOILED % "and it never ended")
+            return
+        self._sessions.start_try(session.code)
+        folder = self._prepared_folder(session)
+        process = self._started(session, folder)
+        if process is None:
+            return
+        log.info("%s: refine started, process %d", session.code, process.pid)
+        timed_out = _ended_late(process, self._time_limit_s)
+        log.info("%s: refine ended with %s", session.code, process.returncode)
+        self._conclude(session, folder, process.returncode, timed_out=timed_out)
+
+    def _is_wanted(self, session: Session) -> bool:
+        with self._lock:
+            return session.run in self._pending and not self._stopping
+
+    def _prepared_folder(self, session: Session) -> Path:
+        folder = self._sessions.run_folder(session)
+        shutil.rmtree(folder, ignore_errors=True)
+        (folder / "scratch").mkdir(parents=True)
+        order = {
+            "code": session.code,
+            "mesh": str(self._sessions.original(session)),
+            **dataclasses.asdict(session.order),
+        }
+        (folder / "order.json").write_text(json.dumps(order), "utf-8")
+        return folder
+
+    def _started(self, session: Session, folder: Path) -> subprocess.Popen[bytes] | None:
+        """Start the refine's process, unless it was cancelled by now; a service that stops finds it in the table."""
+        command = self._blender.command("service.refinery", str(folder))
+        with self._lock, (folder / "log.txt").open("wb") as output:
+            if self._stopping or session.run not in self._pending:
+                return None
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,  # never written to; its end tells the child that the service is gone
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=folder,
+                env=_environment(folder),
+                start_new_session=os.name == "posix",
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+            )
+            self._processes[session.run] = process
+        return process
+
+    def _conclude(self, session: Session, folder: Path, returncode: int, *, timed_out: bool) -> None:
+        report = _read_report(folder / "report.json")
+        shutil.rmtree(folder / "scratch", ignore_errors=True)
+        if returncode == 0 and report.get("ok"):
+            formats = tuple(report["formats"])
+            self._end(session, lambda: self._sessions.finish(session.code, formats))
+        elif timed_out:
+            self._fail(session, f"The refine took longer than {self._time_limit_s / 60:g} minutes. Try a simpler mesh.")
+        else:
+            error = report.get("error") or {}
+            sentence = f"{error.get('message', '')} {error.get('action', '')}".strip()
+            self._fail(session, sentence or SPOILED % _cause(returncode))
+
+    def _fail(self, session: Session, sentence: str) -> None:
+        self._end(session, lambda: self._sessions.fail(session.code, sentence))
+
+    def _end(self, session: Session, write: Callable[[], object]) -> None:
+        """Write a refine's end, unless it was cancelled or the service stops."""
+        with self._lock:
+            self._processes.pop(session.run, None)
+            if not self._stopping and session.run in self._pending:
+                write()
+                self._pending.discard(session.run)
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """End a process, and on POSIX its whole group, at once."""
+    with contextlib.suppress(OSError):
+        if sys.platform == "win32":
+            process.kill()
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _ended_late(process: subprocess.Popen[bytes], limit_s: float) -> bool:
+    """Wait for the end; at the limit, make it end and return True."""
+    try:
+        process.wait(limit_s)
+    except subprocess.TimeoutExpired:
+        kill(process)
+        process.wait()
+        return True
+    finally:
+        if process.stdin:
+            process.stdin.close()
+    return False
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """The child's environment: no key of ours, no Blender settings of the user's, temporary files in its folder."""
+    scratch = str(folder / "scratch")
+    kept = {name: value for name, value in os.environ.items() if name != KEY_VARIABLE}
+    return {**kept, "BLENDER_USER_RESOURCES": scratch, "TMPDIR": scratch, "TEMP": scratch, "TMP": scratch}
+
+
+def _read_report(path: Path) -> dict[str, Any]:
+    try:
+        report = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return report if isinstance(report, dict) else {}
+
+
+def _cause(returncode: int) -> str:
+    if returncode >= 0:
+        return f"exit code {returncode}"
+    with contextlib.suppress(ValueError):
+        return signal.Signals(-returncode).name
+    return f"signal {-returncode}"

@@ -1,0 +1,251 @@
+"""The service as a program: two HTTP servers, the queue, the data folder, and a clean end.
+
+``main`` prints one line, ``listening on http://HOST:PORT``, to stdout. Requests and refines are logged in
+``requests.log`` in the data folder, without keys and signatures; warnings go to stderr too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import logging
+import logging.handlers
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import waitress.server
+
+from ..core.background import BackgroundBlender, find_background_blender
+from ..core.errors import CsmError, InputError, StorageError
+from ..core.home import chosen_home
+from ..core.models import Secret
+from .app import MESH_LIMIT_BYTES, Api
+from .files import MeshOrigin
+from .guard import HostCheck, is_loopback
+from .keys import kept_secret, service_key
+from .links import Links
+from .refining import TIME_LIMIT_S, Refining
+from .sessions import Sessions
+from .users import Users
+
+log = logging.getLogger(__name__)
+
+DEFAULT_PORT = 8787
+ENDPOINT_FILE = "endpoint.json"
+LOG_FILE = "requests.log"
+THREADS = 8
+_LOG_BYTES = 2 << 20
+_WATCH_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The command line, understood."""
+
+    host: str
+    port: int
+    data: Path
+    workers: int
+    key_file: Path | None
+    blender: BackgroundBlender
+    time_limit_s: float
+    until_unused: bool
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the service until it is told to stop; return the exit code.
+
+    0 after SIGTERM or when it ends unused, 130 after SIGINT, 2 for bad arguments, a used port, or a data folder that
+    another service has; the error's own code where no Blender is found.
+    """
+    try:
+        settings = _settings(_parser().parse_args(argv))
+        with _logging(settings.data):
+            return _serve(settings)
+    except CsmError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="serve", description="Run the local refine service.")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; another than loopback needs a key file")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one (default: %(default)s)")
+    parser.add_argument("--data", type=Path, help="folder of sessions, key and log")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="refines at a time (default: the cores)")
+    parser.add_argument("--key-file", type=Path, help="file that holds the key clients must send")
+    parser.add_argument("--blender", default="", metavar="PROGRAM", help="the Blender, or Python with bpy, that refines")
+    parser.add_argument("--time-limit", type=float, default=TIME_LIMIT_S, metavar="S", help="for one refine")
+    parser.add_argument("--until-unused", action="store_true", help="end some seconds after the last user has left")
+    return parser
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    if not 0 <= options.port <= 65535:
+        raise InputError("The port must be a number from 0 to 65535.", "Take 0 for a free one.")
+    if options.workers < 1 or not options.time_limit > 0:
+        raise InputError("Workers and time limit must be above zero.", "Leave them out for the defaults.")
+    return Settings(
+        host=options.host,
+        port=options.port,
+        data=(options.data or chosen_home().service).expanduser().absolute(),
+        workers=options.workers,
+        key_file=options.key_file,
+        blender=find_background_blender(options.blender),
+        time_limit_s=options.time_limit,
+        until_unused=options.until_unused,
+    )
+
+
+def _serve(settings: Settings) -> int:
+    with contextlib.ExitStack() as stack:
+        sessions = Sessions(settings.data / "sessions")
+        stack.callback(sessions.close)
+        key = service_key(settings.data, settings.key_file, is_loopback=is_loopback(settings.host))
+        api_socket = stack.enter_context(_listening(settings.host, settings.port))
+        files_socket = stack.enter_context(_files_listening(settings))
+        stop = _StopSignals(stack)
+        refining = Refining(sessions, settings.blender, settings.workers, settings.time_limit_s)
+        users = Users()
+        api, files = _applications(settings, key, sessions, refining, users, api_socket, files_socket)
+        refining.start()
+        stack.callback(refining.stop)
+        _start_server(api, api_socket)
+        _start_server(files, files_socket)
+        url = f"http://{_bracketed(settings.host)}:{_port(api_socket)}"
+        stack.enter_context(_announced(settings.data / ENDPOINT_FILE, url))
+        stop.wait(lambda: settings.until_unused and users.is_unused(is_busy=refining.is_busy()))
+        return stop.exit_code
+
+
+def _applications(  # noqa: PLR0913 -- what the service is made of
+    settings: Settings,
+    key: Secret,
+    sessions: Sessions,
+    refining: Refining,
+    users: Users,
+    api_socket: socket.socket,
+    files_socket: socket.socket,
+) -> tuple[Any, Any]:
+    links = Links(kept_secret(settings.data / "signing-key"), _port(files_socket))
+    api = Api(
+        key=key,
+        hosts=HostCheck(settings.host, _port(api_socket)),
+        sessions=sessions,
+        refining=refining,
+        links=links,
+        users=users,
+        inbox=settings.data / "arriving",
+    )
+    files = MeshOrigin(settings.data / "sessions", links, HostCheck(settings.host, _port(files_socket)))
+    return api.application(), files
+
+
+@contextlib.contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        if os.name == "posix":  # elsewhere the option lets two servers share a port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(128)
+    except OSError as error:
+        raise InputError(f"The service cannot listen on {host}:{port}: {error.strerror}.", "Choose another port.") from error
+    with listener:
+        yield listener
+
+
+def _files_listening(settings: Settings) -> contextlib.AbstractContextManager[socket.socket]:
+    """The mesh origin stands on the next port where a port was asked for, so that a firewall can be told."""
+    return _listening(settings.host, settings.port + 1 if settings.port else 0)
+
+
+def _start_server(application: Any, listener: socket.socket) -> None:
+    """Serve on a thread that ends with the process."""
+    server = waitress.server.create_server(
+        application,
+        map={},
+        sockets=[listener],
+        threads=THREADS,
+        ident="csm-refine",
+        max_request_body_size=MESH_LIMIT_BYTES,
+        clear_untrusted_proxy_headers=True,
+    )
+    threading.Thread(target=server.run, name=f"http {_port(listener)}", daemon=True).start()
+
+
+class _StopSignals:
+    """SIGTERM and SIGINT, remembered; the handlers of before come back at the end of ``stack``."""
+
+    def __init__(self, stack: contextlib.ExitStack) -> None:
+        self._stop = threading.Event()
+        self.exit_code = 0
+        for number in (signal.SIGTERM, signal.SIGINT):
+            stack.callback(signal.signal, number, signal.signal(number, self._received))
+
+    def _received(self, number: int, _frame: object) -> None:
+        self.exit_code = 130 if number == signal.SIGINT else 0
+        self._stop.set()
+
+    def wait(self, is_unused: Any) -> None:
+        """Return when a signal came, or the service is unused."""
+        while not self._stop.wait(_WATCH_S) and not is_unused():
+            pass
+        log.info("stopping")
+
+
+@contextlib.contextmanager
+def _announced(path: Path, url: str) -> Iterator[None]:
+    """Tell the address on stdout and in the endpoint file, which is there for as long as the service listens."""
+    draft = path.with_suffix(".part")
+    draft.write_text(json.dumps({"url": url, "pid": os.getpid()}), "utf-8")
+    draft.replace(path)
+    log.info("listening on %s", url)
+    sys.stdout.write(f"listening on {url}\n")
+    sys.stdout.flush()
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _logging(folder: Path) -> Iterator[None]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = logging.handlers.RotatingFileHandler(folder / LOG_FILE, maxBytes=_LOG_BYTES, backupCount=1)
+    except OSError as error:
+        raise StorageError(f"The data folder {folder} cannot be written: {error.strerror}.", "Choose another --data.") from error
+    terminal = logging.StreamHandler(sys.stderr)
+    terminal.setLevel(logging.WARNING)
+    handlers: list[logging.Handler] = [file, terminal]
+    loggers = [logging.getLogger(name) for name in (__package__, "waitress")]
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        for logger in loggers:
+            logger.setLevel(logging.INFO)
+            logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            for logger in loggers:
+                logger.removeHandler(handler)
+            handler.close()
+
+
+def _port(listener: socket.socket) -> int:
+    return int(listener.getsockname()[1])
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

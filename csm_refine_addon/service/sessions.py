@@ -1,0 +1,238 @@
+"""The service's sessions: what each one is, where its files lie, and which change of stage is allowed. SQLite.
+
+The database is held exclusively for as long as it is open, so two services never share a data folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import enum
+import json
+import os
+import secrets
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from ..core import documents
+from ..core.axes import Vector3
+from ..core.errors import InputError, SessionNotRefinable, SessionUnknown, StorageError
+from ..core.mesh_files import MeshKind
+
+_SCHEMA = "CREATE TABLE IF NOT EXISTS sessions (number INTEGER PRIMARY KEY, code TEXT UNIQUE, document TEXT NOT NULL)"
+
+
+class Stage(enum.StrEnum):
+    """Where a session stands, in the API's words of 2024."""
+
+    PREVIEW_DONE = "preview_done"
+    TRAINING_REFINE = "training_refine"
+    REFINE_DONE = "refine_done"
+    REFINE_FAILED = "refine_failed"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Order:
+    """What a refine shall do, in API axes; None keeps the mesh's own size, or puts the origin at the centre."""
+
+    scaled_bbox: Vector3 | None = None
+    pivot_point: Vector3 | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Session:
+    """A mesh and its latest refine. Times are seconds since 1970.
+
+    ``original`` is the name of the user's file. ``run`` names the folder of the latest refine, ``result`` that of the
+    latest one that succeeded. ``tries`` counts how often the latest refine was started.
+    """
+
+    code: str
+    created_at: float
+    updated_at: float
+    original: str
+    stage: Stage = Stage.PREVIEW_DONE
+    order: Order = Order()
+    trial_key: str = ""
+    ordered_at: float = 0.0
+    tries: int = 0
+    run: str = ""
+    result: str = ""
+    formats: tuple[str, ...] = ()
+    message: str = ""
+    """Why the refine failed; else empty."""
+
+
+class Sessions:
+    """The durable store. Every method may be called from any thread; each change is on disk when it returns."""
+
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
+        """Open the store in ``folder``.
+
+        Raises InputError where another service has it open, StorageError where it cannot be written.
+        """
+        self._folder = folder
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._database = _opened(folder / "sessions.sqlite")
+
+    def close(self) -> None:
+        """Let another service have the folder."""
+        with self._lock:
+            self._database.close()
+
+    def run_folder(self, session: Session) -> Path:
+        """Return the folder of the session's latest refine."""
+        return self._folder / session.code / session.run
+
+    def original(self, session: Session) -> Path:
+        """Return the user's mesh file."""
+        return self._folder / session.code / "original" / session.original
+
+    def create(self, mesh: Path, kind: MeshKind) -> Session:
+        """Move a checked mesh file into a new session at ``preview_done``."""
+        now = self._clock()
+        with self._writing() as database:
+            while True:
+                code = f"SESSION_{int(now) % 10**10:010d}_{secrets.randbelow(9 * 10**6) + 10**6}"
+                if database.execute("SELECT 1 FROM sessions WHERE code = ?", (code,)).fetchone() is None:
+                    break
+            session = Session(code, now, now, original=f"mesh.{kind}")
+            target = self.original(session)
+            target.parent.mkdir(parents=True)
+            os.replace(mesh, target)
+            database.execute("INSERT INTO sessions (code, document) VALUES (?, ?)", (code, _encoded(session)))
+        return session
+
+    def find(self, code: str) -> Session:
+        """Return a session. Raises SessionUnknown."""
+        with self._lock:
+            row = self._database.execute("SELECT document FROM sessions WHERE code = ?", (code,)).fetchone()
+        if row is None:
+            raise SessionUnknown("This service has no session of this code.", "Check the code, and which service.")
+        return _decoded(row[0])
+
+    def newest(self, limit: int, offset: int) -> tuple[list[Session], int]:
+        """Return sessions, the newest first, and how many there are in all."""
+        with self._lock:
+            rows = self._database.execute(
+                "SELECT document FROM sessions ORDER BY number DESC LIMIT ? OFFSET ?", (limit, offset)
+            ).fetchall()
+            (total,) = self._database.execute("SELECT COUNT(*) FROM sessions").fetchone()
+        return [_decoded(document) for (document,) in rows], total
+
+    def unfinished(self) -> list[Session]:
+        """Return the sessions whose refine has been ordered and has not ended, in the order of their orders."""
+        with self._lock:
+            rows = self._database.execute("SELECT document FROM sessions").fetchall()
+        found = [session for (document,) in rows if (session := _decoded(document)).stage is Stage.TRAINING_REFINE]
+        return sorted(found, key=lambda session: session.ordered_at)
+
+    def order_refine(self, code: str, order: Order) -> Session:
+        """Put a session into ``training_refine``. Raises SessionUnknown, SessionNotRefinable while it is there."""
+        now = self._clock()
+        return self._change(
+            code,
+            lambda session: dataclasses.replace(
+                _idle(session),
+                stage=Stage.TRAINING_REFINE,
+                order=order,
+                trial_key=f"{int(now * 100):012d}{secrets.token_hex(9)}",
+                ordered_at=now,
+                tries=0,
+                run=secrets.token_hex(8),
+                message="",
+            ),
+        )
+
+    def start_try(self, code: str) -> Session:
+        """Count one more start of the ordered refine."""
+        return self._change(code, lambda session: dataclasses.replace(session, tries=session.tries + 1))
+
+    def finish(self, code: str, formats: tuple[str, ...]) -> Session:
+        """Make the running refine's files the session's result, and remove those of the one before."""
+        previous = self.find(code).result
+        session = self._change(
+            code,
+            lambda session: dataclasses.replace(
+                session, stage=Stage.REFINE_DONE, result=session.run, formats=formats, message=""
+            ),
+        )
+        if previous and previous != session.result:
+            shutil.rmtree(self._folder / code / previous, ignore_errors=True)
+        return session
+
+    def fail(self, code: str, message: str) -> Session:
+        """End the running refine with a sentence that says why."""
+        return self._change(
+            code, lambda session: dataclasses.replace(session, stage=Stage.REFINE_FAILED, message=message)
+        )
+
+    def back_to_preview(self, code: str) -> Session:
+        """Put a session that is not refining back to ``preview_done``. Raises as :meth:`order_refine`."""
+        return self._change(
+            code, lambda session: dataclasses.replace(_idle(session), stage=Stage.PREVIEW_DONE, message="")
+        )
+
+    def _change(self, code: str, change: Callable[[Session], Session]) -> Session:
+        with self._writing() as database:
+            before = self.find(code)
+            # A millisecond at least, since the API shows no finer times and clients compare them.
+            updated_at = max(self._clock(), before.updated_at + 0.001)
+            session = dataclasses.replace(change(before), updated_at=updated_at)
+            database.execute("UPDATE sessions SET document = ? WHERE code = ?", (_encoded(session), code))
+        return session
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                self._database.execute("BEGIN")
+                yield self._database
+                self._database.execute("COMMIT")
+            except BaseException:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                raise
+
+
+def _idle(session: Session) -> Session:
+    if session.stage is Stage.TRAINING_REFINE:
+        raise SessionNotRefinable("This session is being refined already.", "Wait until it has ended.")
+    return session
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        database = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+        database.execute("PRAGMA locking_mode = EXCLUSIVE")
+        database.execute("PRAGMA synchronous = FULL")
+        database.execute("BEGIN EXCLUSIVE")  # with that mode, the lock is kept after the transaction
+        database.execute(_SCHEMA)
+        database.execute("COMMIT")
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            raise InputError(
+                f"Another service is running on the data folder {path.parent}.", "Stop it, or choose another --data."
+            ) from error
+        raise _unusable(path, error) from error
+    except (OSError, sqlite3.DatabaseError) as error:
+        raise _unusable(path, error) from error
+    return database
+
+
+def _unusable(path: Path, error: Exception) -> StorageError:
+    return StorageError(f"The data folder {path.parent} cannot be used: {error}.", "Choose another --data folder.")
+
+
+def _encoded(session: Session) -> str:
+    return json.dumps(dataclasses.asdict(session))
+
+
+def _decoded(document: str) -> Session:
+    return documents.decode(Session, json.loads(document))
