@@ -1,0 +1,90 @@
+"""Results that have arrived: whether they belong into this window, whether now is the moment, and putting them there."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from ..core import flow
+from ..core.errors import InputError
+from ..core.journal import Journal
+from ..core.models import Job, JobState, Placement
+from . import placing, preferences
+
+LEASE_S = 60.0
+
+
+def belongs_here(job: Job, window: str) -> bool:
+    """Tell whether a result places itself in this window: the one that asked for it, or one with the same saved file."""
+    if job.state is not JobState.READY or not job.place_automatically:
+        return False
+    return job.window == window or bool(job.blend_file and job.blend_file == bpy.data.filepath)
+
+
+def hindrance(context: bpy.types.Context) -> str:
+    """Return why nothing may be put into the scene right now, or an empty text."""
+    if bpy.app.is_job_running("RENDER"):
+        return "It is placed when the render is done."
+    if context.mode != "OBJECT":
+        return "It is placed when you are back in Object Mode."
+    if context.window is not None and any(_holds(tool) for tool in context.window.modal_operators):
+        return "It is placed when the tool in use is finished."
+    return ""
+
+
+def _holds(tool: Any) -> bool:
+    """Tell whether a running tool changes the scene; add-ons that only listen, such as a key display, never end."""
+    return bool(tool.bl_options & {"UNDO", "UNDO_GROUPED", "GRAB_CURSOR", "BLOCKING"})
+
+
+def place(context: bpy.types.Context, job: Job) -> placing.Placed:
+    """Put a prepared result into the scene. Raises CsmError; nothing half-placed is left behind then."""
+    return placing.place(
+        context, Path(job.blend_path), job.placement or Placement(), name=result_name(job), hide_source=hides_source()
+    )
+
+
+def import_here(context: bpy.types.Context, job: Job) -> placing.Placed:
+    """Bring a downloaded mesh in with Blender's own importer: the window stands still. Raises CsmError."""
+    return placing.import_here(
+        context,
+        Path(job.mesh_path),
+        job.placement or Placement(),
+        name=result_name(job),
+        fit=job.fit_to_box,
+        hide_source=hides_source(),
+    )
+
+
+def hides_source() -> bool:
+    """Return what the preferences want done with the source object."""
+    return bool(preferences.preferences().source_after == "HIDE")
+
+
+def result_name(job: Job) -> str:
+    """Return what the result is called: after its source object, else after its session."""
+    source = job.placement.object_name if job.placement else None
+    return f"{source} refined" if source else job.request.session_code
+
+
+def claimed(journal: Journal, job: Job, owner: str) -> bool:
+    """Take the job, so that no other Blender places it too. False: another one has it."""
+    return journal.claim(job.id, owner, time.time(), LEASE_S)
+
+
+def written_down(journal: Journal, job_id: str, placed: placing.Placed) -> Job:
+    """Note in the journal what stands in the scene."""
+    return journal.change(job_id, lambda job: flow.placed(job, placed.object_name, placed.fit_error, time.time()))
+
+
+def placed_object(job: Job) -> Any:
+    """Return the object that was placed. Raises InputError where it is gone."""
+    found = bpy.data.objects.get(job.placed_object) if job.placed_object else None
+    if found is None:
+        raise InputError(
+            f"The placed object “{job.placed_object}” is not in this file any more.", "Place the result again."
+        )
+    return found

@@ -1,0 +1,66 @@
+"""What every operator of ours does alike: report an error as a sentence, and find the job it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import bpy
+
+from ...core.errors import CsmError, InputError
+from ...core.models import Job
+from .. import job_rows, job_words, pump
+from ..job_words import Deed
+
+
+def reported(operator: bpy.types.Operator, act: Callable[[], str]) -> set[str]:
+    """Do something and report what it returns; an error is reported as a sentence, and nothing was done then."""
+    try:
+        said = act()
+    except CsmError as error:
+        operator.report({"WARNING" if pump.is_locked(error) else "ERROR"}, _sentence(error))
+        return {"CANCELLED"}
+    if said:
+        operator.report({"INFO"}, said)
+    return {"FINISHED"}
+
+
+def _sentence(error: CsmError) -> str:
+    return "The journal is in use for a moment. Press it again." if pump.is_locked(error) else str(error)
+
+
+def is_on_button(context: bpy.types.Context) -> bool:
+    """Tell whether ``poll`` is asked for a button of the sidebar, which has no arguments of its own.
+
+    A script's arguments may bring what the panel's settings lack, and ``poll`` is not told of them.
+    """
+    return context.region is not None and context.region.type == "UI"
+
+
+class OfJob:
+    """An operator about one job: the one named, else the one selected in the list."""
+
+    deed: ClassVar[Deed]
+    job: bpy.props.StringProperty(
+        name="Job", description="The job's id; empty: the one selected in the list", options={"SKIP_SAVE"}
+    )
+
+    def found(self) -> Job:
+        """Return the job as it stands now. Raises InputError where it is gone, or where this cannot be done with it."""
+        keeper = pump.current()
+        keeper.refresh()
+        job = keeper.jobs.get(self.job or job_rows.selected_id() or _newest(keeper.jobs))
+        if job is None:
+            raise InputError("There is no such job.", "Select one in the list.")
+        if not job_words.can(job, self.deed):
+            raise InputError(f"That cannot be done with a job that is {job.state}.", "Look at its state in the list.")
+        return job
+
+
+def _newest(jobs: dict[str, Job]) -> str:
+    return max(jobs.values(), key=lambda job: job.created_at).id if jobs else ""
+
+
+def set_job(operator: Any, job: Job) -> None:
+    """Tell a drawn button which job it is about."""
+    operator.job = job.id

@@ -1,0 +1,206 @@
+"""Operators about a job that is known: follow it no longer, place it, fit it, look at its files, forget it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import bpy
+
+from ...core import flow
+from ...core.errors import CsmError, InputError
+from ...core.models import Job, JobState
+from .. import arrivals, job_words, placing, pump
+from ..job_words import Deed
+from .common import OfJob, reported
+
+
+class CSM_OT_stop(OfJob, bpy.types.Operator):
+    """Follow the job no longer; what runs at the service runs on, and may be charged"""
+
+    bl_idname = "csm_refine.stop"
+    bl_label = "Stop Following"
+    deed = Deed.STOP
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        return reported(self, self._stop)
+
+    def _stop(self) -> str:
+        job = pump.current().change(self.found().id, lambda job: flow.stopped(job, time.time()))
+        return f"{job_words.title(job)} is no longer followed; the service's work goes on."
+
+
+class _Placing(OfJob):
+    """Brings a result into the scene and writes down where it stands."""
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if context.mode == "OBJECT":
+            return True
+        cls.poll_message_set("Results are placed in Object Mode. Leave the mode you are in first.")
+        return False
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        return reported(self, lambda: self._place(context))
+
+    def _place(self, context: bpy.types.Context) -> str:
+        job = pump.current().place(context, self.found(), self._bring)
+        return f"Placed as “{job.placed_object}”."
+
+    def _bring(self, context: bpy.types.Context, job: Job) -> placing.Placed:
+        raise NotImplementedError
+
+
+class CSM_OT_place(_Placing, bpy.types.Operator):
+    """Put the refined mesh into the box, orientation and origin of its source object"""
+
+    bl_idname = "csm_refine.place"
+    bl_label = "Place"
+    bl_options = {"REGISTER", "UNDO"}
+    deed = Deed.PLACE
+
+    def _bring(self, context: bpy.types.Context, job: Job) -> placing.Placed:
+        return arrivals.place(context, job)
+
+
+class CSM_OT_import_here(_Placing, bpy.types.Operator):
+    """Import the downloaded mesh with Blender's own importer, and place it: Blender stands still meanwhile"""
+
+    bl_idname = "csm_refine.import_here"
+    bl_label = "Import Here"
+    bl_options = {"REGISTER", "UNDO"}
+    deed = Deed.IMPORT_HERE
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        answer: set[str] = context.window_manager.invoke_confirm(
+            self, event, title="Import in this window?", message="Blender stands still until it is done.",
+            confirm_text="Import",
+        )  # fmt: skip
+        return answer
+
+    def _bring(self, context: bpy.types.Context, job: Job) -> placing.Placed:
+        return arrivals.import_here(context, job)
+
+
+class CSM_OT_fit(OfJob, bpy.types.Operator):
+    """Stretch and shift the placed mesh so that it fills the box that was asked for, around its origin"""
+
+    bl_idname = "csm_refine.fit"
+    bl_label = "Fit to Box"
+    bl_options = {"REGISTER", "UNDO"}
+    deed = Deed.FIT
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if context.mode == "OBJECT":
+            return True
+        cls.poll_message_set("Meshes are fitted in Object Mode. Leave the mode you are in first.")
+        return False
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        return reported(self, self._fit)
+
+    def _fit(self) -> str:
+        job = self.found()
+        placed = arrivals.placed_object(job)
+        if job.placement is None:
+            raise InputError("This job has no box to fit to.", "Scale the mesh by hand.")
+        correction = placing.fit(placed, job.placement)
+        error = placing.measure_fit(placed, job.placement)
+        pump.current().change(job.id, lambda job: flow.placed(job, placed.name, error, time.time()))
+        return correction or "It fitted already."
+
+
+class CSM_OT_remove(OfJob, bpy.types.Operator):
+    """Take the job off the list and delete its downloaded files; what is placed stays"""
+
+    bl_idname = "csm_refine.remove"
+    bl_label = "Remove"
+    deed = Deed.REMOVE
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        try:
+            job = self.found()
+        except CsmError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        if job.state in (JobState.PLACED, JobState.FAILED):
+            return self.execute(context)
+        answer: set[str] = context.window_manager.invoke_confirm(
+            self, event, title="Remove this job?", message="Its result is not placed, and is deleted.",
+            confirm_text="Remove",
+        )  # fmt: skip
+        return answer
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        return reported(self, self._remove)
+
+    def _remove(self) -> str:
+        job = self.found()
+        pump.current().remove(job.id)
+        return f"{job_words.title(job)} is removed from the list."
+
+
+class CSM_OT_open_folder(OfJob, bpy.types.Operator):
+    """Show the job's downloaded files in the file manager"""
+
+    bl_idname = "csm_refine.open_folder"
+    bl_label = "Open Folder"
+    deed = Deed.OPEN_FOLDER
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        return reported(self, self._open)
+
+    def _open(self) -> str:
+        job = self.found()
+        folder = Path(job.blend_path or job.mesh_path).parent
+        if not folder.is_dir():
+            raise InputError(f"The folder {folder} is gone.", "Retry the job to fetch its files again.")
+        bpy.ops.wm.path_open(filepath=str(folder))
+        return ""
+
+
+class CSM_OT_copy_error(bpy.types.Operator):
+    """Copy the error's full text"""
+
+    bl_idname = "csm_refine.copy_error"
+    bl_label = "Copy Error"
+    job: bpy.props.StringProperty(name="Job", description="The job's id", options={"SKIP_SAVE"})
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        job = pump.current().jobs.get(self.job)
+        if job is None or job.error is None:
+            self.report({"ERROR"}, "This job has no error. Select another one.")
+            return {"CANCELLED"}
+        context.window_manager.clipboard = job_words.error_text(job)
+        self.report({"INFO"}, "The error's text is copied.")
+        return {"FINISHED"}
+
+
+class CSM_OT_copy_code(bpy.types.Operator):
+    """Copy the job's session code"""
+
+    bl_idname = "csm_refine.copy_code"
+    bl_label = "Copy Session Code"
+    job: bpy.props.StringProperty(name="Job", description="The job's id", options={"SKIP_SAVE"})
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        job = pump.current().jobs.get(self.job)
+        if job is None or not job.request.session_code:
+            self.report({"ERROR"}, "This job has no session code yet. Wait until its session is made.")
+            return {"CANCELLED"}
+        context.window_manager.clipboard = job.request.session_code
+        self.report({"INFO"}, f"{job.request.session_code} is copied.")
+        return {"FINISHED"}
+
+
+CLASSES = (
+    CSM_OT_stop,
+    CSM_OT_place,
+    CSM_OT_import_here,
+    CSM_OT_fit,
+    CSM_OT_remove,
+    CSM_OT_open_folder,
+    CSM_OT_copy_error,
+    CSM_OT_copy_code,
+)

@@ -1,0 +1,221 @@
+"""Operators that send: refine, a session out of the selection, retry, and sending again."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import bpy
+
+from ...core import flow, orders
+from ...core.errors import CsmError
+from ...core.models import Job, JobState
+from .. import asking, bounds, job_rows, job_words, pieces, preferences, pump, session_source
+from ..asking import Given, Order, Source
+from ..job_words import Deed
+from ..properties import typed_values
+from .common import OfJob, is_on_button, reported
+
+DIALOG_WIDTH = 340
+
+
+class CSM_OT_refine(bpy.types.Operator):
+    """Send the session to be refined in these bounds; Blender goes on, and the result comes back by itself"""
+
+    bl_idname = "csm_refine.refine"
+    bl_label = "Refine"
+
+    session_code: bpy.props.StringProperty(
+        name="Session", description="A session code, or any URL that holds one", options={"SKIP_SAVE"}
+    )
+    scaled_bbox: bpy.props.FloatVectorProperty(
+        name="Box", description="Width, height, depth along the API's axes: Blender's X, Z, Y", options={"SKIP_SAVE"}
+    )
+    pivot_point: bpy.props.FloatVectorProperty(
+        name="Pivot", description="From -0.5 to 0.5 of the box along the API's axes", options={"SKIP_SAVE"}
+    )
+
+    _shown: Order | None = None
+    """What the user said yes to: exactly that is sent."""
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        reason = asking.obstacle(context, pump.current().jobs.values()) if is_on_button(context) else None
+        if reason is not None:
+            cls.poll_message_set(str(reason))
+        return reason is None
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        try:
+            self._shown = self._order(context)
+        except CsmError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        if not self._shown.may_charge:
+            return self.execute(context)
+        return ask_first(self, context, "Send this refine?", "Send")
+
+    def draw(self, context: bpy.types.Context) -> None:
+        if self._shown is not None:
+            draw_order(self.layout, self._shown)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        return reported(self, lambda: self._send(context))
+
+    def _send(self, context: bpy.types.Context) -> str:
+        order = self._shown or self._order(context)
+        keeper = pump.current()
+        job = keeper.add(order.job(keeper.window))
+        return f"{job_words.title(job)} is being refined; go on working."
+
+    def _order(self, context: bpy.types.Context) -> Order:
+        keeper = pump.current()
+        keeper.refresh()
+        return asking.refine_order(context, keeper.jobs.values(), self._given())
+
+    def _given(self) -> Given:
+        is_set = self.properties.is_property_set
+        return Given(
+            self.session_code if is_set("session_code") and self.session_code else None,
+            typed_values(self.scaled_bbox) if is_set("scaled_bbox") else None,
+            typed_values(self.pivot_point) if is_set("pivot_point") else None,
+        )
+
+
+class CSM_OT_create_session(bpy.types.Operator):
+    """Make a session out of the selected object on the local service, and refine it in one go"""
+
+    bl_idname = "csm_refine.create_session"
+    bl_label = "New Session from Selection"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        reason = asking.session_obstacle(context) if is_on_button(context) else None
+        if reason is not None:
+            cls.poll_message_set(str(reason))
+        return reason is None
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        return reported(self, lambda: self._create(context))
+
+    def _create(self, context: bpy.types.Context) -> str:
+        keeper = pump.current()
+        order = asking.session_order(context)
+        keeper.add(order.job(keeper.window, write_source(context)))
+        return "A session is being made and refined; go on working."
+
+
+def write_source(context: bpy.types.Context) -> Source:
+    """Write the selected objects into a .blend in the folder of a job to come. Raises InputError or StorageError."""
+    active, chosen = bounds.selection(context.view_layer)
+    for each in pieces.with_children(chosen):
+        if each.mode == "EDIT":
+            each.update_from_editmode()
+    job_id = orders.new_id()
+    blend = pump.home().job_folder(job_id) / "source.blend"
+    return Source(job_id, str(blend), session_source.write(active, chosen, blend))
+
+
+class CSM_OT_retry(OfJob, bpy.types.Operator):
+    """Take the job up again where it ended: nothing that is done already is done, or paid, twice"""
+
+    bl_idname = "csm_refine.retry"
+    bl_label = "Retry"
+    deed = Deed.RETRY
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        try:
+            job = self.found()
+        except CsmError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        if not asking.needs_yes(job):
+            return self.execute(context)
+        return ask_first(self, context, "Send this refine again?", "Send Again")
+
+    def draw(self, context: bpy.types.Context) -> None:
+        draw_job(self.layout, self.job)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        return reported(self, self._retry)
+
+    def _retry(self) -> str:
+        job = self.found()
+        if flow.retry_state(job) is JobState.PREPARED:
+            _refuse_twice(job)
+        job = pump.current().change(job.id, lambda job: flow.retried(job, time.time()))
+        return f"{job_words.title(job)}: {job_words.status(job)}."
+
+
+class CSM_OT_send_again(OfJob, bpy.types.Operator):
+    """Send the refine once more, although the first one may have arrived: the service may charge for both"""
+
+    bl_idname = "csm_refine.send_again"
+    bl_label = "Send Again"
+    deed = Deed.SEND_AGAIN
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        return ask_first(self, context, "Send this refine again?", "Send Again")
+
+    def draw(self, context: bpy.types.Context) -> None:
+        draw_job(self.layout, self.job)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        return reported(self, self._send)
+
+    def _send(self) -> str:
+        job = self.found()
+        pump.current().change(job.id, lambda job: flow.sent_again(job, time.time()))
+        return f"{job_words.title(job)} is sent again."
+
+
+def _refuse_twice(job: Job) -> None:
+    others = (other for other in pump.current().jobs.values() if other.id != job.id)
+    asking.refuse_twice(job.request.session_code, job.service, others)
+
+
+def ask_first(operator: Any, context: bpy.types.Context, title: str, confirm: str) -> set[str]:
+    """Open the confirmation and return at once; ``execute`` follows if the user says yes."""
+    manager = context.window_manager
+    answer: set[str] = manager.invoke_props_dialog(operator, width=DIALOG_WIDTH, title=title, confirm_text=confirm)
+    return answer
+
+
+def draw_order(layout: bpy.types.UILayout, order: Order) -> None:
+    """Draw what will be sent."""
+    _draw_facts(
+        layout, order.request.session_code, order.asked.scaled_bbox, order.asked.pivot_point, order.service
+    )
+    for warning in order.asked.warnings:
+        layout.label(text=warning.partition(":")[0] + ".", icon="INFO")
+
+
+def draw_job(layout: bpy.types.UILayout, job_id: str) -> None:
+    """Draw what will be sent again."""
+    job = pump.current().jobs.get(job_id or job_rows.selected_id())
+    if job is None:
+        return
+    request = job.request
+    _draw_facts(layout, request.session_code, request.scaled_bbox, request.pivot_point, job.service)
+    if job.state is JobState.UNCERTAIN:
+        layout.label(text="The first one may have arrived: both may be charged.", icon="INFO")
+
+
+def _draw_facts(layout: bpy.types.UILayout, code: str, bbox: Any, pivot: Any, service: str) -> None:
+    automatic = "left to the service"
+    facts = (
+        ("Session", code or "a new one"),
+        ("W × H × D", automatic if bbox is None else job_words.triple(bbox)),
+        ("Pivot", automatic if pivot is None else job_words.pivot(pivot)),
+        ("Service", preferences.service_name(service)),
+    )
+    column = layout.column(align=True)
+    for name, value in facts:
+        row = column.split(factor=0.3)
+        row.label(text=name)
+        row.label(text=value)
+    if preferences.may_charge(service):
+        layout.label(text="The service may charge credits, and does not return them.", icon="INFO")
+
+
+CLASSES = (CSM_OT_refine, CSM_OT_create_session, CSM_OT_retry, CSM_OT_send_again)

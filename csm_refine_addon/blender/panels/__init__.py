@@ -1,0 +1,7 @@
+"""The sidebar's panels, in the order of the work; they draw from memory and do nothing else."""
+
+from __future__ import annotations
+
+from . import jobs, session
+
+CLASSES = (*session.CLASSES, *jobs.CLASSES)

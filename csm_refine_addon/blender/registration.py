@@ -1,0 +1,113 @@
+"""What the extension adds to Blender, and takes back in the reverse order. Cheap: no file, no network, no library."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import bpy
+from bpy.app.handlers import persistent
+
+from . import notices, operators, panels, preferences, properties, pump, readout, sidebar
+
+CLASSES: tuple[type, ...] = (
+    preferences.CSM_AP_preferences,
+    *properties.CLASSES,
+    *notices.CLASSES,
+    *operators.CLASSES,
+    *panels.CLASSES,
+)
+FIRST_TURN_S = 0.5
+COMMAND = "csm_refine"
+
+
+def register() -> None:
+    """Add everything."""
+    for do, _undo in STEPS:
+        do()
+
+
+def unregister() -> None:
+    """Take everything back."""
+    for _do, undo in reversed(STEPS):
+        undo()
+
+
+def _add_classes() -> None:
+    for kind in CLASSES:
+        bpy.utils.register_class(kind)
+
+
+def _remove_classes() -> None:
+    for kind in reversed(CLASSES):
+        bpy.utils.unregister_class(kind)
+
+
+@persistent
+def on_load(*_arguments: Any) -> None:
+    """Another file is open."""
+    pump.current().file_loaded()
+    readout.forget()
+
+
+@persistent
+def on_change(*_arguments: Any) -> None:
+    """Something in the scene changed, perhaps the selection."""
+    readout.mark_stale()
+
+
+def _handlers() -> tuple[tuple[list[Any], Callable[..., None]], ...]:
+    handlers = bpy.app.handlers
+    changes = (handlers.depsgraph_update_post, handlers.undo_post, handlers.redo_post)
+    return ((handlers.load_post, on_load), *((each, on_change) for each in changes))
+
+
+def _add_handlers() -> None:
+    for where, handler in _handlers():
+        where.append(handler)
+
+
+def _remove_handlers() -> None:
+    for where, handler in _handlers():
+        where.remove(handler)
+
+
+def _start_pump() -> None:
+    pump.start_anew()
+    readout.forget()
+    sidebar.forget()
+    if not bpy.app.background:
+        bpy.app.timers.register(pump.tick, first_interval=FIRST_TURN_S, persistent=True)
+
+
+def _stop_pump() -> None:
+    if bpy.app.timers.is_registered(pump.tick):
+        bpy.app.timers.unregister(pump.tick)
+    pump.current().close()
+
+
+def _run_command(arguments: Sequence[str]) -> int:
+    from .. import cli
+
+    return cli.main(arguments)
+
+
+_command: list[Any] = []
+"""The handle of the command, while it is registered."""
+
+
+def _add_command() -> None:
+    _command.append(bpy.utils.register_cli_command(COMMAND, _run_command))
+
+
+def _remove_command() -> None:
+    bpy.utils.unregister_cli_command(_command.pop())
+
+
+STEPS = (
+    (_add_classes, _remove_classes),
+    (properties.add, properties.take_away),
+    (_add_handlers, _remove_handlers),
+    (_start_pump, _stop_pump),
+    (_add_command, _remove_command),
+)
