@@ -15,15 +15,16 @@ import bpy
 def snapshot() -> dict[str, list[str]]:
     """Handlers, classes, properties, operators, menu entries, keys, threads and child processes, each by name."""
     return {
+        "properties": sorted(_properties()),  # first: Blender makes some of its classes when they are asked for
         "handlers": sorted(_handlers()),
         "classes": sorted(_classes()),
-        "properties": sorted(_properties()),
         "operators": sorted(f"{module}.{name}" for module in dir(bpy.ops) for name in dir(getattr(bpy.ops, module))),
         "menu entries": sorted(_menu_entries()),
         "keys": sorted(_keys()),
         "threads": sorted(thread.name for thread in threading.enumerate()),
         "processes": sorted(_child_processes()),
-        "import paths": sorted(sys.path),
+        # Blender adds the folder of the extensions' wheels, and leaves it there.
+        "import paths": sorted(path for path in sys.path if "/extensions/.local/" not in Path(path).as_posix()),
     }
 
 
@@ -80,9 +81,10 @@ def _properties():
 
 
 def _menu_entries():
+    """What was appended; once something was, Blender keeps the menu's own `draw` in the same list."""
     for name in dir(bpy.types):
-        draw = getattr(getattr(bpy.types, name), "draw", None)
-        yield from (f"{name}: {_name_of(entry)}" for entry in getattr(draw, "_draw_funcs", []))
+        entries = getattr(getattr(getattr(bpy.types, name), "draw", None), "_draw_funcs", [])
+        yield from (f"{name}: {_name_of(entry)}" for entry in entries if not entry.__module__.startswith("bl_ui"))
 
 
 def _keys():
