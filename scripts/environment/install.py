@@ -134,15 +134,16 @@ def _hash(path: Path) -> str:
 
 
 def _run(command: list[str], failure: str) -> None:
-    done = subprocess.run(command, stdout=sys.stderr.fileno(), check=False)
+    done = subprocess.run(command, stdout=sys.stderr.fileno(), check=False, close_fds=False)  # the lock goes along
     if done.returncode:
         raise SetupError(f"{failure} (exit code {done.returncode}); the reason stands above.")
 
 
 @contextmanager
 def _locked(path: Path, name: str) -> Iterator[None]:
-    """Held by one process at a time; the system takes it back when its holder dies."""
+    """Held by one process at a time, and by the pip it started should that outlive it; a death gives it back."""
     with path.open("a") as handle:
+        os.set_inheritable(handle.fileno(), True)
         if not _try_lock(handle.fileno()):
             say(f"{name}: waiting for another set-up of it")
             while not _try_lock(handle.fileno()):
