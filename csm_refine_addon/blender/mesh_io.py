@@ -1,14 +1,16 @@
 """Mesh files into and out of a background Blender: one joined mesh object, in Blender axes, with its materials.
 
-For an empty factory-startup Blender: :func:`import_mesh` removes every other object that the file brings.
+Meant for an empty factory-startup Blender, and safe in a user's file: what was there before is left alone.
 """
 
 from __future__ import annotations
 
 import contextlib
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +39,12 @@ def import_mesh(path: Path, work_folder: Path) -> bpy.types.Object:
     kind = mesh_files.sniff(path)
     if kind is MeshKind.ZIP:
         path, kind = mesh_files.extract_obj(path, work_folder), MeshKind.OBJ
-    before = set(bpy.data.objects)
+    objects, images, meshes = set(bpy.data.objects), set(bpy.data.images), set(bpy.data.meshes)
     _run_importer(_IMPORTERS[kind], path)
-    brought = [found for found in bpy.data.objects if found not in before]
-    _own_images(path.parent)
+    _own_images([image for image in bpy.data.images if image not in images], path.parent)
+    brought = [found for found in bpy.data.objects if found not in objects]
     obj = _joined(brought, path.stem, BLENDER_FROM_FILE if kind is MeshKind.OBJ else Matrix())
+    _remove_unused([mesh for mesh in bpy.data.meshes if mesh not in meshes])
     _refuse_unusable(obj.data)
     return obj
 
@@ -134,30 +137,31 @@ def _has_operator(name: str) -> bool:
 # Import
 
 
-def _import_glb(path: Path) -> set[str]:
+def _import_glb(path: Path) -> Any:
     return bpy.ops.import_scene.gltf(filepath=str(path), merge_vertices=False, disable_bone_shape=True)
 
 
-def _import_obj(path: Path) -> set[str]:
+def _import_obj(path: Path) -> Any:
     return bpy.ops.wm.obj_import(
         filepath=str(path), forward_axis="Y", up_axis="Z", use_split_objects=False, validate_meshes=True
     )
 
 
-def _import_fbx(path: Path) -> set[str]:
+def _import_fbx(path: Path) -> Any:
     if _has_operator("fbx_import"):  # since 4.5; the older importer fails on lights in 5.0 and 5.1
-        return bpy.ops.wm.fbx_import(filepath=str(path), use_anim=False)
+        operators: Any = bpy.ops.wm  # the stubs of 4.2 do not have it
+        return operators.fbx_import(filepath=str(path), use_anim=False)
     return bpy.ops.import_scene.fbx(filepath=str(path), use_anim=False)
 
 
-_IMPORTERS: dict[MeshKind, Callable[[Path], set[str]]] = {
+_IMPORTERS: dict[MeshKind, Callable[[Path], Any]] = {
     MeshKind.GLB: _import_glb,
     MeshKind.OBJ: _import_obj,
     MeshKind.FBX: _import_fbx,
 }
 
 
-def _run_importer(importer: Callable[[Path], set[str]], path: Path) -> None:
+def _run_importer(importer: Callable[[Path], Any], path: Path) -> None:
     try:
         result = importer(path)
     except RuntimeError as error:  # what an operator reports, and an exception inside one, whose last line tells
@@ -167,9 +171,9 @@ def _run_importer(importer: Callable[[Path], set[str]], path: Path) -> None:
         raise MeshUnusable("Blender cannot read the mesh.", "Refine again, or take another mesh.")
 
 
-def _own_images(folder: Path) -> None:
+def _own_images(images: list[bpy.types.Image], folder: Path) -> None:
     """Pack the images that lie in ``folder``; forget those that a file points to elsewhere, or that are missing."""
-    for image in list(bpy.data.images):
+    for image in images:
         if image.packed_file or image.source not in {"FILE", "TILED"}:
             continue
         found = Path(bpy.path.abspath(image.filepath)).resolve()
@@ -194,20 +198,19 @@ def _joined(brought: list[bpy.types.Object], name: str, turn: Matrix) -> bpy.typ
         bpy.context.scene.collection.objects.link(part)
     if len(objects) > 1:
         join(objects)
-    _remove_unused_meshes()
     return objects[0]
 
 
 def _standing_mesh(obj: bpy.types.Object, turn: Matrix) -> bpy.types.Mesh:
     """Return a mesh of its own with the object's modifiers, shape keys and world transform applied."""
-    if obj.modifiers or obj.data.shape_keys:
+    mesh: Any = obj.data
+    if obj.modifiers or mesh.shape_keys:
         depsgraph = bpy.context.evaluated_depsgraph_get()
         mesh = bpy.data.meshes.new_from_object(
             obj.evaluated_get(depsgraph), preserve_all_data_layers=True, depsgraph=depsgraph
         )
-    else:
-        mesh = obj.data.copy() if obj.data.users > 1 else obj.data
-    mesh.use_fake_user = True  # keeps it until its new object holds it
+    elif mesh.users > 1:
+        mesh = mesh.copy()
     transform_mesh(mesh, turn @ obj.matrix_world)
     return mesh
 
@@ -217,13 +220,15 @@ def join(objects: list[bpy.types.Object]) -> None:
     for part in objects:
         if not part.data.materials:  # else it takes the first material of the others in 4.2
             part.data.materials.append(bpy.data.materials.get("Plain") or bpy.data.materials.new("Plain"))
-    with bpy.context.temp_override(active_object=objects[0], object=objects[0], selected_editable_objects=objects):
+    override: Any = bpy.context.temp_override(
+        active_object=objects[0], object=objects[0], selected_editable_objects=objects
+    )
+    with override:
         bpy.ops.object.join()
 
 
-def _remove_unused_meshes() -> None:
-    for mesh in list(bpy.data.meshes):
-        mesh.use_fake_user = False
+def _remove_unused(meshes: list[bpy.types.Mesh]) -> None:
+    for mesh in meshes:
         if not mesh.users:
             bpy.data.meshes.remove(mesh)
 
@@ -252,7 +257,7 @@ def _export_glb(obj: bpy.types.Object, path: Path) -> None:
 
 
 def _export_fbx(obj: bpy.types.Object, path: Path) -> None:
-    with _named_images(obj, path.stem):  # an image without a file name comes back as a folder's name
+    with _named_images(obj, path.stem, packed_only=True):  # an image without a file name comes back as a folder's name
         bpy.ops.export_scene.fbx(
             filepath=str(path),
             use_selection=True,
@@ -280,7 +285,7 @@ def _export_usdz(obj: bpy.types.Object, path: Path) -> None:
 
 def _export_obj(obj: bpy.types.Object, path: Path) -> None:
     """OBJ, MTL and, beside them, the images that the MTL names; nothing else is left in the folder."""
-    with _named_images(obj, path.stem) as images:
+    with _named_images(obj, path.stem, packed_only=False) as images:
         bpy.ops.wm.obj_export(
             filepath=str(path), export_selected_objects=True, export_pbr_extensions=True, path_mode="STRIP"
         )
@@ -292,19 +297,26 @@ def _export_obj(obj: bpy.types.Object, path: Path) -> None:
     _restore_digits(obj, path)
 
 
+@dataclass(frozen=True)
+class _NamedImage:
+    image: bpy.types.Image
+    source: Path
+    """Where its file is, if it is not packed."""
+
+
 @contextlib.contextmanager
-def _named_images(obj: bpy.types.Object, stem: str) -> Iterator[dict[str, bpy.types.Image]]:
+def _named_images(obj: bpy.types.Object, stem: str, *, packed_only: bool) -> Iterator[dict[str, _NamedImage]]:
     """Give the object's images file names without spaces, unique beside ``stem``, for as long as the block lasts."""
-    images = list(dict.fromkeys(_images_of(obj)))
+    images = [image for image in dict.fromkeys(_images_of(obj)) if image.packed_file or not packed_only]
     paths = [image.filepath_raw for image in images]
-    names = {f"{stem}_{number}{_image_suffix(image)}": image for number, image in enumerate(images)}
-    sources = {name: Path(bpy.path.abspath(image.filepath)) for name, image in names.items()}
+    sources = [Path(bpy.path.abspath(image.filepath, library=image.library)) for image in images]
     try:
-        for name, image in names.items():
-            if not image.packed_file and sources[name].is_file():
-                image.pack()
+        named = {}
+        for number, (image, source) in enumerate(zip(images, sources, strict=True)):
+            name = f"{stem}_{number}{_image_suffix(image, source)}"
             image.filepath_raw = f"//{name}"
-        yield names
+            named[name] = _NamedImage(image, source)
+        yield named
     finally:
         for image, before in zip(images, paths, strict=True):
             image.filepath_raw = before
@@ -312,26 +324,28 @@ def _named_images(obj: bpy.types.Object, stem: str) -> Iterator[dict[str, bpy.ty
 
 def _images_of(obj: bpy.types.Object) -> Iterator[bpy.types.Image]:
     for slot in obj.material_slots:
-        if slot.material and slot.material.node_tree:
-            for node in slot.material.node_tree.nodes:
-                if node.type == "TEX_IMAGE" and node.image:
-                    yield node.image
+        tree: Any = slot.material.node_tree if slot.material else None
+        for node in tree.nodes if tree else ():
+            if node.type == "TEX_IMAGE" and node.image:
+                yield node.image
 
 
-def _image_suffix(image: bpy.types.Image) -> str:
-    head = image.packed_file.data[:12] if image.packed_file else b""
+def _image_suffix(image: bpy.types.Image, source: Path) -> str:
+    if not image.packed_file:
+        return source.suffix if source.is_file() else ".png"
+    head = image.packed_file.data[:12]
     if head.startswith(b"\xff\xd8"):
         return ".jpg"
-    if head[:4] == b"RIFF" and head[8:] == b"WEBP":
-        return ".webp"
-    return ".png"
+    return ".webp" if head[:4] == b"RIFF" and head[8:] == b"WEBP" else ".png"
 
 
-def _write_image(image: bpy.types.Image, target: Path) -> None:
-    if image.packed_file:
-        target.write_bytes(image.packed_file.data)
+def _write_image(named: _NamedImage, target: Path) -> None:
+    if named.image.packed_file:
+        target.write_bytes(named.image.packed_file.data)
+    elif named.source.is_file():
+        shutil.copyfile(named.source, target)
     else:
-        image.save(filepath=str(target))
+        named.image.save(filepath=str(target))
 
 
 def _restore_digits(obj: bpy.types.Object, path: Path) -> None:

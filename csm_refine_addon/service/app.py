@@ -47,8 +47,15 @@ _NO_IMAGE_MODEL = (
 class Api:
     """The handlers, over the store, the queue and the signed links."""
 
-    def __init__(  # noqa: PLR0913 -- what the service is made of
-        self, *, key: Secret, hosts: HostCheck, sessions: Sessions, refining: Refining, links: Links, users: Users,
+    def __init__(
+        self,
+        *,
+        key: Secret,
+        hosts: HostCheck,
+        sessions: Sessions,
+        refining: Refining,
+        links: Links,
+        users: Users,
         inbox: Path,
     ) -> None:
         self._key = key
@@ -177,7 +184,7 @@ class Api:
         return self._refining.percent(session) if session.stage is not Stage.PREVIEW_DONE else 0
 
     def _mesh_urls(self, session: Session) -> dict[str, str]:
-        """The refined mesh's addresses; none while there is no finished refine, so that no old mesh is taken for new."""
+        """The refined mesh's addresses; none until a refine has ended, so that no old mesh is taken for new."""
         if session.stage is not Stage.REFINE_DONE:
             return {}
         return {kind: self._url(session, session.result, f"mesh.{kind}") for kind in session.formats}

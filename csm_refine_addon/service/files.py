@@ -125,7 +125,7 @@ def _send(path: Path, environ: WSGIEnvironment, start_response: StartResponse) -
     return _stream(file, status.st_size, part, [*headers, _type_of(path)], environ, start_response)
 
 
-def _stream(  # noqa: PLR0913 -- the parts of one answer
+def _stream(
     file: Any,
     size: int,
     part: Slice | None,

@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import bpy
+import bpy  # where Blender is a Python module, bmesh is there only after it
 
-# isort: split -- where Blender is a Python module, bmesh is there only after bpy
+# isort: split
 import bmesh
 import numpy as np
 from mathutils import Matrix, Vector
@@ -47,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
     except CsmError as error:
         report = {"ok": False, "error": {"code": error.code, "message": error.message, "action": error.action}}
         code = error.exit_code
-    except Exception:  # the top of the process: the service says that Blender failed, the log says on what
+    except Exception:  # noqa: BLE001 -- the top of the process: the service says that Blender failed, the log says on what
         traceback.print_exc()
         return 1
     _write_whole(folder / "report.json", json.dumps(report))
@@ -96,7 +96,8 @@ def clean(mesh: bpy.types.Mesh) -> None:
     """
     normals = _corner_normals(mesh) if mesh.has_custom_normals else None
     if normals is not None:  # Blender keeps them relative to the faces around, which are about to change
-        mesh.attributes.new(_NORMALS, "FLOAT_VECTOR", "CORNER").data.foreach_set("vector", normals.ravel())
+        kept: Any = mesh.attributes.new(_NORMALS, "FLOAT_VECTOR", "CORNER")
+        kept.data.foreach_set("vector", normals.ravel())
     with _edited(mesh) as edited:
         bmesh.ops.remove_doubles(edited, verts=edited.verts, dist=MERGE_FRACTION * _diagonal(mesh))
         bmesh.ops.delete(edited, geom=[edge for edge in edited.edges if not edge.link_faces], context="EDGES")
@@ -209,7 +210,7 @@ def _corner_normals(mesh: bpy.types.Mesh) -> np.ndarray[Any, Any]:
 
 
 def _restore_normals(mesh: bpy.types.Mesh) -> None:
-    attribute = mesh.attributes[_NORMALS]
+    attribute: Any = mesh.attributes[_NORMALS]
     normals = np.empty(len(mesh.loops) * 3, dtype=np.float32)
     attribute.data.foreach_get("vector", normals)
     mesh.attributes.remove(attribute)

@@ -77,14 +77,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="serve", description="Run the local refine service.")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; another than loopback needs a key file")
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one (default: %(default)s)")
-    parser.add_argument("--data", type=Path, help="folder of sessions, key and log")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="refines at a time (default: the cores)")
-    parser.add_argument("--key-file", type=Path, help="file that holds the key clients must send")
-    parser.add_argument("--blender", default="", metavar="PROGRAM", help="the Blender, or Python with bpy, that refines")
-    parser.add_argument("--time-limit", type=float, default=TIME_LIMIT_S, metavar="S", help="for one refine")
-    parser.add_argument("--until-unused", action="store_true", help="end some seconds after the last user has left")
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on; another than loopback needs a key file")
+    add("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one (default: %(default)s)")
+    add("--data", type=Path, help="folder of sessions, key and log")
+    add("--workers", type=int, default=os.cpu_count() or 1, help="refines at a time (default: as many as cores)")
+    add("--key-file", type=Path, help="file that holds the key clients must send")
+    add("--blender", default="", metavar="PROGRAM", help="the Blender, or Python with bpy, that refines")
+    add("--time-limit", type=float, default=TIME_LIMIT_S, metavar="S", help="for one refine (default: %(default)s)")
+    add("--until-unused", action="store_true", help="end some seconds after the last user has left")
     return parser
 
 
@@ -126,7 +127,7 @@ def _serve(settings: Settings) -> int:
         return stop.exit_code
 
 
-def _applications(  # noqa: PLR0913 -- what the service is made of
+def _applications(
     settings: Settings,
     key: Secret,
     sessions: Sessions,
@@ -159,7 +160,8 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         listener.bind(address)
         listener.listen(128)
     except OSError as error:
-        raise InputError(f"The service cannot listen on {host}:{port}: {error.strerror}.", "Choose another port.") from error
+        reason = f"The service cannot listen on {host}:{port}: {error.strerror}."
+        raise InputError(reason, "Choose another port.") from error
     with listener:
         yield listener
 
@@ -224,7 +226,8 @@ def _logging(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         file = logging.handlers.RotatingFileHandler(folder / LOG_FILE, maxBytes=_LOG_BYTES, backupCount=1)
     except OSError as error:
-        raise StorageError(f"The data folder {folder} cannot be written: {error.strerror}.", "Choose another --data.") from error
+        reason = f"The data folder {folder} cannot be written: {error.strerror}."
+        raise StorageError(reason, "Choose another --data.") from error
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setLevel(logging.WARNING)
     handlers: list[logging.Handler] = [file, terminal]
