@@ -65,7 +65,7 @@ def test_records():
     assert (button.path, button.operator.values) == ("box.row", {"size": 2.0})
 
 
-@pytest.mark.parametrize("name", ["RENDER_PT_format", "OBJECT_PT_transform"])
+@pytest.mark.parametrize("name", ["RENDER_PT_format", "RENDER_PT_frame_range"])
 def test_passes_blender_s_own(name):
     """Blender's own panels and menus, which are right, pass."""
     assert draw(getattr(bpy.types, name))
