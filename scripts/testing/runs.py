@@ -16,9 +16,10 @@ from typing import IO, NamedTuple
 import environment
 from environment import Environment
 
-from .report import FAILED, PASSED, Counts, Row, read_junit
+from .report import FAILED, NOT_RUN, PASSED, Counts, Row, read_junit
 
 DEADLINE_S = 30 * 60  # Blender 4.5 can hang for ever at its end
+NOTHING_FOUND = 5  # pytest's exit code
 
 
 class Run(NamedTuple):
@@ -94,9 +95,7 @@ def _mypy_run(checks: Environment, version: str) -> Run:
     types = environment.types(checks.python, version)
     python_version = environment.PYTHON_OF_BLENDER[version]
     command = ["mypy", "--python-version", python_version, "--python-executable", str(types.executable)]
-    return _command_run(
-        f"mypy, Blender {version}", (checks, types), [*command, "--cache-dir", f".mypy_cache/{version}"]
-    )
+    return _command_run(f"mypy, Blender {version}", (checks, types), command)
 
 
 def _command_run(name: str, where: tuple[Environment, ...], module: list[str]) -> Run:
@@ -109,17 +108,30 @@ def _command_run(name: str, where: tuple[Environment, ...], module: list[str]) -
 
 
 def pytest_run(name: str, where: Environment, folders: tuple[str, ...], arguments: list[str]) -> Run:
+    """Arguments that are paths replace the folders, as far as they lie in them."""
+
     def start(python: Path, console: Console) -> Row:
         started = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="csm_refine_report_") as work:
             report = Path(work, "junit.xml")
-            caches = ["-o", f"cache_dir={where.folder / 'pytest_cache'}", f"--junitxml={report}"]
-            present = [folder for folder in folders if Path(environment.ROOT, folder).is_dir()]
-            code = console.run(name, [str(python), "-m", "pytest", *present, *caches, *arguments])
+            own = [f"--junitxml={report}", "-o", f"cache_dir={where.folder / 'pytest_cache'}"]
+            targets = _targets(folders, arguments)
+            code = console.run(name, [str(python), "-m", "pytest", *own, *targets]) if targets else NOTHING_FOUND
             counts = read_junit(report)
+        if code == NOTHING_FOUND and arguments:
+            return Row(name, f"{NOT_RUN}: no test fits {' '.join(arguments)}", time.monotonic() - started)
         return _pytest_row(name, code, counts, time.monotonic() - started)
 
     return Run(name, (where,), start)
+
+
+def _targets(folders: tuple[str, ...], arguments: list[str]) -> list[str]:
+    """What pytest gets; nothing when the arguments name paths and none of them is in the folders."""
+    paths = [text for text in arguments if Path(environment.ROOT, text.partition("::")[0]).exists()]
+    outside = [path for path in paths if not path.startswith(folders)]
+    if not paths:
+        return [*folders, *arguments]
+    return [text for text in arguments if text not in outside] if len(outside) < len(paths) else []
 
 
 def _pytest_row(name: str, code: int | None, counts: Counts | None, seconds: float) -> Row:
