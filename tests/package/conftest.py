@@ -35,7 +35,8 @@ def in_new_blender(tmp_path):
         done = subprocess.run(
             command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False, timeout=240
         )
-        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        print(done.stderr)  # shown with a failure
+        assert done.returncode == 0, done.stdout
         return json.loads(done.stdout.strip().splitlines()[-1])
 
     return run
