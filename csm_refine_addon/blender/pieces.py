@@ -85,6 +85,28 @@ def extent(pieces: Sequence[Piece], rotation: Array, origin: Array) -> tuple[Arr
         waiting[furthest] = False
 
 
+def read_positions(data: Any) -> Array:
+    """Return the position attribute of a mesh or a point cloud, (n, 3) float32.
+
+    0.5 ms for 650,000 vertices, where ``vertices.foreach_get("co")`` takes 15.
+    """
+    attribute = data.attributes.get("position")
+    values = np.empty(len(attribute.data) * 3 if attribute else 0, dtype=np.float32)
+    if attribute:
+        attribute.data.foreach_get("vector", values)
+    return values.reshape(-1, 3)
+
+
+def point_bounds(points: Array) -> tuple[Array, Array]:
+    """Return the least and the greatest corner of points (n, 3), float64.
+
+    Column by column: 2 ms for 650,000 points, where ``min(axis=0)`` takes 15.
+    """
+    columns = [points[:, axis] for axis in range(3)]
+    least, greatest = [column.min() for column in columns], [column.max() for column in columns]
+    return np.array(least, dtype=np.float64), np.array(greatest, dtype=np.float64)
+
+
 def _outer_boxes(pieces: Sequence[Piece], turns: Array, shifts: Array) -> tuple[Array, Array, Array]:
     """Return for each piece the box of its turned local box, (n, 3) each, and whether that is its very extent."""
     lows, highs = np.array([piece.low for piece in pieces]), np.array([piece.high for piece in pieces])
@@ -134,25 +156,16 @@ def _walked(depsgraph: bpy.types.Depsgraph, wanted: set[bpy.types.Object]) -> It
 
 
 def _read_piece(matrix: Array, points: Array) -> Piece:
-    return Piece(matrix, points.min(axis=0), points.max(axis=0), lambda: points)
+    return Piece(matrix, *point_bounds(points), lambda: points)
 
 
 def _points(evaluated: bpy.types.Object) -> Array:
     """Return the local vertices or points, (n, 3) float32; none for what has no such geometry."""
     if evaluated.type in POINT_TYPES:
-        return _positions(evaluated.data)
+        return read_positions(evaluated.data)
     if evaluated.type not in MESH_TYPES and evaluated.type != "MESH":
         return np.empty((0, 3), dtype=np.float32)
     mesh = evaluated.to_mesh()  # 0.04 ms for 650,000 vertices, which it shares; in Edit Mode it holds what is edited
-    points = _positions(mesh) if mesh is not None else np.empty((0, 3), dtype=np.float32)
+    points = read_positions(mesh) if mesh is not None else np.empty((0, 3), dtype=np.float32)
     evaluated.to_mesh_clear()
     return points
-
-
-def _positions(data: Any) -> Array:
-    """Read the position attribute: 0.5 ms for 650,000 vertices, where ``vertices.foreach_get("co")`` takes 15."""
-    attribute = data.attributes.get("position")
-    values = np.empty(len(attribute.data) * 3 if attribute else 0, dtype=np.float32)
-    if attribute:
-        attribute.data.foreach_get("vector", values)
-    return values.reshape(-1, 3)
