@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import os
+
+import bpy
+import numpy as np
+import pytest
+from mathutils import Euler, Matrix
+
+from csm_refine_addon.blender import exporting
+from csm_refine_addon.core.errors import InputError
+from tests.support import returned, scenes
+
+MATRIX = Matrix.LocRotScale((1, 2, 3), Euler((0.3, 0.2, 0.1)), (1, 2, 3))
+
+
+@pytest.fixture(autouse=True)
+def scene():
+    return scenes.empty_scene()
+
+
+@pytest.mark.parametrize("ending", [".glb", ".obj"])
+def test_result_alone_stands_where_it_stands_in_the_scene(ending, tmp_path):
+    """An independent reader finds the object's world vertices, and nothing of the others."""
+    obj = scenes.mesh_object(matrix=MATRIX)
+    scenes.mesh_object("Other", matrix=Matrix.Translation((100, 0, 0)))
+    path = tmp_path / f"result{ending}"
+    exporting.export(obj, path)
+    found, expected = returned.read_points(path), scenes.world_vertices(obj)
+    assert len(found) >= len(expected)
+    distances = np.linalg.norm(found[:, None] - expected[None], axis=2)
+    assert max(distances.min(axis=0).max(), distances.min(axis=1).max()) < 1e-5
+
+
+@pytest.mark.filterwarnings("ignore:Setting the shape:DeprecationWarning")  # Blender 5.2's FBX exporter, NumPy 2.5
+@pytest.mark.parametrize("ending", [".fbx", ".usdz"])
+def test_other_endings_are_written(ending, tmp_path):
+    """FBX and USDZ come out as files of their kind."""
+    path = tmp_path / f"result{ending}"
+    exporting.export(scenes.mesh_object(matrix=MATRIX), path)
+    assert path.read_bytes().startswith(b"Kaydara FBX Binary" if ending == ".fbx" else b"PK\x03\x04")
+
+
+@pytest.mark.parametrize("mode", ["OBJECT", "EDIT"])
+def test_selection_and_mode_are_as_before(mode, tmp_path):
+    """Exporting another object leaves what the user has selected, and the mode."""
+    first, second, result = (scenes.mesh_object(name) for name in ("First", "Second", "Result"))
+    scenes.select(second, first)
+    bpy.ops.object.mode_set(mode=mode)
+    exporting.export(result, tmp_path / "result.glb")
+    assert set(bpy.context.view_layer.objects.selected) == {first, second}
+    assert bpy.context.view_layer.objects.active == second
+    assert second.mode == mode
+
+
+def test_blend_is_a_copy_of_the_whole_scene(tmp_path):
+    """A .blend holds all objects, and the open file does not become it."""
+    obj = scenes.mesh_object("Result")
+    scenes.mesh_object("Source")
+    exporting.export(obj, tmp_path / "scene.blend")
+    assert bpy.data.filepath == ""
+    with bpy.data.libraries.load(str(tmp_path / "scene.blend")) as (source, _):
+        assert set(source.objects) == {"Result", "Source"}
+
+
+@pytest.mark.parametrize("name", ["result.stl", "result", "nowhere/result.glb", "folder.glb"])
+def test_bad_output_is_refused_early(name, tmp_path):
+    """An unknown ending, a folder that is not there, a folder in place of a file: a sentence and a cure."""
+    (tmp_path / "folder.glb").mkdir()
+    with pytest.raises(InputError) as caught:
+        exporting.check_output(tmp_path / name)
+    assert caught.value.action
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_protected_folder_is_refused_early(tmp_path):
+    """A folder without write permission is found out before anything is sent."""
+    tmp_path.chmod(0o500)
+    with pytest.raises(InputError, match="cannot be written"):
+        exporting.check_output(tmp_path / "result.glb")
+
+
+def test_good_output_is_returned_absolute(tmp_path, monkeypatch):
+    """A relative path with an ending in capitals is fine."""
+    monkeypatch.chdir(tmp_path)
+    assert exporting.check_output(exporting.Path("Result.GLB")) == tmp_path / "Result.GLB"
