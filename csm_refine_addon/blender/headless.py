@@ -74,11 +74,7 @@ def measured(source: bpy.types.Object, choices: Choices) -> Measured:
 
 def checked_output(output: str | None) -> Path | None:
     """Return the output file, absolute. Raises InputError where it cannot be written, before anything is sent."""
-    if output is None:
-        return None
-    path = Path(output).absolute()
-    exporting.check_output(path)
-    return path
+    return None if output is None else exporting.check_output(Path(output))
 
 
 def place(job: Job) -> Placed:

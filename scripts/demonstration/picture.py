@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
+import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import bpy
 import numpy as np
 from mathutils import Vector
 
-WIDTH, HEIGHT = 720, 560
-SAMPLES = 24
+WIDTH, HEIGHT = 640, 480
+SAMPLES = 12
 
 
 def before_and_after(source_name: str, result_name: str, path: Path) -> None:
@@ -34,12 +38,27 @@ def _render(shown: bpy.types.Object, hidden: bpy.types.Object, caption: str, pat
     text.data.body = caption
     scene = bpy.context.scene
     scene.render.filepath = str(path)
-    bpy.ops.render.render(write_still=True)
+    with _quiet():
+        bpy.ops.render.render(write_still=True)
     image = bpy.data.images.load(str(path))
     pixels = np.empty(WIDTH * HEIGHT * 4, dtype=np.float32)
     image.pixels.foreach_get(pixels)
     bpy.data.images.remove(image)
     return pixels.reshape(HEIGHT, WIDTH, 4)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Cycles' line for every sample from the terminal: it is written past Python, to the file descriptor."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _save(pixels: np.ndarray, path: Path) -> None:
@@ -95,7 +114,7 @@ def _add_surroundings(obj: bpy.types.Object) -> None:
     world.node_tree.nodes["Background"].inputs["Color"].default_value = (0.75, 0.8, 0.9, 1.0)
     scene.world, scene.camera = world, camera
     scene.render.engine = "CYCLES"
-    scene.cycles.samples, scene.cycles.use_denoising = SAMPLES, False
+    scene.cycles.samples, scene.cycles.use_denoising, scene.cycles.max_bounces = SAMPLES, False, 2
     scene.render.resolution_x, scene.render.resolution_y = WIDTH, HEIGHT
     scene.render.image_settings.file_format = "PNG"
     scene.view_settings.view_transform = "Standard"

@@ -38,12 +38,12 @@ def _mesh() -> bpy.types.Mesh:
     form = bmesh.new()
     layer = form.loops.layers.uv.new("UVMap")
     _part(form, layer, "hull", _hull)
-    _part(form, layer, "deck", lambda form: _box(form, (1.5, 0.5, 0.06), (0.05, 0.0, 0.43)))
-    _part(form, layer, "cabin", lambda form: _box(form, (0.55, 0.42, 0.45), (0.25, 0.0, 0.68)))
-    _part(form, layer, "cabin", lambda form: _box(form, (0.7, 0.5, 0.05), (0.25, 0.0, 0.93)))
-    _part(form, layer, "funnel", lambda form: _funnel(form, (-0.3, 0.08, 0.72)))
-    _part(form, layer, "deck", lambda form: _box(form, (0.05, 0.05, 0.5), (0.75, -0.18, 0.7)))
-    _part(form, layer, "funnel", lambda form: _box(form, (0.22, 0.02, 0.14), (0.64, -0.18, 0.87)))
+    _part(form, layer, "deck", lambda form: _box(form, (0.56, 0.5, 0.06), (-0.62, 0.0, 0.42)))
+    _part(form, layer, "cabin", lambda form: _box(form, (0.55, 0.3, 0.5), (0.05, 0.0, 0.66)))
+    _part(form, layer, "cabin", lambda form: _box(form, (0.7, 0.4, 0.05), (0.05, 0.0, 0.93)))
+    _part(form, layer, "funnel", lambda form: _funnel(form, (-0.62, 0.08, 0.7)))
+    _part(form, layer, "deck", lambda form: _box(form, (0.05, 0.05, 0.6), (0.72, -0.04, 0.72)))
+    _part(form, layer, "funnel", lambda form: _box(form, (0.22, 0.02, 0.14), (0.61, -0.04, 0.94)))
     mesh = bpy.data.meshes.new(NAME)
     form.to_mesh(mesh)
     form.free()
@@ -77,7 +77,7 @@ def _hull(form: bmesh.types.BMesh) -> None:
     for vertex in made["verts"]:
         if vertex.co.x > 0:
             vertex.co.y *= 0.12
-            vertex.co.z += 0.16 if vertex.co.z > 0.2 else 0.0
+            vertex.co.z += 0.12 if vertex.co.z > 0.2 else 0.0
             vertex.co.x -= 0.25 if vertex.co.z < 0.2 else 0.0
         if vertex.co.z < 0.2:
             vertex.co.y *= 0.6
