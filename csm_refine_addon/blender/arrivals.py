@@ -1,24 +1,27 @@
-"""Results that have arrived: whether they belong into this window, whether now is the moment, and putting them there."""
+"""Results that have arrived: whether they belong here, whether now is the moment, and putting them into the scene."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import bpy
 
 from ..core import flow
 from ..core.errors import InputError
-from ..core.journal import Journal
 from ..core.models import Job, JobState, Placement
-from . import placing, preferences
+from . import preferences
+
+if TYPE_CHECKING:  # numpy and sqlite3 come in when they are needed: enabling the extension stays cheap
+    from ..core.journal import Journal
+    from . import placing
 
 LEASE_S = 60.0
 
 
 def belongs_here(job: Job, window: str) -> bool:
-    """Tell whether a result places itself in this window: the one that asked for it, or one with the same saved file."""
+    """Tell whether a result places itself here: the window that asked for it, or one with the same saved file."""
     if job.state is not JobState.READY or not job.place_automatically:
         return False
     return job.window == window or bool(job.blend_file and job.blend_file == bpy.data.filepath)
@@ -42,6 +45,8 @@ def _holds(tool: Any) -> bool:
 
 def place(context: bpy.types.Context, job: Job) -> placing.Placed:
     """Put a prepared result into the scene. Raises CsmError; nothing half-placed is left behind then."""
+    from . import placing
+
     return placing.place(
         context, Path(job.blend_path), job.placement or Placement(), name=result_name(job), hide_source=hides_source()
     )
@@ -49,6 +54,8 @@ def place(context: bpy.types.Context, job: Job) -> placing.Placed:
 
 def import_here(context: bpy.types.Context, job: Job) -> placing.Placed:
     """Bring a downloaded mesh in with Blender's own importer: the window stands still. Raises CsmError."""
+    from . import placing
+
     return placing.import_here(
         context,
         Path(job.mesh_path),

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import bpy
 
-from ..core import checks, flow, orders, placement
+from ..core import checks, flow, placement
 from ..core.axes import Vector3
 from ..core.errors import BlenderOffline, CsmError, InputError
 from ..core.models import LOCAL, Job, JobState, RefineRequest
 from ..core.placement import Asked, BoundsSource, Choices, Measured
-from . import bounds, preferences, readout
+from . import preferences, readout
 from .properties import choices_of, settings_of
 
 
@@ -59,6 +59,8 @@ class Order:
 
     def job(self, window: str, source: Source = NO_SOURCE) -> Job:
         """Return the job to write down, with the preferences as they stand now."""
+        from ..core import orders
+
         values = preferences.preferences()
         return orders.new_job(
             self.request,
@@ -89,6 +91,8 @@ def refine_order(context: bpy.types.Context, jobs: Iterable[Job], given: Given =
 
 def session_order(context: bpy.types.Context) -> Order:
     """Return the refine of a session that the local service is to make out of the selection. Raises CsmError."""
+    from . import bounds
+
     bounds.measure(context.evaluated_depsgraph_get(), *bounds.selection(context.view_layer), allow_flat=True)
     asked = _asked(context, choices_of(settings_of(context)))
     return Order(RefineRequest("", asked.scaled_bbox, asked.pivot_point), asked, LOCAL)
@@ -172,6 +176,8 @@ def _asked(context: bpy.types.Context, choices: Choices) -> Asked:
 
 def _measured(context: bpy.types.Context, choices: Choices) -> Measured | None:
     """Measure the selection; nothing selected is fine where no choice needs an object."""
+    from . import bounds  # brings numpy
+
     try:
         active, chosen = bounds.selection(context.view_layer)
     except InputError:
@@ -180,4 +186,3 @@ def _measured(context: bpy.types.Context, choices: Choices) -> Measured | None:
         return None
     thickness = settings_of(context).thickness if choices.bounds is BoundsSource.OBJECT else None
     return bounds.measure_for(choices, context.evaluated_depsgraph_get(), active, chosen, thickness=thickness)
-

@@ -35,6 +35,13 @@ STATE_WORDS: dict[JobState, str] = {
     S.FAILED: "Failed",
     S.STOPPED: "No longer followed",
 }
+SHORT_WORDS: dict[JobState, str] = {
+    S.PREPARED: "Waiting",
+    S.UNCERTAIN: "Unclear",
+    S.PREPARING: "Preparing",
+    S.READY: "Ready",
+    S.STOPPED: "Stopped",
+}
 
 
 class Deed(enum.Enum):
@@ -100,6 +107,12 @@ def status(job: Job) -> str:
     return STATE_WORDS[job.state]
 
 
+def short_status(job: Job) -> str:
+    """Return :func:`status` in a word or two, for the list."""
+    is_word = job.state is S.RUNNING and job.remote is not None
+    return status(job) if is_word else SHORT_WORDS.get(job.state, STATE_WORDS[job.state])
+
+
 def progress(job: Job) -> tuple[float, str] | None:
     """Return how far a job under way is, from 0 to 1, with a text; None where nobody knows."""
     if job.state is S.RUNNING and job.remote is not None and job.remote.percent is not None:
@@ -147,8 +160,8 @@ def length(value: float) -> str:
 
 
 def fit_error(value: float) -> str:
-    """Return a relative error: a bound where it is no more than rounding."""
-    return "below 0.001 % of the box" if value < 1e-5 else f"{value:.2%} of the box"
+    """Return an error relative to the box's diagonal: a bound where it is no more than rounding."""
+    return "below 0.001 %" if value < 1e-5 else f"{value * 100:.3g} %"
 
 
 def pivot(values: Vector3) -> str:

@@ -219,9 +219,9 @@ def service_name(service: str) -> str:
 class KeySource(enum.Enum):
     """Where the API key comes from."""
 
-    ENVIRONMENT = "from the environment"
-    PREFERENCES = "from the preferences"
-    MISSING = "missing"
+    ENVIRONMENT = "Environment"
+    PREFERENCES = "Preferences"
+    MISSING = "Missing"
 
 
 def key_source() -> KeySource:

@@ -56,7 +56,9 @@ def _choose_service(_settings: Any, index: int) -> None:
 
 
 def _service_url(_settings: Any) -> str:
-    return preferences.service_text() if preferences.service_choice() == "URL" else preferences.preferences().service_url
+    return (
+        preferences.service_text() if preferences.service_choice() == "URL" else preferences.preferences().service_url
+    )
 
 
 def _choose_service_url(_settings: Any, url: str) -> None:

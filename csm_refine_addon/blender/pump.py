@@ -6,30 +6,43 @@ opens a file or starts a process before a panel of ours was on screen or the use
 
 from __future__ import annotations
 
-import secrets
-import sqlite3
+import importlib
+import os
+import sys
 import time
-import traceback
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import bpy
 
 from ..core import flow
 from ..core.errors import CsmError, InputError, StorageError
 from ..core.home import Home
-from ..core.journal import Journal
 from ..core.models import LOCAL, Job, JobState, Secret
-from . import arrivals, job_rows, job_words, notices, placing, preferences, readout, sidebar
+from . import arrivals, job_rows, job_words, notices, preferences, readout, sidebar
 from .properties import choices_of, settings_of
 from .worker_process import CheckAnswer, ServiceCheck, WorkerProcess
+
+if TYPE_CHECKING:  # sqlite3 and numpy come in when they are needed: enabling the extension stays cheap
+    from ..core.journal import Journal
+    from .placing import Placed
 
 BUSY_S = 0.05
 """How long the window may wait for another process's transaction; a script without a window waits longer."""
 PATIENT_S = 5.0
+AT_ONCE_S = 0.01
 AWAKE_S = 0.1
 IDLE_S = 0.5
 AFTER_TROUBLE_S = 2.0
 REDRAW_EVERY_S = 1.0
+
+
+_PACKAGE = (__package__ or "").rpartition(".")[0]
+LATE_IMPORTS = (
+    "numpy",
+    "sqlite3",
+    *(f"{_PACKAGE}.{name}" for name in ("core.journal", "core.worker", "blender.bounds", "blender.placing")),
+)
 
 
 class Pump:
@@ -38,7 +51,7 @@ class Pump:
     def __init__(self) -> None:
         self.jobs: dict[str, Job] = {}
         """Every job of the journal, as last read; this is what panels draw from."""
-        self.window = secrets.token_hex(8)
+        self.window = os.urandom(8).hex()
         """Names this process and its open file: results asked for from here are placed here."""
         self.trouble = ""
         self.waiting: dict[str, str] = {}
@@ -51,7 +64,7 @@ class Pump:
         self._version = -1
         self._pressed = False
         self._wanted_codes: dict[str, str] = {}
-        self._unwritten: dict[str, placing.Placed] = {}
+        self._unwritten: dict[str, Placed] = {}
         self._redrawn_at = 0.0
 
     # --- what operators call --------------------------------------------------------------------------------------
@@ -64,6 +77,8 @@ class Pump:
     def journal(self) -> Journal:
         """Return the journal, opened when first asked for. Raises StorageError."""
         if self._journal is None:
+            from ..core.journal import Journal
+
             self._journal = Journal(home().journal, busy_timeout_s=PATIENT_S if bpy.app.background else BUSY_S)
             self._revision, self._version, self.jobs = 0, -1, {}
         return self._journal
@@ -107,7 +122,7 @@ class Pump:
         self,
         context: bpy.types.Context,
         job: Job,
-        bring: Callable[[bpy.types.Context, Job], placing.Placed] = arrivals.place,
+        bring: Callable[[bpy.types.Context, Job], Placed] = arrivals.place,
     ) -> Job:
         """Bring a result into the scene now and write it down; the caller makes the undo step.
 
@@ -143,7 +158,7 @@ class Pump:
 
     def file_loaded(self) -> None:
         """Another file is open: what was asked for from the last one does not place itself here."""
-        self.window = secrets.token_hex(8)
+        self.window = os.urandom(8).hex()
         self.waiting.clear()
         self._unwritten.clear()
         self._wanted_codes.clear()
@@ -155,6 +170,8 @@ class Pump:
         if not (self._pressed or sidebar.was_seen()):
             return IDLE_S
         now = time.monotonic()
+        if _warm_up():
+            return AT_ONCE_S
         with sidebar.window_context() as context:
             changed = self._measure(context, now)
             try:
@@ -345,17 +362,33 @@ def home() -> Home:
     return locations.home()
 
 
+def _warm_up() -> bool:
+    """Import what turns need and enabling the extension did not: one library in a turn, so that none takes long.
+
+    Tells whether there was one to import.
+    """
+    for name in LATE_IMPORTS:
+        if name not in sys.modules:
+            importlib.import_module(name)
+            return True
+    return False
+
+
 def tick() -> float:
     """Take the timer's turn; the only place that catches everything, because a timer that raises is removed."""
     try:
         return _pump.tick()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # the top of the timer
+        import traceback
+
         traceback.print_exc()
         _pump.trouble = f"CSM Refine made a mistake: {error!r}. The system console has more."
         return AFTER_TROUBLE_S
 
 
-def is_locked(error: StorageError) -> bool:
+def is_locked(error: CsmError) -> bool:
     """Tell whether the journal is only in use by another process for this moment."""
+    import sqlite3
+
     cause = error.__cause__
     return isinstance(cause, sqlite3.OperationalError) and "locked" in str(cause)

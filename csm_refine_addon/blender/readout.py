@@ -14,7 +14,6 @@ import bpy
 
 from ..core.errors import CsmError, InputError
 from ..core.placement import BoundsSource, Choices, Measured
-from . import bounds
 
 PAUSE_PER_COST = 20.0
 LEAST_PAUSE_S = 0.1
@@ -58,6 +57,8 @@ def update(context: bpy.types.Context, choices: Choices, thickness: float, now: 
     """Measure anew where that is due; tell whether the reading changed. ``now`` is a monotonic clock's, in seconds."""
     if not _readout.stale or now < _readout.due_at:
         return False
+    from . import bounds  # noqa: F401  # brings numpy, once: that is no part of what measuring costs
+
     _readout.stale = False
     began = time.perf_counter()
     reading = take(context, choices, thickness)
@@ -70,6 +71,8 @@ def update(context: bpy.types.Context, choices: Choices, thickness: float, now: 
 
 def take(context: bpy.types.Context, choices: Choices = AT_ONCE, thickness: float = 0.0) -> Reading:
     """Measure the selection now."""
+    from . import bounds  # brings numpy
+
     try:
         active, chosen = bounds.selection(context.view_layer)
     except InputError as error:

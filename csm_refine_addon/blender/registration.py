@@ -8,7 +8,7 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
-from . import notices, operators, panels, preferences, properties, pump, readout, sidebar
+from . import job_rows, notices, operators, panels, preferences, properties, pump, readout, sidebar
 
 CLASSES: tuple[type, ...] = (
     preferences.CSM_AP_preferences,
@@ -51,6 +51,18 @@ def on_load(*_arguments: Any) -> None:
 
 
 @persistent
+def before_save(*_arguments: Any) -> None:
+    """A window manager is saved with the file, and the list of jobs is nobody else's business."""
+    job_rows.clear()
+
+
+@persistent
+def after_save(*_arguments: Any) -> None:
+    """The file is written: show the list again."""
+    job_rows.show(pump.current().jobs)
+
+
+@persistent
 def on_change(*_arguments: Any) -> None:
     """Something in the scene changed, perhaps the selection."""
     readout.mark_stale()
@@ -59,7 +71,13 @@ def on_change(*_arguments: Any) -> None:
 def _handlers() -> tuple[tuple[list[Any], Callable[..., None]], ...]:
     handlers = bpy.app.handlers
     changes = (handlers.depsgraph_update_post, handlers.undo_post, handlers.redo_post)
-    return ((handlers.load_post, on_load), *((each, on_change) for each in changes))
+    saved = (handlers.save_post, handlers.save_post_fail)
+    return (
+        (handlers.load_post, on_load),
+        (handlers.save_pre, before_save),
+        *((each, after_save) for each in saved),
+        *((each, on_change) for each in changes),
+    )
 
 
 def _add_handlers() -> None:

@@ -71,7 +71,9 @@ class WorkerProcess:
     def _start_again(self, home: Home) -> None:
         now = self._clock()
         if len(self._starts) > RESTARTS and now - self._starts[0] < WITHIN_S:
-            self.trouble = f"The background worker ended {RESTARTS} times in a minute. What it said is in {home.worker_log}."
+            self.trouble = (
+                f"The background worker ended {RESTARTS} times in a minute. What it said is in {home.worker_log}."
+            )
             return
         self._starts.append(now)
         self.let_go()

@@ -32,7 +32,8 @@ def _sentence(error: CsmError) -> str:
 def is_on_button(context: bpy.types.Context) -> bool:
     """Tell whether ``poll`` is asked for a button of the sidebar, which has no arguments of its own.
 
-    A script's arguments may bring what the panel's settings lack, and ``poll`` is not told of them.
+    A script's arguments may bring what the panel's settings lack, and ``poll`` is not told of them. A panel's buttons
+    are asked in the window's main region, unless their layout has the operator context INVOKE_DEFAULT.
     """
     return context.region is not None and context.region.type == "UI"
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import bpy
 
 from ...core import flow
 from ...core.errors import CsmError, InputError
 from ...core.models import Job, JobState
-from .. import arrivals, job_words, placing, pump
+from .. import arrivals, job_words, pump
 from ..job_words import Deed
 from .common import OfJob, reported
+
+if TYPE_CHECKING:
+    from ..placing import Placed
 
 
 class CSM_OT_stop(OfJob, bpy.types.Operator):
@@ -47,7 +51,7 @@ class _Placing(OfJob):
         job = pump.current().place(context, self.found(), self._bring)
         return f"Placed as “{job.placed_object}”."
 
-    def _bring(self, context: bpy.types.Context, job: Job) -> placing.Placed:
+    def _bring(self, context: bpy.types.Context, job: Job) -> Placed:
         raise NotImplementedError
 
 
@@ -59,7 +63,7 @@ class CSM_OT_place(_Placing, bpy.types.Operator):
     bl_options = {"REGISTER", "UNDO"}
     deed = Deed.PLACE
 
-    def _bring(self, context: bpy.types.Context, job: Job) -> placing.Placed:
+    def _bring(self, context: bpy.types.Context, job: Job) -> Placed:
         return arrivals.place(context, job)
 
 
@@ -78,7 +82,7 @@ class CSM_OT_import_here(_Placing, bpy.types.Operator):
         )  # fmt: skip
         return answer
 
-    def _bring(self, context: bpy.types.Context, job: Job) -> placing.Placed:
+    def _bring(self, context: bpy.types.Context, job: Job) -> Placed:
         return arrivals.import_here(context, job)
 
 
@@ -101,6 +105,8 @@ class CSM_OT_fit(OfJob, bpy.types.Operator):
         return reported(self, self._fit)
 
     def _fit(self) -> str:
+        from .. import placing
+
         job = self.found()
         placed = arrivals.placed_object(job)
         if job.placement is None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import bpy
 
-from ...core import flow, orders
+from ...core import flow
 from ...core.errors import CsmError
 from ...core.models import Job, JobState
-from .. import asking, bounds, job_rows, job_words, pieces, preferences, pump, session_source
+from .. import asking, job_rows, job_words, preferences, pump
 from ..asking import Given, Order, Source
 from ..job_words import Deed
 from ..properties import typed_values
@@ -107,6 +107,9 @@ class CSM_OT_create_session(bpy.types.Operator):
 
 def write_source(context: bpy.types.Context) -> Source:
     """Write the selected objects into a .blend in the folder of a job to come. Raises InputError or StorageError."""
+    from ...core import orders
+    from .. import bounds, pieces, session_source
+
     active, chosen = bounds.selection(context.view_layer)
     for each in pieces.with_children(chosen):
         if each.mode == "EDIT":
@@ -183,9 +186,7 @@ def ask_first(operator: Any, context: bpy.types.Context, title: str, confirm: st
 
 def draw_order(layout: bpy.types.UILayout, order: Order) -> None:
     """Draw what will be sent."""
-    _draw_facts(
-        layout, order.request.session_code, order.asked.scaled_bbox, order.asked.pivot_point, order.service
-    )
+    _draw_facts(layout, order.request.session_code, order.asked.scaled_bbox, order.asked.pivot_point, order.service)
     for warning in order.asked.warnings:
         layout.label(text=warning.partition(":")[0] + ".", icon="INFO")
 

@@ -29,7 +29,7 @@ BUTTONS: tuple[tuple[Deed, str, str], ...] = (
 
 
 class CSM_UL_jobs(bpy.types.UIList):
-    def draw_item(
+    def draw_item(  # noqa: PLR0913, PLR0917  # Blender counts the arguments
         self,
         context: bpy.types.Context,
         layout: bpy.types.UILayout,
@@ -44,20 +44,28 @@ class CSM_UL_jobs(bpy.types.UIList):
         job = pump.current().jobs.get(item.name)
         if job is None:
             return
-        row = layout.split(factor=0.62, align=True)
-        name = row.row(align=True)
-        name.label(text=_row_title(job), icon=job_words.ICONS[job.state])
-        state = row.row(align=True)
-        part = job_words.progress(job)
-        if part is not None:
-            state.progress(factor=part[0], text=part[1])
-        else:
-            state.label(text=job_words.status(job))
+        column = layout.column(align=True)
+        _draw_row_head(column.row(align=True), job)
+        _draw_row_foot(column.split(factor=0.5, align=True), job)
 
 
-def _row_title(job: Job) -> str:
-    source = job_words.object_name(job)
-    return f"{job_words.short_title(job)} · {source}" if source else job_words.short_title(job)
+def _draw_row_head(row: bpy.types.UILayout, job: Job) -> None:
+    row.label(text=job_words.short_title(job), icon=job_words.ICONS[job.state])
+    answered = job_words.last_answer(job, time.time())
+    if answered:
+        right = row.row()
+        right.alignment = "RIGHT"
+        right.label(text=answered)
+
+
+def _draw_row_foot(row: bpy.types.UILayout, job: Job) -> None:
+    row.scale_y = 0.8
+    row.label(text=job_words.object_name(job) or "No object", icon="BLANK1")
+    part = job_words.progress(job)
+    if part is not None:
+        row.progress(factor=part[0], text=part[1])
+    else:
+        row.label(text=job_words.short_status(job))
 
 
 class CSM_PT_jobs(InSidebar, bpy.types.Panel):
@@ -72,7 +80,7 @@ class CSM_PT_jobs(InSidebar, bpy.types.Panel):
         if not keeper.jobs:
             layout.label(text="No jobs yet", icon="INFO")
             return
-        layout.template_list("CSM_UL_jobs", "", kept, "jobs", kept, "active", rows=3, maxrows=6)
+        layout.template_list("CSM_UL_jobs", "", kept, "jobs", kept, "active", rows=2, maxrows=6)
         job = keeper.jobs.get(job_rows.selected_id())
         if job is not None:
             _draw_job(layout, context, job)
@@ -100,7 +108,7 @@ def _draw_facts(layout: bpy.types.UILayout, job: Job) -> None:
     fact(column, "Service", preferences.service_name(job.service))
     fact(column, "State", job_words.STATE_WORDS[job.state])
     if job.remote is not None:
-        fact(column, "Its word", job.remote.word)
+        fact(column, "Service says", job.remote.word)
     if job.request.scaled_bbox is not None:
         fact(column, "W × H × D", job_words.triple(job.request.scaled_bbox))
     if job.request.pivot_point is not None:
@@ -134,9 +142,10 @@ def _draw_error(layout: bpy.types.UILayout, context: bpy.types.Context, job: Job
         return
     box = layout.box().column()
     is_failure = job.state is JobState.FAILED
-    sentences(box, context, job.error.message, icon="ERROR" if is_failure else "QUESTION", alert=is_failure)
+    icon = "ERROR" if is_failure else "QUESTION"
+    sentences(box, context, job.error.message, icon=icon, alert=is_failure, in_box=True)
     if job.error.action:
-        sentences(box, context, job.error.action)
+        sentences(box, context, job.error.action, icon="BLANK1", in_box=True)
     set_job(box.operator("csm_refine.copy_error", icon="COPYDOWN"), job)
 
 
@@ -149,7 +158,7 @@ def _draw_result(layout: bpy.types.UILayout, context: bpy.types.Context, job: Jo
     fact(column, "Triangles", job_words.thousands(report.triangles))
     if job.state is JobState.PLACED:
         fact(column, "Placed as", job.placed_object)
-        fact(column, "Error", "Not measured: no box" if job.fit_error is None else job_words.fit_error(job.fit_error))
+        fact(column, "Fit error", "No box to measure" if job.fit_error is None else job_words.fit_error(job.fit_error))
     if report.correction:
         sentences(layout, context, report.correction, icon="INFO")
     for problem in report.problems:

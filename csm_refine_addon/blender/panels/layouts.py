@@ -2,51 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import bpy
 
-MARGIN = 40.0
-"""What the panel's frame, the indent and an icon take of a region's width, in points."""
-LEAST_WIDTH = 120.0
+FRAME = 68.0
+"""What tabs, frame and padding take of a region's width, in points: seen in Blender 5.2 with its default theme."""
+ICON = 24.0
+BOX = 12.0
+LEAST_WIDTH = 100.0
 
 
-def width_of(context: bpy.types.Context) -> float:
-    """Return how many pixels a line of text may take in the region that is drawn."""
+def room_of(context: bpy.types.Context, taken: float = 0.0) -> float:
+    """Return how many pixels a line of text may take in the region that is drawn; ``taken`` is in points."""
     scale = context.preferences.system.ui_scale
-    if context.region is None:
-        return 200.0 * scale
-    return max(LEAST_WIDTH, context.region.width / scale - MARGIN) * scale
+    width = context.region.width / scale if context.region is not None else 0.0
+    return max(LEAST_WIDTH, width - FRAME - taken) * scale
 
 
-def wrapped(context: bpy.types.Context, text: str, indent: float = 0.0) -> list[str]:
-    """Return the text in lines that fit the region; ``indent`` is in points. A word that is too long stays whole."""
+def wrapped(context: bpy.types.Context, text: str, taken: float = 0.0) -> list[str]:
+    """Return the text in lines that fit the region. A word that is too long for a line is broken."""
     import blf
 
-    preferences = context.preferences
-    size = preferences.ui_styles[0].widget.points * preferences.system.ui_scale
-    blf.size(0, size)
-    room = width_of(context) - indent * preferences.system.ui_scale
-    lines: list[str] = []
+    system, style = context.preferences.system, context.preferences.ui_styles[0]
+    blf.size(0, style.widget.points * system.ui_scale)
+    room = room_of(context, taken)
+    lines = [""]
     for word in text.split():
-        longer = f"{lines[-1]} {word}" if lines else word
-        if lines and blf.dimensions(0, longer)[0] <= room:
+        longer = f"{lines[-1]} {word}".strip()
+        if blf.dimensions(0, longer)[0] <= room:
             lines[-1] = longer
+            continue
+        lines += _broken(word, lambda part: blf.dimensions(0, part)[0] <= room)
+    return [line for line in lines if line]
+
+
+def _broken(word: str, fits: Callable[[str], bool]) -> list[str]:
+    """Return a word in pieces that fit; a path has no spaces."""
+    pieces = [""]
+    for letter in word:
+        if fits(pieces[-1] + letter) or not pieces[-1]:
+            pieces[-1] += letter
         else:
-            lines.append(word)
-    return lines
+            pieces.append(letter)
+    return pieces
 
 
 def sentences(
-    layout: bpy.types.UILayout, context: bpy.types.Context, text: str, *, icon: str = "NONE", alert: bool = False
+    layout: bpy.types.UILayout,
+    context: bpy.types.Context,
+    text: str,
+    *,
+    icon: str = "NONE",
+    alert: bool = False,
+    in_box: bool = False,
 ) -> None:
     """Draw a text over as many lines as it needs; ``alert`` makes it red and is for errors only."""
     column = layout.column(align=True)
     column.alert = alert
     column.scale_y = 0.8
-    for number, line in enumerate(wrapped(context, text)):
-        if icon == "NONE":
-            column.label(text=line)
-        else:
-            column.label(text=line, icon=icon if number == 0 else "BLANK1")
+    has_icon = icon != "NONE"
+    lines = wrapped(context, text, (ICON if has_icon else 0.0) + (BOX if in_box else 0.0))
+    for number, line in enumerate(lines):
+        column.label(text=line, icon=icon if number == 0 or not has_icon else "BLANK1")
 
 
 def fact(layout: bpy.types.UILayout, name: str, value: str) -> None:

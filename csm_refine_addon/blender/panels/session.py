@@ -45,7 +45,7 @@ class CSM_PT_refine(InSidebar, bpy.types.Panel):
 def _draw_session(layout: bpy.types.UILayout, context: bpy.types.Context, settings: Any) -> None:
     column = layout.column(align=True)
     row = column.row(align=True)
-    row.prop(settings, "session_code", placeholder="Code or URL")
+    row.prop(settings, "session_code", text="", placeholder="Session code, or a URL with one")
     row.operator("csm_refine.paste_code", text="", icon="PASTEDOWN")
     if not settings.session_code.strip():
         return
@@ -55,7 +55,7 @@ def _draw_session(layout: bpy.types.UILayout, context: bpy.types.Context, settin
         sentences(column, context, str(error), icon="ERROR", alert=True)
         return
     if code != settings.session_code.strip():
-        fact(column, "", code)
+        column.label(text=code, icon="CHECKMARK")
 
 
 def _draw_service(layout: bpy.types.UILayout, context: bpy.types.Context, settings: Any) -> None:
@@ -69,26 +69,33 @@ def _draw_service(layout: bpy.types.UILayout, context: bpy.types.Context, settin
     except CsmError as error:
         sentences(column, context, str(error), icon="ERROR", alert=bool(preferences.service_text()))
         return
-    if service != LOCAL:
-        _draw_key(column, context)
-    try:
-        asking.require_online(service)
-    except CsmError as error:
-        sentences(column, context, str(error), icon="INTERNET_OFFLINE", alert=True)
+    if service == LOCAL:
+        return
+    if preferences.key_source() is KeySource.MISSING:
+        _draw_first_use(column, context)
+        return
+    _draw_key(column, context)
+    _draw_offline(column, context, service)
     _draw_check(column, context, service)
 
 
+def _draw_offline(layout: bpy.types.UILayout, context: bpy.types.Context, service: str) -> None:
+    try:
+        asking.require_online(service)
+    except CsmError as error:
+        box = layout.box().column()
+        sentences(box, context, str(error), icon="INTERNET_OFFLINE", alert=True, in_box=True)
+        box.operator("screen.userpref_show", text="Open System Preferences", icon="PREFERENCES").section = "SYSTEM"
+
+
 def _draw_key(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    source = preferences.key_source()
-    if source is KeySource.MISSING:
-        _draw_first_use(layout, context)
-        return
     row = layout.split(factor=0.4, align=True)
     name = row.row()
     name.alignment = "RIGHT"
     name.label(text="Key")
     value = row.row(align=True)
-    value.label(text=source.value.capitalize())
+    value.label(text=preferences.key_source().value)
+    value.operator_context = "INVOKE_DEFAULT"  # see common.is_on_button
     value.operator("csm_refine.check_service", text="", icon="CHECKMARK")
     value.operator("csm_refine.open_preferences", text="", icon="PREFERENCES")
     try:
@@ -99,7 +106,8 @@ def _draw_key(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
 
 def _draw_first_use(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     box = layout.box().column()
-    sentences(box, context, "There is no API key yet. Without an account, refine on this machine.", icon="KEYINGSET")
+    text = "There is no API key yet. Without an account, refine on this machine."
+    sentences(box, context, text, icon="INFO", in_box=True)
     box.operator("csm_refine.use_local", icon="HOME")
     box.operator("csm_refine.open_preferences", text="Give a Key", icon="PREFERENCES")
 
@@ -199,6 +207,7 @@ def _draw_buttons(layout: bpy.types.UILayout, settings: Any) -> None:
     """Draw the buttons; the one that comes next in the work is large."""
     is_local = preferences.service_choice() == "LOCAL"
     column = layout.column()
+    column.operator_context = "INVOKE_DEFAULT"  # see common.is_on_button
     if is_local and not settings.session_code.strip():
         _draw_large(column, "csm_refine.create_session", "ADD")
         column.operator("csm_refine.refine", icon="MOD_REMESH")
