@@ -5,8 +5,10 @@ Timers cannot be listed; `timers_of` asks for each function of the extension's m
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
+import time
 from pathlib import Path
 
 import bpy
@@ -36,6 +38,14 @@ def differences(before: dict[str, list[str]], after: dict[str, list[str]]) -> di
         if came or went:
             found[kind] = [*(f"+ {name}" for name in sorted(came)), *(f"- {name}" for name in sorted(went))]
     return found
+
+
+def without_children(deadline_s: float) -> dict[str, list[str]]:
+    """A snapshot as soon as no child process is left, at the latest after the deadline."""
+    ends = time.monotonic() + deadline_s
+    while any(_child_processes()) and time.monotonic() < ends:
+        time.sleep(0.2)  # a process that another one started cannot be waited for
+    return snapshot()
 
 
 def functions_of(package: str) -> dict[str, object]:
@@ -102,13 +112,13 @@ def _child_processes():
             pid, _, rest = status.read_text().partition(" (")
         except OSError:  # it ended in between
             continue
-        parents[int(pid)] = int(rest.rpartition(")")[2].split()[1])
+        state, parent = rest.rpartition(")")[2].split()[:2]
+        if state != "Z":  # ended, and not asked yet how
+            parents[int(pid)] = int(parent)
     yield from (_command_of(pid) for pid in parents if _descends_from_us(pid, parents))
 
 
 def _descends_from_us(pid, parents):
-    import os
-
     while pid in parents:
         pid = parents[pid]
         if pid == os.getpid():
