@@ -5,13 +5,16 @@ Each check reads a file once at most, in blocks; what it keeps in memory is boun
 
 from __future__ import annotations
 
+import array
 import contextlib
 import enum
 import json
+import math
 import re
 import shutil
 import stat
 import struct
+import sys
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -23,6 +26,7 @@ from .errors import MeshUnusable
 HEAD_BYTES = 4096
 BLOCK_BYTES = 1 << 20
 MAX_JSON_BYTES = 64 << 20
+MAX_LINE_BYTES = 1 << 20
 MAX_MEMBERS = 10_000
 MAX_UNPACKED_BYTES = 8 << 30
 MAX_RATIO = 250
@@ -38,6 +42,7 @@ _GLB_HEADER = struct.Struct("<4sII")
 _GLB_CHUNK = struct.Struct("<I4s")
 _FBX_MAGIC = b"Kaydara FBX Binary"
 _OBJ_LINE = re.compile(rb"(?:#|v|vt|vn|vp|f|o|g|s|mtllib|usemtl|l|p)(?:[ \t#]|$)")
+_ODD_VERTEX = re.compile(rb"\nv [^\n]*?(?:nan|inf)", re.IGNORECASE)
 _COMPONENT_BYTES = {5120: 1, 5121: 1, 5122: 2, 5123: 2, 5125: 4, 5126: 4}
 _COMPONENTS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
 _AGAIN = "Download it again, or refine again."
@@ -74,7 +79,8 @@ def sniff(source: Path | bytes) -> MeshKind:
 def check(path: Path) -> MeshKind:
     """Return the kind of a file whose frame is sound: header, sizes, offsets, names, and that it holds faces.
 
-    Cheap compared with an import. It does not read vertices, so an importer may still refuse the file.
+    Cheap compared with an import: of the data only vertex positions are read, for values that are not finite. An
+    importer may still refuse the file.
     Raises MeshUnusable with a sentence that says what is wrong.
     """
     kind = sniff(path)
@@ -141,16 +147,23 @@ def _check_glb(path: Path) -> None:
             raise MeshUnusable(f"The GLB has version {version}; only version 2 is known.", "Convert it to glTF 2.0.")
         if length != size:
             raise _damaged(f"it should have {length} bytes and has {size}")
-        document, binary_bytes = _read_chunks(file, size)
+        document, binary_start, binary_bytes = _read_chunks(file, size)
+        _check_gltf(file, document, binary_start, binary_bytes)
+
+
+def _check_gltf(file: IO[bytes], document: Any, binary_start: int, binary_bytes: int) -> None:
     try:
-        _check_gltf(document, binary_bytes)
+        _check_frame(document, binary_bytes)
+        for start, length in _packed_positions(document):
+            file.seek(binary_start + start)
+            _check_floats(file, length)
     except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
         raise _damaged("its description of the mesh is not glTF") from error
 
 
-def _read_chunks(file: IO[bytes], size: int) -> tuple[Any, int]:
-    """Return the JSON chunk, parsed, and the length of the binary chunk."""
-    document, binary_bytes, first = None, 0, True
+def _read_chunks(file: IO[bytes], size: int) -> tuple[Any, int, int]:
+    """Return the JSON chunk, parsed, and where the binary chunk's data begin and how long they are."""
+    document, binary_start, binary_bytes, first = None, 0, 0, True
     while (start := file.tell()) < size:
         head = file.read(_GLB_CHUNK.size)
         if len(head) < _GLB_CHUNK.size:
@@ -160,13 +173,13 @@ def _read_chunks(file: IO[bytes], size: int) -> tuple[Any, int]:
             raise _damaged("a chunk reaches beyond its end")
         if first and name == b"JSON":
             document = _parse_json(file.read(_capped_json(length)))
-        elif name == b"BIN\0":
-            binary_bytes = binary_bytes or length
+        elif name == b"BIN\0" and not binary_start:
+            binary_start, binary_bytes = file.tell(), length
         file.seek(start + _GLB_CHUNK.size + length)
         first = False
     if document is None:
         raise _damaged("it does not begin with a description of the mesh")
-    return document, binary_bytes
+    return document, binary_start, binary_bytes
 
 
 def _capped_json(length: int) -> int:
@@ -182,7 +195,7 @@ def _parse_json(raw: bytes) -> Any:
         raise _damaged("its description is not JSON") from error
 
 
-def _check_gltf(document: dict[str, Any], binary_bytes: int) -> None:
+def _check_frame(document: dict[str, Any], binary_bytes: int) -> None:
     if not any(mesh["primitives"] for mesh in document.get("meshes", ())):
         raise MeshUnusable("The GLB holds no mesh.", _AGAIN)
     if any(_is_outside(part) for name in ("buffers", "images") for part in document.get(name, ())):
@@ -218,6 +231,32 @@ def _check_accessor(accessor: dict[str, Any], views: list[tuple[int, int]]) -> N
         raise _damaged("an array reaches beyond its data")
 
 
+def _packed_positions(document: dict[str, Any]) -> Iterator[tuple[int, int]]:
+    """Yield where in the binary part vertex positions lie one after the other, and their bytes."""
+    primitives = [primitive for mesh in document["meshes"] for primitive in mesh["primitives"]]
+    for index in {primitive["attributes"].get("POSITION") for primitive in primitives} - {None}:
+        accessor = document["accessors"][index]
+        view = document["bufferViews"][accessor["bufferView"]] if "bufferView" in accessor else {"buffer": -1}
+        is_embedded = view["buffer"] == 0 and "uri" not in document["buffers"][0]
+        if is_embedded and accessor["componentType"] == 5126 and view.get("byteStride", 12) == 12:
+            yield view.get("byteOffset", 0) + accessor.get("byteOffset", 0), accessor["count"] * 12
+
+
+def _check_floats(file: IO[bytes], length: int) -> None:
+    """Refuse float32 values that are not finite: importers turn them into zeros, which bends the mesh silently."""
+    while length:
+        block = array.array("f", file.read(min(length, BLOCK_BYTES)))
+        if sys.byteorder == "big":
+            block.byteswap()
+        if not math.isfinite(sum(block)):  # no sum of so few float32 values leaves the range of a float64
+            raise _not_finite()
+        length -= len(block) * 4
+
+
+def _not_finite() -> MeshUnusable:
+    return MeshUnusable("The mesh has vertices that are not finite numbers.", "Refine again, or take another mesh.")
+
+
 # OBJ
 
 
@@ -228,13 +267,20 @@ def _check_obj(path: Path) -> None:
 
 def _check_obj_text(file: IO[bytes]) -> None:
     missing = {b"\nv ": "vertices", b"\nf ": "faces"}
-    tail = b"\n"
-    while missing and (block := file.read(BLOCK_BYTES)):
-        block = (tail + block).replace(b"\r", b"\n").replace(b"\t", b" ").replace(b"\n ", b"\n")
-        missing = {mark: name for mark, name in missing.items() if mark not in block}
-        tail = block[-3:]
+    rest = b"\n"
+    while block := file.read(BLOCK_BYTES):
+        lines, newline, rest = (rest + block.replace(b"\r", b"\n").replace(b"\t", b" ")).rpartition(b"\n")
+        missing = _missing_in(lines + newline, missing)
+        rest = newline + rest[-MAX_LINE_BYTES:]
+    missing = _missing_in(rest, missing)
     if missing:
         raise MeshUnusable(f"The OBJ has no {' and no '.join(missing.values())}.", _AGAIN)
+
+
+def _missing_in(lines: bytes, missing: dict[bytes, str]) -> dict[bytes, str]:
+    if _ODD_VERTEX.search(lines):
+        raise _not_finite()
+    return {mark: name for mark, name in missing.items() if mark not in lines}
 
 
 # zip of OBJ, MTL and textures
@@ -258,7 +304,7 @@ def _check_zip(path: Path) -> None:
 
 
 def _safe_members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    members = [member for member in archive.infolist() if not member.is_dir()]
+    members = [member for member in archive.infolist() if not member.filename.endswith("/")]
     if len(members) > MAX_MEMBERS:
         raise MeshUnusable(f"The zip holds more than {MAX_MEMBERS} files.", "Use one with a mesh and its textures.")
     for member in members:

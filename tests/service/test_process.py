@@ -1,0 +1,253 @@
+"""The service as a process: start, key, lock, restart, cancel, crash, end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+
+import pytest
+import requests
+
+from csm_refine_addon.service.users import HOLD_S, LINGER_S, Users
+
+from .conftest import endpoint, is_alive, run_to_end, started_process, wait_for
+
+
+def test_it_says_where_it_listens_and_leaves_nothing(start_service, tmp_path):
+    """One line on stdout and endpoint.json name the address; SIGTERM ends it with 0, within 2 s, and cleans up."""
+    service = start_service()
+    assert service.first_line == f"listening on {service.url}\n"
+    assert endpoint(service.folder) == {"url": service.url, "pid": service.process.pid}
+    assert service.stop() < 2
+    assert service.process.returncode == 0
+    assert not (service.folder / "endpoint.json").exists()
+
+
+def test_an_interrupt_ends_it_too(start_service):
+    """SIGINT ends it cleanly, with the exit code of an interrupted program."""
+    service = start_service()
+    assert service.stop(signal.SIGINT) < 2
+    assert service.process.returncode == 130
+
+
+def test_the_key_is_made_once_and_kept_to_its_owner(start_service):
+    """The key file is the owner's alone and the same after a restart."""
+    service = start_service()
+    path = service.folder / "key"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert len(service.key) == 32
+    service.stop()
+    assert start_service().key == service.key
+
+
+def test_the_environment_can_name_the_key(start_service):
+    """With CSM_API_KEY set, that is the key, and none is made."""
+    service = start_service(key="k" * 32, variables={"CSM_API_KEY": "k" * 32})
+    assert service.ask("GET", "/user/userdata").status_code == 200
+    assert not (service.folder / "key").exists()
+
+
+def test_a_key_file_names_the_key(start_service, tmp_path):
+    """--key-file wins over what the service would make."""
+    (tmp_path / "my-key").write_text("a-key-of-my-own\n")
+    service = start_service("--key-file", str(tmp_path / "my-key"), key="a-key-of-my-own")
+    assert service.ask("GET", "/user/userdata").status_code == 200
+
+
+@pytest.mark.parametrize("content", [None, "", "two words", "line\nbreak"])
+def test_a_key_file_without_a_key_is_refused(tmp_path, content):
+    """A missing, empty or odd key file ends the start with 2 and a sentence."""
+    if content is not None:
+        (tmp_path / "my-key").write_text(content)
+    refused = run_to_end(tmp_path / "data", "--key-file", str(tmp_path / "my-key"))
+    assert refused.returncode == 2
+    assert "key" in refused.stderr
+    assert refused.stdout == ""
+
+
+def test_another_address_needs_a_key_file(tmp_path):
+    """On an address that others can reach, a key file is demanded."""
+    refused = run_to_end(tmp_path / "data", "--host", "0.0.0.0")  # noqa: S104 -- it is refused
+    assert refused.returncode == 2
+    assert "--key-file" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [(("--port", "70000"), "port"), (("--workers", "0"), "Workers"), (("--host", "203.0.113.1"), "key")],
+)
+def test_bad_arguments_end_the_start(tmp_path, options, words):
+    """A bad argument ends it with 2 and a sentence."""
+    refused = run_to_end(tmp_path / "data", *options)
+    assert (refused.returncode, words in refused.stderr) == (2, True)
+
+
+def test_a_port_in_use_ends_the_start(start_service, tmp_path):
+    """A port that is taken ends it with 2 and names it."""
+    port = start_service().url.rpartition(":")[2]
+    refused = run_to_end(tmp_path / "other", "--port", port)
+    assert refused.returncode == 2
+    assert port in refused.stderr
+
+
+def test_two_services_never_share_a_folder(start_service):
+    """The second one ends with 2 and a sentence; the first one works on; after it has ended, the folder is free."""
+    service = start_service()
+    refused = run_to_end(service.folder)
+    assert refused.returncode == 2
+    assert "Another service is running" in refused.stderr
+    assert service.ask("GET", "/user/userdata").status_code == 200
+    service.process.kill()
+    service.process.wait()
+    assert start_service().ask("GET", "/user/userdata").status_code == 200
+
+
+def test_sessions_survive_a_restart(start_service, stalled_blender):
+    """Sessions and files are the same after a restart."""
+    service = start_service("--blender", stalled_blender)
+    code = service.create()
+    before = service.session(code)
+    service.stop()
+    service = start_service("--blender", stalled_blender)
+    after = service.session(code)
+    assert {name: value for name, value in after.items() if "url" not in name} == {
+        name: value for name, value in before.items() if "url" not in name
+    }
+    assert requests.get(after["preview_mesh_url_glb"], timeout=10).status_code == 200
+
+
+def test_a_stop_ends_the_refine_and_the_next_start_goes_on(start_service, stalled_blender):
+    """SIGTERM during a refine ends its process within 2 s; the next start refines the session to its end."""
+    service = start_service("--blender", stalled_blender)
+    code = service.create()
+    service.order(code, scaled_bbox=[1, 2, 3])
+    child = started_process(service, code)
+    assert service.stop() < 2
+    wait_for(lambda: not is_alive(child), 2)
+    service = start_service()
+    assert service.refined(code)["status"] == "refine_done"
+
+
+def test_a_refine_that_never_ends_is_given_up(start_service, stalled_blender):
+    """After three starts in the middle of the same refine, it ends in refine_failed with a sentence."""
+    code = ""
+    for _ in range(3):
+        service = start_service("--blender", stalled_blender)
+        code = code or service.create()
+        service.order(code)
+        child = started_process(service, code)
+        service.stop(signal.SIGKILL)
+        os.killpg(child, signal.SIGKILL)
+    service = start_service("--blender", stalled_blender)
+    assert service.refined(code)["status"] == "refine_failed"
+    assert "never ended" in service.session(code)["error_message"]
+
+
+def test_a_cancel_ends_one_process(start_service, stalled_blender):
+    """Cancelling ends that refine in refine_failed, at once, and no other; it may be ordered again."""
+    service = start_service("--blender", stalled_blender, "--workers", "2")
+    first, second = service.create(), service.create()
+    service.order(first)
+    service.order(second)
+    children = [started_process(service, code) for code in (first, second)]
+    answer = service.ask("DELETE", f"/local/sessions/{first}/refine")
+    assert answer.json()["data"]["status"] == "refine_failed"
+    assert "cancelled" in answer.json()["data"]["error_message"]
+    wait_for(lambda: not is_alive(children[0]), 2)
+    assert is_alive(children[1])
+    assert service.session(second)["status"] == "training_refine"
+    assert service.ask("DELETE", f"/local/sessions/{first}/refine").status_code == 409
+    assert service.order(first).status_code == 200
+    assert service.session(first)["status"] == "training_refine"
+
+
+def test_no_more_refines_run_than_there_are_workers(start_service, stalled_blender):
+    """With one worker the second refine waits, and can be cancelled while it does."""
+    service = start_service("--blender", stalled_blender, "--workers", "1")
+    first, second = service.create(), service.create()
+    service.order(first)
+    started_process(service, first)
+    service.order(second)
+    info = service.ask("GET", "/local/info").json()["data"]
+    assert (info["running"], info["waiting"]) == (1, 1)
+    assert service.ask("DELETE", f"/local/sessions/{second}/refine").status_code == 200
+    assert service.session(second)["status"] == "refine_failed"
+    assert service.ask("GET", "/local/info").json()["data"]["waiting"] == 0
+
+
+def test_a_crash_costs_one_refine(start_service, crashing_blender):
+    """A Blender that dies ends in refine_failed with a sentence that names the signal; the service works on."""
+    service = start_service("--blender", crashing_blender)
+    session = service.refine(service.create())
+    assert session["status"] == "refine_failed"
+    assert session["session_status"] == "failed"
+    assert "SIGSEGV" in session["error_message"]
+    assert service.ask("GET", "/user/userdata").status_code == 200
+
+
+def test_a_program_that_is_none_fails_the_refine(start_service, tmp_path):
+    """A Blender that cannot be started ends in refine_failed, and the worker goes on."""
+    service = start_service("--blender", str(tmp_path / "python_missing"), "--workers", "1")
+    for _ in range(2):
+        assert service.refine(service.create())["status"] == "refine_failed"
+
+
+def test_a_refine_has_a_time_limit(start_service, stalled_blender):
+    """A refine that takes longer than the limit is ended, with a sentence."""
+    service = start_service("--blender", stalled_blender, "--time-limit", "0.3")
+    code = service.create()
+    session = service.refine(code)
+    assert session["status"] == "refine_failed"
+    assert "longer than" in session["error_message"]
+
+
+def test_no_child_inherits_the_key(start_service, tmp_path):
+    """The refining process does not find CSM_API_KEY in its environment."""
+    program = tmp_path / "python_telling"
+    program.write_text("#!/bin/sh\nenv > told.txt\nexit 1\n")
+    program.chmod(0o755)
+    service = start_service("--blender", str(program), key="k" * 32, variables={"CSM_API_KEY": "k" * 32})
+    code = service.create()
+    service.refine(code)
+    (told,) = (service.folder / "sessions" / code).glob("*/told.txt")
+    assert "PATH=" in told.read_text()
+    assert "k" * 32 not in told.read_text()
+
+
+def test_a_service_without_users_is_unused_after_a_while():
+    """Nobody came within the linger time: unused; while a refine is on, or a user is there: not."""
+    now = [100.0]
+    users = Users(clock=lambda: now[0])
+    assert not users.is_unused(is_busy=False)
+    now[0] += LINGER_S
+    assert users.is_unused(is_busy=False)
+    assert not users.is_unused(is_busy=True)
+    now[0] += LINGER_S - 1
+    assert not users.is_unused(is_busy=False)
+
+
+def test_the_last_user_is_outlived_by_the_linger_time():
+    """After the last user has left or fallen silent, the service stays for the linger time and no longer."""
+    now = [0.0]
+    users = Users(clock=lambda: now[0])
+    users.hold("a")
+    users.hold("b")
+    now[0] += HOLD_S - 1
+    users.hold("b")
+    assert users.count() == 2
+    users.let_go("a")
+    now[0] += HOLD_S
+    assert users.count() == 0
+    assert not users.is_unused(is_busy=False)
+    now[0] += LINGER_S - 0.1
+    assert not users.is_unused(is_busy=False)
+    now[0] += 0.2
+    assert users.is_unused(is_busy=False)
+
+
+def test_a_service_started_on_demand_ends_by_itself(start_service):
+    """With --until-unused and no user it ends with 0, and takes its endpoint file along."""
+    service = start_service("--until-unused")
+    assert service.process.wait(30) == 0
+    assert not (service.folder / "endpoint.json").exists()
