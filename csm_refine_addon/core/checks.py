@@ -68,11 +68,11 @@ def service_address(text: str, *, allow_plain_http: bool = False) -> str:
         host, _port = parts.hostname, parts.port
     except ValueError:
         raise InputError("The service's address is not a URL.", "Write it like https://api.example.com.") from None
-    if parts.scheme not in ("http", "https") or not host:
+    if parts.scheme not in ("http", "https") or not host or not text.isprintable() or " " in text:
         raise InputError(
             "The service's address is not a URL with http or https.", "Write it like https://api.example.com."
         )
-    if parts.username or parts.password:
+    if "@" in parts.netloc:
         raise InputError("The service's address holds a name or password.", "Take it out; the key has its own place.")
     if parts.query or parts.fragment:
         raise InputError("The service's address holds a query.", "Give the address up to the path only.")
@@ -88,10 +88,10 @@ def is_loopback(address: str) -> bool:
     """Tell whether a base URL, or LOCAL, stays on this machine: such requests need no online access."""
     if address == LOCAL:
         return True
-    host = urlsplit(address).hostname or ""
-    if host == "localhost":
-        return True
     try:
+        host = urlsplit(address).hostname or ""
+        if host == "localhost":
+            return True
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
@@ -124,7 +124,7 @@ def _three_numbers(values: Sequence[object], sentence: str) -> Vector3:
 def _number(value: object) -> float:
     try:
         number = float(value)  # type: ignore[arg-type]  # whatever float() does not take is refused below
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"{value!r} is not a number.", "Use digits and a point.") from None
     if not math.isfinite(number):
         raise InputError(f"{value} is not a finite number.", "Use digits and a point.")

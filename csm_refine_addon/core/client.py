@@ -7,12 +7,13 @@ URL is a credential. The key goes to the service's own host only: redirects of A
 from __future__ import annotations
 
 import email.utils
+import functools
+import ssl
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, ParamSpec, TypeVar
 
 from . import errors, wire
 from .checks import is_loopback
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 ANSWER_LIMIT_BYTES = 8 * 1024 * 1024
 CHUNK_BYTES = 256 * 1024
 _SESSIONS = "/image-to-3d-sessions"
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 class Unanswered(Exception):
@@ -47,9 +50,62 @@ class _Answer:
     def says_not_taken(self) -> bool:
         """Whether the service itself says that it did not take the request (a bare 400 is its rate limit, too)."""
         status = self.reply.status
-        return status == 429 or (status == 503 and self.retry_after_s is not None) or (
-            status == 400 and not self.reply.text
+        return (
+            status == 429
+            or (status == 503 and self.retry_after_s is not None)
+            or (status == 400 and not self.reply.text)
         )
+
+
+def _translated(call: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Turn what ``requests`` raises in ``call`` into a ServiceUnreachable with no URL in it or in its causes."""
+
+    @functools.wraps(call)
+    def translating(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        import requests
+
+        try:
+            return call(*args, **kwargs)
+        except requests.exceptions.RequestException as error:
+            failure = _unreachable(error)
+        raise failure  # out here: an exception keeps the one that it was raised in, and that one's text has the URL
+
+    return translating
+
+
+def _unreachable(error: requests.exceptions.RequestException) -> errors.ServiceUnreachable:
+    """NotConnected is only what surely happened before a request left: a POST is repeated on the strength of it."""
+    import requests
+    import urllib3
+
+    causes = list(_causes(error))
+    if any(isinstance(cause, ssl.SSLCertVerificationError | ssl.CertificateError) for cause in causes):
+        return NotConnected(
+            "The service's certificate cannot be trusted.",
+            "Check the address; behind a company proxy, name its certificate in REQUESTS_CA_BUNDLE.",
+        )
+    never_left = (
+        urllib3.exceptions.NewConnectionError,
+        urllib3.exceptions.ConnectTimeoutError,
+        requests.exceptions.InvalidURL,
+    )
+    kind = NotConnected if any(isinstance(cause, never_left) for cause in causes) else errors.ServiceUnreachable
+    if isinstance(error, requests.exceptions.ProxyError):
+        return kind("The proxy cannot be reached or refuses.", "Check the proxy settings.")
+    if kind is NotConnected:
+        return kind("The service cannot be reached.", "Check the network and the service's address.")
+    if isinstance(error, requests.exceptions.Timeout):
+        return kind("The service does not answer in time.", "Check the network; try again.")
+    return kind("The connection to the service broke off.", "Check the network; try again.")
+
+
+def _causes(error: object) -> Iterator[object]:
+    """Yield an error and those that ``requests`` and urllib3 have wrapped into it."""
+    yield error
+    inside = [getattr(error, "reason", None), getattr(error, "original_error", None), *getattr(error, "args", ())]
+    for cause in inside:
+        if isinstance(cause, Exception):
+            yield from _causes(cause)
 
 
 class Client:
@@ -64,7 +120,7 @@ class Client:
         self._key = key
         self._is_online = is_online
         self._timeout_s = timeout_s
-        self._http = _http_session()
+        self._http = _http_session(self._require_online)
 
     def close(self) -> None:
         """Close the connections that are kept open."""
@@ -80,7 +136,7 @@ class Client:
         Raises Unanswered where it may have arrived without a clear answer; NotConnected or ServiceBusy where it
         surely was not taken; BlenderOffline before anything is sent; any other CsmError where the service refused.
         """
-        self.require_online()
+        self._http.close()  # on a connection that the service is about to close, nobody knows whether a POST arrived
         path = f"{_SESSIONS}/get-3d/refine/{request.session_code}"
         try:
             answer = self._exchange("POST", path, json=wire.refine_body(request))
@@ -91,7 +147,8 @@ class Client:
         reply = answer.reply
         if reply.is_good and isinstance(reply.data, dict):
             return wire.read_refine(reply)
-        if reply.is_good or (reply.status >= 500 and not answer.says_not_taken):
+        is_refusal = 300 <= reply.status < 500
+        if not is_refusal and not answer.says_not_taken:
             raise Unanswered
         raise _refusal(answer)
 
@@ -118,15 +175,28 @@ class Client:
         ``on_progress`` gets the bytes there and in all (None: not said); an exception out of it ends the download.
         No key is sent. Raises SignatureExpired, ServiceUnreachable, BlenderOffline.
         """
-        self._require_online(url.reveal())
         tag_file = part.with_name(part.name + ".etag")
-        headers = _resume_headers(part, tag_file)
-        with _translated(), self._http.get(
-            url.reveal(), headers=headers, stream=True, timeout=self._timeout_s
-        ) as answer:
-            _check_storage_answer(answer.status_code)
-            goes_on = answer.status_code == 206
-            tag_file.write_text(answer.headers.get("ETag", ""), encoding="utf-8")
+        rest = _resume_headers(part, tag_file)
+        done, total = self._fetch(url, part, tag_file, rest, on_progress)
+        if total is not None and done != total:
+            raise errors.ServiceUnreachable("The download of the mesh was cut off.", "It is taken up again.")
+        tag_file.unlink()
+
+    @_translated
+    def _fetch(
+        self,
+        url: Secret,
+        part: Path,
+        tag_file: Path,
+        rest: dict[str, str],
+        on_progress: Callable[[int, int | None], None],
+    ) -> tuple[int, int | None]:
+        """Write what the storage sends to ``part``; return the bytes that are there, and in all if it is said."""
+        headers = {"Accept-Encoding": "identity", **rest}  # a range counts the bytes as they are sent
+        with self._http.get(url.reveal(), headers=headers, stream=True, timeout=self._timeout_s) as answer:
+            goes_on = _goes_on(answer, rest, tag_file)
+            if not goes_on:
+                tag_file.write_text(_strong_tag(answer), encoding="utf-8")
             with part.open("ab" if goes_on else "wb") as target:
                 done = target.tell()
                 total = _total_bytes(answer, done)
@@ -134,9 +204,7 @@ class Client:
                 for chunk in answer.iter_content(CHUNK_BYTES):
                     done += target.write(chunk)
                     on_progress(done, total)
-        if total is not None and done != total:
-            raise errors.ServiceUnreachable("The download of the mesh was cut off.", "It is taken up again.")
-        tag_file.unlink()
+        return done, total
 
     def require_online(self) -> None:
         """Raise BlenderOffline where the service is another machine and Blender's online access is off."""
@@ -150,15 +218,15 @@ class Client:
             )
 
     def _ask(self, method: str, path: str, *, json: object = None, body: BinaryIO | None = None) -> wire.Reply:
-        self.require_online()
         answer = self._exchange(method, path, json=json, body=body)
         if not answer.reply.is_good:
             raise _refusal(answer)
         return answer.reply
 
+    @_translated
     def _exchange(self, method: str, path: str, *, json: object = None, body: BinaryIO | None = None) -> _Answer:
         headers = {"x-api-key": self._key.reveal(), "Accept": "application/json"}
-        with _translated(), self._http.request(
+        with self._http.request(
             method,
             self._base_url + path,
             headers=headers,
@@ -172,14 +240,22 @@ class Client:
             return _Answer(reply, _retry_after_s(answer.headers.get("Retry-After")))
 
 
-def _http_session() -> requests.Session:
+def _http_session(require_online: Callable[[str], None]) -> requests.Session:
+    """Return a session that asks ``require_online`` before each request, redirects included, and repeats none."""
     import requests
     from requests.adapters import HTTPAdapter
 
+    class Adapter(HTTPAdapter):
+        def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
+            url = request.url or ""
+            require_online(url)
+            if is_loopback(url):
+                options["proxies"] = None  # a proxy has its own loopback, and would see the local service's key
+            return super().send(request, *args, **options)
+
     session = requests.Session()
-    never_retry = HTTPAdapter(max_retries=0)
-    session.mount("https://", never_retry)
-    session.mount("http://", never_retry)
+    session.mount("https://", Adapter(max_retries=0))
+    session.mount("http://", Adapter(max_retries=0))
     return session
 
 
@@ -210,13 +286,36 @@ _REFUSALS: dict[int, tuple[type[errors.CsmError], str, str]] = {
 }
 
 
-def _check_storage_answer(status: int) -> None:
+def _goes_on(answer: requests.Response, rest: dict[str, str], tag_file: Path) -> bool:
+    """Tell whether the answer is the rest of the file that was asked for, not the whole; raise where it is neither.
+
+    Some storages know ``Range`` but not ``If-Range``, and send the rest of another file.
+    """
+    status = answer.status_code
+    if status == 200:
+        return False
     if status in (401, 403, 404, 410):
         raise SignatureExpired(f"The mesh's address is no longer valid ({status}).", "The session is read again.")
-    if status == 416:
-        raise SignatureExpired("The mesh's storage has another file now.", "The session is read again.")
-    if status not in (200, 206):
+    if status not in (206, 416):
         raise errors.ServiceUnreachable(f"The mesh's storage answers {status}.", "It is tried again.")
+    same_file = answer.headers.get("ETag") in (None, rest.get("If-Range"))
+    asked_from = rest.get("Range", "").removeprefix("bytes=")
+    if (
+        status == 206
+        and same_file
+        and asked_from
+        and answer.headers.get("Content-Range", "").startswith(f"bytes {asked_from}")
+    ):
+        return True
+    tag_file.unlink(missing_ok=True)
+    raise errors.ServiceUnreachable("The mesh's storage has another file now.", "It is fetched from the beginning.")
+
+
+def _strong_tag(answer: requests.Response) -> str:
+    """Return the ETag if byte ranges of this answer can be put together under it, else nothing."""
+    tag = answer.headers.get("ETag", "")
+    encoded = answer.headers.get("Content-Encoding", "identity") != "identity"
+    return "" if encoded or tag.startswith("W/") else tag
 
 
 def _resume_headers(part: Path, tag_file: Path) -> dict[str, str]:
@@ -224,7 +323,7 @@ def _resume_headers(part: Path, tag_file: Path) -> dict[str, str]:
     if not part.exists() or not tag_file.exists() or not part.stat().st_size:
         return {}
     tag = tag_file.read_text(encoding="utf-8")
-    if not tag or tag.startswith("W/"):
+    if not tag:
         return {}
     return {"Range": f"bytes={part.stat().st_size}-", "If-Range": tag}
 
@@ -256,35 +355,3 @@ def _retry_after_s(header: str | None) -> float | None:
         return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
     except ValueError:
         return None
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turn what ``requests`` raises into a ServiceUnreachable whose text holds no URL."""
-    import requests
-
-    try:
-        yield
-    except requests.exceptions.SSLError:
-        raise NotConnected(
-            "The service's certificate cannot be trusted.",
-            "Check the address; behind a company proxy, name its certificate in REQUESTS_CA_BUNDLE.",
-        ) from None
-    except requests.exceptions.ProxyError:
-        raise NotConnected("The proxy cannot be reached or refuses.", "Check the proxy settings.") from None
-    except requests.exceptions.RequestException as error:
-        raise _unreachable(error) from None
-
-
-def _unreachable(error: requests.exceptions.RequestException) -> errors.ServiceUnreachable:
-    import requests
-    import urllib3
-
-    reason = getattr(error.args[0], "reason", None) if error.args else None
-    if isinstance(error, requests.exceptions.ConnectTimeout) or isinstance(
-        reason, urllib3.exceptions.NewConnectionError
-    ):
-        return NotConnected("The service cannot be reached.", "Check the network and the service's address.")
-    if isinstance(error, requests.exceptions.Timeout):
-        return errors.ServiceUnreachable("The service does not answer in time.", "Check the network; try again.")
-    return errors.ServiceUnreachable("The connection to the service broke off.", "Check the network; try again.")

@@ -45,11 +45,17 @@ _WORDS_OF_2024 = frozenset(
     word for word, kind in STATUS_WORDS.items() if kind in (_K.BEFORE, _K.BROKEN, _K.REFINABLE)
 ) | {"unprocessed", "training_refine", "refine_done", "refine_failed"}
 
-_URL = re.compile(r"(https?://[^\s/?#]+)\S*")
+_URL = re.compile(r"(https?://)(?:[^\s/?#]*@)?([^\s/?#]*)\S*", re.IGNORECASE)
 
 MESH_PREFERENCE = ("glb", "zip", "obj", "any", "fbx")
 """The kinds of mesh URLs, the one to take first in front; "any" is ``mesh_url``, whose content only its bytes tell."""
-_V2_URL_KEYS = {"glb": "mesh_url_glb", "zip": "mesh_url_zip", "obj": "mesh_url_obj", "any": "mesh_url", "fbx": "mesh_url_fbx"}
+_V2_URL_KEYS = {
+    "glb": "mesh_url_glb",
+    "zip": "mesh_url_zip",
+    "obj": "mesh_url_obj",
+    "any": "mesh_url",
+    "fbx": "mesh_url_fbx",
+}
 _V3_URL_KEYS = {"glb": "glb_url", "obj": "obj_url", "fbx": "fbx_url"}
 
 
@@ -84,11 +90,15 @@ class RefineAck:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer in its envelope: the worse of the HTTP status and ``statusCode``, the user's text, the data."""
+    """An answer in its envelope: the worse of the HTTP status and ``statusCode``, the user's text, the data.
+
+    ``hidden`` is the key, taken out of every text should the service repeat it.
+    """
 
     status: int
     text: str
     data: object
+    hidden: Secret | None = None
 
     @property
     def is_good(self) -> bool:
@@ -107,24 +117,21 @@ def refine_body(request: RefineRequest) -> dict[str, list[float]]:
 
 
 def read_reply(status: int, body: bytes, hidden: Secret | None = None) -> Reply:
-    """Read an answer. A body that is not a JSON object (a gateway's HTML page) gives no text and no data.
-
-    ``hidden`` is the key, taken out of the text should the service repeat it.
-    """
+    """Read an answer. A body that is not a JSON object (a gateway's HTML page) gives no text and no data."""
     try:
         document: object = json.loads(body)
     except (ValueError, RecursionError):
         return Reply(status, "", None)
     if not isinstance(document, dict):
         return Reply(status, "", document)
-    inner = document.get("statusCode")
-    if isinstance(inner, int) and not 200 <= inner < 300 and 200 <= status < 300:
+    inner = _inner_status(document.get("statusCode"))
+    if inner is not None and not 200 <= inner < 300 and 200 <= status < 300:
         status = inner
     texts = (document.get(key) for key in ("message", "error", "detail"))
     text = next((text for text in texts if isinstance(text, str) and text.strip()), "")
     is_envelope = "data" in document or "statusCode" in document
-    data = document["data"] if "data" in document else (None if is_envelope else document)
-    return Reply(status, _for_the_user(text.replace(hidden.reveal(), "…") if hidden else text), data)
+    data = document.get("data", None if is_envelope else document)
+    return Reply(status, _for_the_user(text, hidden), data, hidden)
 
 
 def read_session(reply: Reply) -> Session:
@@ -135,9 +142,10 @@ def read_session(reply: Reply) -> Session:
     word = _status_word(data)
     if not word:
         raise _nonsense("session with a status")
-    status = RemoteStatus(word, STATUS_WORDS.get(word.lower(), RemoteKind.RUNNING), _percent(data))
-    urls = _v3_urls(data) if "output" in data else _v2_urls(data)
-    message = _for_the_user(_text(data, "error") or _text(data, "error_message"))
+    shown = _for_the_user(word, reply.hidden)
+    status = RemoteStatus(shown, STATUS_WORDS.get(word.lower(), RemoteKind.RUNNING), _percent(data))
+    urls = _v3_urls(data) or _v2_urls(data)
+    message = _for_the_user(_text(data, "error") or _text(data, "error_message"), reply.hidden)
     return Session(_text(data, "session_code") or _text(data, "_id"), status, _text(data, "updated_at"), urls, message)
 
 
@@ -145,7 +153,9 @@ def read_refine(reply: Reply) -> RefineAck:
     """Return the queue record in a good reply; every field of it may be missing (nothing else depends on it)."""
     data = reply.data if isinstance(reply.data, dict) else {}
     word = _text(data, "status") or _text(data, "session_status") or "unprocessed"
-    return RefineAck(RemoteStatus(word, RemoteKind.RUNNING), _text(data, "unique_trial_key"))
+    return RefineAck(
+        RemoteStatus(_for_the_user(word, reply.hidden), RemoteKind.RUNNING), _text(data, "unique_trial_key")
+    )
 
 
 def _status_word(data: Mapping[str, Any]) -> str:
@@ -167,7 +177,7 @@ def _v2_urls(data: Mapping[str, Any]) -> dict[str, Secret]:
 
 
 def _v3_urls(data: Mapping[str, Any]) -> dict[str, Secret]:
-    output = data["output"]
+    output = data.get("output")
     if not isinstance(output, dict):
         return {}
     meshes = output.get("meshes")
@@ -183,7 +193,11 @@ def _v3_urls(data: Mapping[str, Any]) -> dict[str, Secret]:
 
 def _url(data: Mapping[str, Any], key: str) -> str:
     url = _text(data, key)
-    return url if url.startswith(("http://", "https://")) else ""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return url if parts.scheme in ("http", "https") and parts.hostname and url.isprintable() else ""
 
 
 def _text(data: Mapping[str, Any], key: str) -> str:
@@ -191,9 +205,21 @@ def _text(data: Mapping[str, Any], key: str) -> str:
     return value.strip() if isinstance(value, str) else ""
 
 
-def _for_the_user(text: str) -> str:
-    """Return the service's words as one line; of a URL only the host stays, since its path and query are secrets."""
-    return _URL.sub(r"\1/…", " ".join(text.split()))[:500]
+def _inner_status(value: object) -> int | None:
+    """Return ``statusCode``, which may be a string as other numbers are; 0 for a number that is no status."""
+    if isinstance(value, str) and value.strip().isdecimal():
+        value = int(value.strip()[:4])
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if 100 <= value < 600 else 0
+
+
+def _for_the_user(text: str, hidden: Secret | None) -> str:
+    """Return the service's words as one printable line; of a URL only the host stays, the rest is a secret."""
+    if hidden:
+        text = text.replace(hidden.reveal(), "…")
+    line = "".join(sign for sign in " ".join(text.split()) if sign.isprintable())
+    return _URL.sub(r"\1\2/…", line)[:500]
 
 
 def _nonsense(expected: str) -> ServiceUnreachable:
