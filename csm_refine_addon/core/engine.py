@@ -15,7 +15,7 @@ from typing import Protocol
 
 from . import errors, flow
 from .background import Pause, Stopped
-from .client import Client, NotConnected, SignatureExpired, Unanswered
+from .client import Client, NotConnected, Unanswered
 from .errors import CsmError
 from .flow import Step
 from .home import Home
@@ -25,6 +25,10 @@ from .models import Job, JobState, MeshReport
 
 LEASE_S = 15.0
 PROGRESS_EVERY_S = 0.5
+
+
+class _Overtaken(Exception):
+    """Another process has moved the job on: what a step found out counts no more."""
 
 
 class Workshop(Protocol):
@@ -51,6 +55,8 @@ class Engine:
     """Uniform in [0, 1): spreads the polls of many clients over time."""
     on_change: Callable[[Job], None] = lambda job: None
     """Told of the job after each change."""
+    holds: Callable[[str], bool] = lambda job_id: True
+    """Renews the job's lease; False: another process drives it now, as this one stood still for too long."""
 
     def drive(self, job_id: str, *, until: Callable[[Job], bool] = lambda job: False) -> Job:
         """Drive a job until it rests: ready, ended, unclear, or as ``until`` says. Return how it stands.
@@ -59,18 +65,35 @@ class Engine:
         """
         job = self.journal.change(job_id, lambda job: flow.recovered(job, self.clock()))
         try:
-            while not until(job):
-                job = self._change(job, lambda job: flow.overdue(job, self.clock()))
-                step = flow.next_step(job, self.clock())
-                if step is Step.REST:
-                    break
-                self._wait_until_due(job)
-                job = self._take(step, job)
+            while not until(job) and flow.next_step(job) is not Step.REST:
+                job = self._go_on(job)
         except Stopped:
             pass
         return self.journal.get(job_id)
 
+    def _go_on(self, job: Job) -> Job:
+        """Wait until something is to be done with the job, and do it."""
+        try:
+            job = self._in_time(job)
+            self._wait_until_due(job)
+            self._hold(job)
+            if job.state is JobState.PREPARED:  # nothing is sent any more; what was sent gets a last look
+                job = self._in_time(job)
+            step = flow.next_step(job)
+            return job if step is Step.REST else self._take(step, job)
+        except _Overtaken:
+            return self.journal.get(job.id)
+
+    def _in_time(self, job: Job) -> Job:
+        return self._change(job, lambda job: flow.overdue(job, self.clock()))
+
+    def _hold(self, job: Job) -> None:
+        if not self.holds(job.id):
+            raise Stopped
+
     def _wait_until_due(self, job: Job) -> None:
+        if flow.next_step(job) is Step.REST:
+            return
         now = self.clock()
         pause = min((job.due_at - now) * (0.9 + 0.2 * self.spread()), job.deadline_at - now)
         if self.pause(max(0.0, pause)):
@@ -79,7 +102,7 @@ class Engine:
     def _take(self, step: Step, job: Job) -> Job:
         """Take one step; a failure that the step does not know better is the flow's to judge."""
         try:
-            return _STEPS[step](self, job)
+            return self._doing(step)(job)
         except CsmError as error:
             kept = error
         except OSError as error:
@@ -87,6 +110,17 @@ class Engine:
                 f"The job's files cannot be written: {error.strerror or error}.", "Free some disk space, then retry."
             )
         return self._change(job, lambda job: flow.request_failed(job, kept, self.clock()))
+
+    def _doing(self, step: Step) -> Callable[[Job], Job]:
+        return {
+            Step.CREATE: self._create,
+            Step.BASELINE: self._read_baseline,
+            Step.SUBMIT: self._submit,
+            Step.LOOK_UP: self._look_up,
+            Step.POLL: self._poll,
+            Step.DOWNLOAD: self._download,
+            Step.PREPARE: self._prepare,
+        }[step]
 
     def _create(self, job: Job) -> Job:
         mesh = self.workshop.export_source(job)
@@ -128,14 +162,10 @@ class Engine:
         client = self.client_for(job.service)
         url = client.read_session(job.request.session_code).best_mesh()
         if url is None:
-            raise SignatureExpired("The session shows no mesh any more.", "It is read again.")
+            raise errors.ServiceUnreachable("The session shows no mesh any more.", "It is read again.")
         folder = self.home.job_folder(job.id)
         part = folder / "mesh.part"
-        try:
-            client.download(url, part, self._progress(job))
-        except SignatureExpired as error:
-            expired = error
-            return self._change(job, lambda job: flow.signature_expired(job, expired, self.clock()))
+        client.download(url, part, self._progress(job))
         try:
             kind = check(part)
         except errors.MeshUnusable:
@@ -146,14 +176,17 @@ class Engine:
         return self._change(job, lambda job: flow.downloaded(job, str(mesh), self.clock()))
 
     def _progress(self, job: Job) -> Callable[[int, int | None], None]:
-        written_at = 0.0
+        written_at, start = 0.0, -1
 
         def note(done: int, total: int | None) -> None:
-            nonlocal written_at
+            nonlocal written_at, start
+            start = done if start < 0 else start
+            went_on = 0 < start < done
             if self.clock() - written_at < PROGRESS_EVERY_S and done != total:
                 return
             written_at = self.clock()
-            self._change(job, lambda job: flow.received(job, done, total))
+            self._change(job, lambda job: flow.received(job, done, total, went_on=went_on))
+            self._hold(job)
             if self.pause(0):
                 raise Stopped
 
@@ -167,12 +200,12 @@ class Engine:
         return self._change(job, lambda job: flow.prepared(job, str(blend), report, self.clock()))
 
     def _change(self, job: Job, step: Callable[[Job], Job]) -> Job:
-        """Write a step's outcome down, unless the user has meanwhile stopped or removed the job."""
+        """Write a step's outcome down, unless someone else has meanwhile stopped, removed or moved the job."""
         expected = job.state
 
         def guarded(now: Job) -> Job:
-            if now.state is not expected and now.state is JobState.STOPPED:
-                raise Stopped
+            if now.state is not expected:
+                raise Stopped if now.state is JobState.STOPPED else _Overtaken
             return step(now)
 
         try:
@@ -185,14 +218,3 @@ class Engine:
     def _noted(self, job: Job) -> Job:
         self.on_change(job)
         return job
-
-
-_STEPS: dict[Step, Callable[[Engine, Job], Job]] = {
-    Step.CREATE: Engine._create,
-    Step.BASELINE: Engine._read_baseline,
-    Step.SUBMIT: Engine._submit,
-    Step.LOOK_UP: Engine._look_up,
-    Step.POLL: Engine._poll,
-    Step.DOWNLOAD: Engine._download,
-    Step.PREPARE: Engine._prepare,
-}

@@ -44,6 +44,8 @@ BASELINE_LIMIT = 3
 """How often the session is read in vain before anything was sent: a user waits for this answer."""
 EMPTY_END_LIMIT = 10
 OFFLINE_PAUSE_S = 2.0
+RETRY_AFTER_S = (1.0, 3600.0)
+"""The least and the longest pause that a service's ``Retry-After`` can ask for."""
 
 
 class IllegalTransition(Exception):
@@ -63,14 +65,14 @@ class Step(enum.Enum):
     REST = "nothing: ready, ended, or for the user to decide"
 
 
-def next_step(job: Job, now: float) -> Step:
+def next_step(job: Job) -> Step:
     """Return what is to be done with the job next; when, is ``job.due_at``."""
     if job.state is S.PREPARED:
         if not job.request.session_code:
             return Step.CREATE
         return Step.SUBMIT if job.baseline else Step.BASELINE
     if job.state is S.UNCERTAIN:
-        return Step.LOOK_UP if now < job.look_until else Step.REST
+        return Step.LOOK_UP if _looks_up(job) else Step.REST
     return _STEPS.get(job.state, Step.REST)
 
 
@@ -100,7 +102,7 @@ def created(job: Job, session: Session, now: float) -> Job:
 
 def baseline_read(job: Job, session: Session, now: float) -> Job:
     """Note how the session stands before the POST; follow what runs already (trap 4); refuse what cannot be refined."""
-    job = _answered(job, session, now)
+    job = dataclasses.replace(_answered(job, session, now), failures=job.failures)
     kind = session.status.kind
     if kind in (RemoteKind.BEFORE, RemoteKind.BROKEN):
         return failed(job, _not_refinable(session), now)
@@ -111,14 +113,16 @@ def baseline_read(job: Job, session: Session, now: float) -> Job:
 
 
 def submitting(job: Job, now: float) -> Job:
-    """The POST is about to leave: written down before it does."""
+    """The POST is about to leave: written down before it does. Raises IllegalTransition where one left already."""
+    if job.state is not S.PREPARED:
+        raise IllegalTransition(f"{job.state} -> {S.SUBMITTING}")
     return move(job, S.SUBMITTING, sent_at=now)
 
 
 def accepted(job: Job, ack: RefineAck, now: float) -> Job:
     """The service took the refine."""
     taken = {"accepted_at": now, "trial_key": ack.trial_key, "answered_at": now, "failures": 0, "trouble": ""}
-    if job.state is S.STOPPED:
+    if job.state not in (S.SUBMITTING, S.UNCERTAIN, S.PREPARED):  # stopped meanwhile, or driven on by another process
         return dataclasses.replace(job, **taken)  # type: ignore[arg-type]  # the keys are fields of Job
     return move(job, S.RUNNING, remote=ack.status, due_at=now + poll_pause(job), **taken)
 
@@ -129,8 +133,11 @@ def refused(job: Job, error: CsmError, now: float) -> Job:
 
 
 def not_taken(job: Job, error: CsmError, now: float) -> Job:
-    """The request surely did not arrive, or the service says that it did not take it: it may go out again, later."""
-    job = move(job, S.PREPARED, sent_at=None)
+    """The request surely did not arrive, or the service says that it did not take it: it may go out again, later.
+
+    The session is read anew before it does, so that a refine that runs after all is followed and not sent twice.
+    """
+    job = move(job, S.PREPARED, sent_at=None, baseline=None)
     return _try_again(job, error, now, limit=NOT_TAKEN_LIMIT)
 
 
@@ -142,8 +149,9 @@ def unanswered(job: Job, now: float) -> Job:
 def looked_up(job: Job, session: Session, now: float) -> Job:
     """See whether the session shows a refine that was not there before the POST."""
     job = _answered(job, session, now)
-    if _is_new(job, session) or session.status.kind is RemoteKind.RUNNING:
-        running = session.status.kind is RemoteKind.RUNNING
+    kind = session.status.kind
+    running = kind is RemoteKind.RUNNING
+    if running or (kind in (RemoteKind.DONE, RemoteKind.FAILED) and _is_new(job, session)):
         return move(job, S.RUNNING, accepted_at=now, seen_running=running, error=None, due_at=now)
     return dataclasses.replace(job, polls=job.polls + 1, due_at=now + backoff(job.polls + 1))
 
@@ -153,8 +161,9 @@ def _uncertain(job: Job, now: float) -> Job:
         "The refine was sent, but no answer came: it may or may not have arrived.",
         "Look again; send it again only if the session shows no refine after a while.",
     )
-    until = min(now + LOOK_UP_S, job.deadline_at)
-    return move(job, S.UNCERTAIN, error=job_error(error), look_until=until, polls=0, due_at=now + backoff(1))
+    until = max(now + 1.0, min(now + LOOK_UP_S, job.deadline_at))
+    due_at = min(now + backoff(1), until - 1.0)
+    return move(job, S.UNCERTAIN, error=job_error(error), look_until=until, polls=0, due_at=due_at)
 
 
 def _not_refinable(session: Session) -> CsmError:
@@ -191,7 +200,7 @@ def _ended(job: Job, session: Session, now: float) -> Job:
     if session.mesh_urls:
         return move(job, S.DOWNLOADING, empty_ends=0, bytes_done=0, bytes_total=None, due_at=now)
     if job.empty_ends + 1 >= EMPTY_END_LIMIT:
-        error = errors.RefineFailed(
+        error = errors.MeshUnusable(
             f"The service says {session.status.word}, but gives no mesh.", "Retry later; it may still be finishing."
         )
         return failed(job, error, now)
@@ -218,19 +227,19 @@ def _is_new(job: Job, session: Session) -> bool:
 # --- fetching, preparing, placing ---------------------------------------------------------------------------------
 
 
-def received(job: Job, done: int, total: int | None) -> Job:
-    """Note how much of the mesh has arrived, in bytes."""
-    return dataclasses.replace(job, bytes_done=done, bytes_total=total, failures=0, trouble="")
+def received(job: Job, done: int, total: int | None, *, went_on: bool) -> Job:
+    """Note how much of the mesh has arrived, in bytes.
+
+    Only a download that went on where the last one was cut, and got further, makes its failures forgotten: one that
+    begins anew each time may never end.
+    """
+    failures = 0 if went_on else job.failures
+    return dataclasses.replace(job, bytes_done=done, bytes_total=total, failures=failures, trouble="")
 
 
 def downloaded(job: Job, mesh_path: str, now: float) -> Job:
     """The mesh file is complete and checked."""
     return move(job, S.PREPARING, mesh_path=mesh_path, answered_at=now, failures=0, trouble="", due_at=now)
-
-
-def signature_expired(job: Job, error: CsmError, now: float) -> Job:
-    """The storage refused the address: read the session again for a new one."""
-    return _try_again(move(job, S.RUNNING), error, now, limit=NOT_TAKEN_LIMIT)
 
 
 def mesh_lost(job: Job, now: float) -> Job:
@@ -254,7 +263,9 @@ def placed(job: Job, object_name: str, fit_error: float | None, now: float) -> J
 def request_failed(job: Job, error: CsmError, now: float) -> Job:
     """A reading request failed: try again where that may help, else fail."""
     if isinstance(error, errors.BlenderOffline):
-        return dataclasses.replace(job, trouble=str(error), due_at=now + OFFLINE_PAUSE_S)
+        due_at = now + OFFLINE_PAUSE_S
+        look_until = max(job.look_until, min(due_at + LOOK_UP_S, job.deadline_at))
+        return dataclasses.replace(job, trouble=str(error), due_at=due_at, look_until=look_until)
     if not isinstance(error, errors.ServiceUnreachable):
         return failed(job, error, now)
     limits = {S.PREPARED: BASELINE_LIMIT, S.DOWNLOADING: NOT_TAKEN_LIMIT}
@@ -288,7 +299,7 @@ def stopped(job: Job, now: float) -> Job:
 
 def is_active(job: Job) -> bool:
     """Tell whether the engine has, or may come to have, something to do with the job by itself."""
-    return job.state not in TERMINAL and job.state not in (S.READY, S.UNCERTAIN) or _looks_up(job)
+    return job.state not in {*TERMINAL, S.READY, S.UNCERTAIN} or _looks_up(job)
 
 
 def _looks_up(job: Job) -> bool:
@@ -317,12 +328,21 @@ def retried(job: Job, now: float) -> Job:
     state = retry_state(job)
     if state is S.PREPARED:
         return sent_again(job, now)
-    again = {"deadline_at": now + job.timeout_s, "look_until": now + LOOK_UP_S}
-    return move(job, state, **_fresh(now), **again)
+    look_until = now + min(LOOK_UP_S, job.timeout_s)
+    return move(job, state, **_fresh(now), deadline_at=now + job.timeout_s, look_until=look_until)
+
+
+def followed_until(job: Job, deadline_at: float) -> Job:
+    """Follow the job until another time than before."""
+    return dataclasses.replace(job, deadline_at=deadline_at, look_until=min(job.look_until, deadline_at))
 
 
 def sent_again(job: Job, now: float) -> Job:
-    """Send the refine anew: only after the user said yes to it."""
+    """Send the refine anew: only after the user said yes to it. Raises InputError where it has not ended."""
+    if job.state not in (S.PREPARED, S.UNCERTAIN, S.FAILED, S.STOPPED):
+        raise errors.InputError(
+            f"The job {job.id} has neither failed nor stopped.", "Stop it first, or make a new job."
+        )
     anew = {"baseline": None, "sent_at": None, "accepted_at": None, "seen_running": False, "remote": None}
     paths = {"mesh_path": "", "blend_path": "", "report": None, "trial_key": "", "bytes_done": 0, "bytes_total": None}
     return move(job, S.PREPARED, deadline_at=now + job.timeout_s, **anew, **paths, **_fresh(now))
@@ -364,7 +384,8 @@ def _try_again(job: Job, error: CsmError, now: float, limit: int | None) -> Job:
     if limit is not None and failures >= limit:
         return failed(job, error, now)
     asked = error.retry_after_s if isinstance(error, errors.ServiceBusy) else None
-    pause = backoff(failures) if asked is None else asked
+    least, longest = RETRY_AFTER_S
+    pause = backoff(failures) if asked is None else min(longest, max(least, asked))
     return dataclasses.replace(job, failures=failures, trouble=str(error), due_at=now + pause)
 
 

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
+from typing import Self
 
 from .background import Pause
 from .client import Client
@@ -14,7 +15,7 @@ from .flow import Step, next_step
 from .home import Home
 from .journal import Journal
 from .local_service import LocalService
-from .models import Job, Secret
+from .models import Job, JobState, Secret
 from .presence import Presence
 from .services import DEFAULT_TIMEOUT_S, Services
 from .workshop import BlenderWorkshop
@@ -54,11 +55,13 @@ class Follower:
         self._workshop = BlenderWorkshop(home, blender, self._pause)
         self._presence = Presence(home, local_service)
 
-    def __enter__(self) -> Follower:
+    def __enter__(self) -> Self:
         self._presence.__enter__()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._presence.__exit__(kind, error, trace)
         self.journal.close()
 
@@ -77,17 +80,31 @@ class Follower:
 
         Where another process drives it, watch the journal instead, and take over should that process be gone.
         """
-        engine = Engine(
-            self.journal, self.home, self._services.client, self._workshop, self._pause, on_change=on_change
-        )
-        owner = self._presence.owner
-        while not self.journal.claim(job_id, owner, time.time(), LEASE_S):
-            job = self.journal.get(job_id)
+        while True:
+            job = self._driven(job_id, until, on_change) if self._claim(job_id) else self.journal.get(job_id)
             on_change(job)
-            if until(job) or next_step(job, time.time()) is Step.REST:
+            if until(job) or _rests(job) or self._pause(LOOK_EVERY_S):
                 return job
-            self._pause(LOOK_EVERY_S)
+
+    def _driven(self, job_id: str, until: Callable[[Job], bool], on_change: Callable[[Job], None]) -> Job:
+        engine = Engine(
+            self.journal,
+            self.home,
+            self._services.client,
+            self._workshop,
+            self._pause,
+            on_change=on_change,
+            holds=self._claim,
+        )
         try:
             return engine.drive(job_id, until=until)
         finally:
-            self.journal.release(job_id, owner)
+            self.journal.release(job_id, self._presence.owner)
+
+    def _claim(self, job_id: str) -> bool:
+        return self.journal.claim(job_id, self._presence.owner, time.time(), LEASE_S)
+
+
+def _rests(job: Job) -> bool:
+    """Tell whether the job is left to the user; another process that is just sending it will go on with it."""
+    return next_step(job) is Step.REST and job.state is not JobState.SUBMITTING
