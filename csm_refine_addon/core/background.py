@@ -23,6 +23,7 @@ KEY_VARIABLE = "CSM_API_KEY"
 class Stopped(Exception):
     """What was under way has been given up: the user follows no longer, or the process ends."""
 
+
 BLENDER_VARIABLE = "CSM_REFINE_BLENDER"
 PACKAGE = "csm_refine_addon"
 PACKAGE_PARENT = Path(__file__).resolve().parents[2]
@@ -50,12 +51,11 @@ class BackgroundBlender:
             return [*start, "--python-expr", code, "--", *arguments]
         return [self.program, "-c", code, "--", *arguments]
 
-
     def run(self, module: str, arguments: Sequence[str], *, log: Path, pause: Pause, limit_s: float) -> int:
         """Run a module to its end and return its exit code.
 
-        Its output goes to ``log``. Raises Stopped where ``pause`` says stop, PrepareFailed where it cannot be started, or is not done within
-        ``limit_s`` seconds; it never outlives this call.
+        Its output goes to ``log``. Raises Stopped where ``pause`` says stop, PrepareFailed where it cannot be
+        started or is not done within ``limit_s`` seconds; it never outlives this call.
         """
         try:
             with log.open("wb") as output:

@@ -64,7 +64,7 @@ def chosen_home(default: Path | None = None) -> Home:
     """Return the home that ``CSM_REFINE_HOME`` names, else ``default``, else the platform's user data folder."""
     named = os.environ.get(HOME_VARIABLE)
     if named:
-        return Home(Path(named).expanduser().absolute())
+        return Home(Path(os.path.expanduser(named)).absolute())  # Path.expanduser raises for an unknown user
     return Home(default or _user_data_folder() / "csm_refine")
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from .errors import InputError, StorageError
 from .flow import TRANSITIONS, IllegalTransition
@@ -23,7 +24,8 @@ SCHEMA_VERSION = 1
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (id TEXT PRIMARY KEY, revision INTEGER NOT NULL, document TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS jobs_revision ON jobs (revision);
-CREATE TABLE IF NOT EXISTS history (job TEXT NOT NULL, revision INTEGER NOT NULL, at REAL NOT NULL, state TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS history
+  (job TEXT NOT NULL, revision INTEGER NOT NULL, at REAL NOT NULL, state TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS removed (job TEXT PRIMARY KEY, revision INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS leases (job TEXT PRIMARY KEY, owner TEXT NOT NULL, until REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS counter (revision INTEGER NOT NULL);
@@ -52,14 +54,18 @@ class Journal:
         with self._explained():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None)
-            self._connection.execute("PRAGMA synchronous=FULL")
-            self._set_up()
+            try:
+                self._connection.execute("PRAGMA synchronous=FULL")
+                self._set_up()
+            except BaseException:
+                self._connection.close()
+                raise
 
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -97,7 +103,7 @@ class Journal:
 
     def changes_since(self, revision: int) -> Changes:
         """Return the jobs changed and removed after ``revision``."""
-        with self._explained():
+        with self._transaction("DEFERRED"):  # a change between the two reads would be missed for good
             rows = self._connection.execute("SELECT revision, document FROM jobs WHERE revision > ?", (revision,))
             jobs = tuple(_job(row) for row in rows)
             gone = self._connection.execute("SELECT job, revision FROM removed WHERE revision > ?", (revision,))
@@ -178,16 +184,17 @@ class Journal:
         return job
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """Hold the write lock; an exception takes everything back."""
+    def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:
+        """Hold the write lock (DEFERRED: see one state of the file); an exception takes everything back."""
         with self._explained():
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute(f"BEGIN {kind}")
             try:
                 yield
+                self._connection.execute("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                if self._connection.in_transaction:  # a full disk has ended it already
+                    self._connection.execute("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ by itself when nobody has said for a while that it is needed (``--until-unused``
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -28,7 +29,9 @@ MODULE = f"{PACKAGE}.service"
 class LocalService:
     """The local service of one home folder; may be used from several threads."""
 
-    def __init__(self, home: Home, *, python: str = "", blender: str = "", clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self, home: Home, *, python: str = "", blender: str = "", clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._home = home
         self._python = python or sys.executable
         self._blender = blender
@@ -91,10 +94,8 @@ class LocalService:
 
     def _known_keys(self) -> list[Secret]:
         keys = []
-        try:
+        with contextlib.suppress(OSError):
             keys.append((self._home.service / "key").read_text(encoding="utf-8").strip())
-        except OSError:
-            pass
         keys.append(os.environ.get(KEY_VARIABLE, "").strip())
         return [Secret(key) for key in keys if key]
 

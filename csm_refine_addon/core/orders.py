@@ -13,7 +13,7 @@ POLL_S = (5.0, 30.0)
 """First and longest pause between looks, as the CSM API reference advises."""
 
 
-def new_job(
+def new_job(  # noqa: PLR0913 -- one for each thing that the user can say, by keyword
     request: RefineRequest,
     service: str,
     *,

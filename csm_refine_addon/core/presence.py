@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
+from typing import Self
 
 from .engine import LEASE_S
 from .errors import StorageError
@@ -15,6 +17,8 @@ from .journal import Journal
 from .local_service import LocalService
 
 EVERY_S = LEASE_S / 3
+LEAVE_S = 0.3
+"""How long the end may take."""
 
 
 class Presence:
@@ -31,20 +35,23 @@ class Presence:
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
 
-    def __enter__(self) -> Presence:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End within a moment, also where the local service does not answer."""
         self._end.set()
-        self._thread.join()
-        self._local_service.let_go()
+        farewell = threading.Thread(target=self._local_service.let_go, name="farewell", daemon=True)
+        farewell.start()
+        for thread in (self._thread, farewell):
+            thread.join(LEAVE_S / 2)
 
     def _run(self) -> None:
         with Journal(self._home.journal) as journal:
             while not self._end.wait(EVERY_S):
-                self._local_service.hold()
-                try:
+                with contextlib.suppress(StorageError):  # locked for once, or gone: the engine reports
                     journal.renew(self.owner, self._clock(), LEASE_S)
-                except StorageError:
-                    continue  # locked for once, or gone: the next round tries again, the engine reports
+                self._local_service.hold()

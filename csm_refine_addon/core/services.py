@@ -61,7 +61,7 @@ class Services:
                     f"Set {KEY_VARIABLE}, give the key in the extension's preferences, or use the local service.",
                 )
             key = found
-        known: dict[tuple[str, Secret], Client] = self._clients.__dict__
+        known: dict[tuple[str, Secret], Client] = self._clients.__dict__.setdefault("known", {})
         identity = (address, key)
         if identity not in known:
             known[identity] = Client(address, key, is_online=self._is_online, timeout_s=self._timeout_s)

@@ -15,7 +15,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -27,7 +27,7 @@ from .errors import CsmError, StorageError
 from .home import Home
 from .journal import Journal
 from .local_service import LocalService
-from .models import LOCAL, Job, JobState, Secret
+from .models import LOCAL, TERMINAL, Job, JobState, Secret
 from .presence import Presence
 from .services import DEFAULT_TIMEOUT_S, Services, key_for
 from .workshop import BlenderWorkshop
@@ -35,12 +35,21 @@ from .workshop import BlenderWorkshop
 LOOK_EVERY_S = 0.2
 SWEEP_EVERY_S = 2.0
 """How often leases that another process lost are looked for, though nothing was written."""
+LEAVE_S = 0.3
+"""How long the jobs' threads together may take to end, before they are left behind."""
 _log = logging.getLogger("csm_refine.worker")
 
 
 def command(home: Home, python: str, blender: str) -> list[str]:
     """Return the argv of the worker. ``blender`` is ``bpy.app.binary_path``, empty in the bpy module."""
-    return [python, "-m", f"{PACKAGE}.core.worker", "--home", str(home.folder), *(["--blender", blender] if blender else [])]
+    return [
+        python,
+        "-m",
+        f"{PACKAGE}.core.worker",
+        "--home",
+        str(home.folder),
+        *(["--blender", blender] if blender else []),
+    ]
 
 
 def environment() -> dict[str, str]:
@@ -121,13 +130,27 @@ class Worker:
         try:
             with Journal(self._home.journal) as journal:
                 try:
-                    self._engine(journal, stop).drive(job_id)
+                    self._drive(journal, job_id, stop)
                 finally:
                     journal.release(job_id, self._owner)
         except CsmError as error:
             _log.warning("job %s: %s", job_id, error)
-        except Exception:
+
+    def _drive(self, journal: Journal, job_id: str, stop: threading.Event) -> None:
+        try:
+            self._engine(journal, stop).drive(job_id)
+        except CsmError:
+            raise
+        except Exception:  # noqa: BLE001 -- the top of the thread
             _log.exception("job %s", job_id)
+            journal.change(job_id, self._given_up)
+
+    def _given_up(self, job: Job) -> Job:
+        error = CsmError(
+            "CSM Refine made a mistake with this job.",
+            f"Retry; report it, please, with what {self._home.worker_log} says.",
+        )
+        return job if job.state in TERMINAL else flow.failed(job, error, time.time())
 
     def _engine(self, journal: Journal, stop: threading.Event) -> Engine:
         services = Services(
@@ -138,7 +161,10 @@ class Worker:
             timeout_s=self._control.timeout_s,
         )
         workshop = BlenderWorkshop(self._home, self._blender, stop.wait)
-        return Engine(journal, self._home, services.client, workshop, stop.wait)
+        return Engine(journal, self._home, services.client, workshop, stop.wait, holds=self._holds(journal))
+
+    def _holds(self, journal: Journal) -> Callable[[str], bool]:
+        return lambda job_id: journal.claim(job_id, self._owner, time.time(), LEASE_S)
 
     def _look(self, journal: Journal) -> None:
         """Start what waits to be driven, stop what the user stopped or removed."""
@@ -163,8 +189,9 @@ class Worker:
     def _stop_all(self, journal: Journal) -> None:
         for driven in self._driven.values():
             driven.stop.set()
+        ends_at = time.monotonic() + LEAVE_S
         for driven in self._driven.values():
-            driven.thread.join(0.3)
+            driven.thread.join(max(0.0, ends_at - time.monotonic()))
             journal.release(driven.job_id, self._owner)
 
 
@@ -208,7 +235,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not control.read_line(sys.stdin.buffer):
         return 0
     if options.check:
-        print(json.dumps(check_service(home, control, options.blender, options.check)), flush=True)
+        sys.stdout.write(json.dumps(check_service(home, control, options.blender, options.check)) + "\n")
+        sys.stdout.flush()
         return 0
     threading.Thread(target=control.listen, args=(sys.stdin.buffer,), name="control", daemon=True).start()
     try:
