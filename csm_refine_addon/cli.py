@@ -10,6 +10,7 @@ import argparse
 import json
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -20,11 +21,16 @@ from .core.errors import CsmError, InputError, Interrupted
 from .core.orders import FOLLOW_S
 
 _log = logging.getLogger("csm_refine.cli")
+_NEGATIVE_NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$", re.IGNORECASE | re.ASCII)
 _UNEXPECTED = {"code": "internal", "message": "Something failed that should not.", "action": "Report it, please."}
 
 
 class _Parser(argparse.ArgumentParser):
     """A parser whose errors are InputErrors, so that they come out like every other one."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
+        self._negative_number_matcher = _NEGATIVE_NUMBER  # before Python 3.14 -1e-05 is taken for an option
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message[:1].upper()}{message[1:]}.", f"See {self.prog} --help.")
@@ -65,14 +71,15 @@ def _run(arguments: list[str]) -> outcome.Outcome:
         return outcome.failure(error)
     except KeyboardInterrupt:
         return outcome.failure(Interrupted("Interrupted.", "The job stays in the journal; wait follows it on."))
-    except Exception:
+    except Exception:  # noqa: BLE001 -- the top of the program
         _log.exception("unexpected")
-        return outcome.Outcome(exit_code=1, error=_UNEXPECTED)
+        return outcome.Outcome(document={**outcome.EMPTY, "error": _UNEXPECTED}, error=_UNEXPECTED, exit_code=1)
     return found
 
 
 def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")  # the service's words are any
     sys.stdout.flush()
 
 
@@ -82,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="csm_refine", description="Refine a 3D session and place the result in Blender.")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
 
-    def add(name: str, command: Any, text: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    def add(name: str, command: Any, text: str, *parents: _Parser) -> argparse.ArgumentParser:
         found = subparsers.add_parser(name, help=text, description=text, parents=[common, *parents])
         found.set_defaults(command=command)
         return found
@@ -115,20 +122,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _common_options() -> argparse.ArgumentParser:
+def _common_options() -> _Parser:
     common = _Parser(add_help=False)
     common.add_argument("--json", action="store_true", help="one JSON object as the last line of stdout")
     return common
 
 
-def _service_options() -> argparse.ArgumentParser:
+def _service_options() -> _Parser:
     service = _Parser(add_help=False)
     service.add_argument("--service", metavar="csm|local|URL", help="default: $CSM_SERVICE, else the preference")
     service.add_argument("--allow-http", action="store_true", help="allow plain http to another machine")
     return service
 
 
-def _request_options() -> argparse.ArgumentParser:
+def _request_options() -> _Parser:
     request = _Parser(add_help=False)
     request.add_argument("--blend", metavar="FILE", help="open this file first")
     request.add_argument("--object", metavar="NAME", help="the source of box, pivot and place")

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from ..core import checks, flow, orders
 from ..core.errors import InputError
@@ -48,11 +48,11 @@ class Desk:
         self.journal = self._follower.journal
         self.client = self._follower.client
 
-    def __enter__(self) -> Desk:
+    def __enter__(self) -> Self:
         self._follower.__enter__()
         return self
 
-    def __exit__(self, *exception: Any) -> None:
+    def __exit__(self, *exception: Any) -> None:  # noqa: PYI036 -- handed on as it is
         self._progress.end()
         self._follower.__exit__(*exception)
 
@@ -100,7 +100,7 @@ class Desk:
             job = self.journal.change(job.id, lambda job: flow.retried(job, now))
         if timeout_s is not None:
             deadline_at = now + _seconds(timeout_s)
-            job = self.journal.change(job.id, lambda job: dataclasses.replace(job, deadline_at=deadline_at))
+            job = self.journal.change(job.id, lambda job: flow.followed_until(job, deadline_at))
         return job
 
     def follow(self, job: Job, until: Callable[[Job], bool] = lambda job: False) -> Job:
@@ -119,9 +119,7 @@ class Desk:
         if job.state not in (JobState.READY, JobState.PLACED):
             return outcome.of_job(job)
         found = scene.place(job)
-        job = self.journal.change(
-            job.id, lambda job: flow.placed(job, found.object_name, found.fit_error, time.time())
-        )
+        job = self.journal.change(job.id, lambda job: flow.placed(job, found.object_name, found.fit_error, time.time()))
         if output:
             scene.save_output(found.object_name, output)
         error = "" if found.fit_error is None else f", fit error {found.fit_error:.2g}"

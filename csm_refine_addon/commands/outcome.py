@@ -11,10 +11,11 @@ from ..core import flow
 from ..core.errors import CsmError
 from ..core.models import Job
 
-EMPTY: dict[str, Any] = dict.fromkeys(
-    ("job", "session", "service", "state", "remote_status", "percent", "scaled_bbox", "pivot_point", "mesh", "blend")
-    + ("object", "dimensions", "fit_error", "seconds", "error")
+_KEYS = (
+    "job session service state remote_status percent scaled_bbox pivot_point mesh blend object dimensions fit_error "
+    "seconds error"
 )
+EMPTY: dict[str, Any] = dict.fromkeys(_KEYS.split())
 """Every key of the JSON object, without a value."""
 
 

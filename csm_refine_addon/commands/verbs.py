@@ -61,8 +61,8 @@ def status(options: Namespace) -> Outcome:
     remote = session.status
     percent = "" if remote.percent is None else f" {remote.percent:.0f} %"
     seen = {"session": code, "service": service, "remote_status": remote.word, "percent": remote.percent}
-    document = {**(document(job) if job else EMPTY), **seen}
-    return Outcome(f"{code}: {remote.word}{percent}", document)
+    known = document(job) if job else EMPTY
+    return Outcome(f"{code}: {remote.word}{percent}", {**known, **seen})
 
 
 def wait(options: Namespace) -> Outcome:
