@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import bpy
 
 from . import sidebar
@@ -17,7 +19,8 @@ def say(kind: str, text: str) -> None:
     _waiting.append((kind, text))
     del _waiting[:-MOST]
     with sidebar.window_context():
-        bpy.ops.csm_refine.notice("INVOKE_DEFAULT")
+        ours: Any = bpy.ops
+        ours.csm_refine.notice("INVOKE_DEFAULT")
 
 
 class CSM_OT_notice(bpy.types.Operator):

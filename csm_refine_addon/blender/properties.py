@@ -39,7 +39,8 @@ def _bounds_chosen(settings: CSM_PG_settings, _context: bpy.types.Context) -> No
 def _pivot_chosen(settings: CSM_PG_settings, _context: bpy.types.Context) -> None:
     measured = readout.current().measured
     if settings.pivot_mode == "TYPED" and measured is not None and measured.box is not None:
-        settings.pivot = placement.pivot_point(measured, OBJECT_CHOICES)
+        pivot = placement.pivot_point(measured, OBJECT_CHOICES)
+        settings.pivot = [round(part, 6) + 0.0 for part in pivot or ()]
     readout.mark_stale()
 
 
@@ -186,11 +187,13 @@ def typed_values(values: Any) -> Vector3:
 
 def add() -> None:
     """Hang the settings on scene and window manager."""
-    bpy.types.Scene.csm_refine = bpy.props.PointerProperty(type=CSM_PG_settings)
-    bpy.types.WindowManager.csm_refine = bpy.props.PointerProperty(type=CSM_PG_window)
+    types: Any = bpy.types
+    types.Scene.csm_refine = bpy.props.PointerProperty(type=CSM_PG_settings)
+    types.WindowManager.csm_refine = bpy.props.PointerProperty(type=CSM_PG_window)
 
 
 def take_away() -> None:
     """Undo :func:`add`."""
-    del bpy.types.WindowManager.csm_refine
-    del bpy.types.Scene.csm_refine
+    types: Any = bpy.types
+    del types.WindowManager.csm_refine
+    del types.Scene.csm_refine

@@ -77,5 +77,6 @@ def window_context() -> Iterator[bpy.types.Context]:
     place: dict[str, Any] = {"window": window}
     if area is not None:
         place |= {"area": area, "region": next(each for each in area.regions if each.type == "WINDOW")}
-    with bpy.context.temp_override(**place):
+    override: Any = bpy.context.temp_override(**place)
+    with override:
         yield bpy.context

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import bpy
 
 from ...core import flow
 from ...core.errors import CsmError, InputError
 from ...core.models import Job, JobState
-from .. import arrivals, job_words, pump
+from .. import arrivals, job_rows, job_words, pump
 from ..job_words import Deed
 from .common import OfJob, reported
 
@@ -34,15 +34,20 @@ class CSM_OT_stop(OfJob, bpy.types.Operator):
         return f"{job_words.title(job)} is no longer followed; the service's work goes on."
 
 
+def is_in_object_mode(operator: Any, context: bpy.types.Context) -> bool:
+    """Tell whether Blender is in Object Mode; say what to do where it is not."""
+    if context.mode == "OBJECT":
+        return True
+    operator.poll_message_set("Results are placed in Object Mode. Leave the mode you are in first.")
+    return False
+
+
 class _Placing(OfJob):
     """Brings a result into the scene and writes down where it stands."""
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        if context.mode == "OBJECT":
-            return True
-        cls.poll_message_set("Results are placed in Object Mode. Leave the mode you are in first.")
-        return False
+        return is_in_object_mode(cls, context)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         return reported(self, lambda: self._place(context))
@@ -76,7 +81,8 @@ class CSM_OT_import_here(_Placing, bpy.types.Operator):
     deed = Deed.IMPORT_HERE
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        answer: set[str] = context.window_manager.invoke_confirm(
+        manager: Any = context.window_manager
+        answer: set[str] = manager.invoke_confirm(
             self, event, title="Import in this window?", message="Blender stands still until it is done.",
             confirm_text="Import",
         )  # fmt: skip
@@ -96,10 +102,7 @@ class CSM_OT_fit(OfJob, bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        if context.mode == "OBJECT":
-            return True
-        cls.poll_message_set("Meshes are fitted in Object Mode. Leave the mode you are in first.")
-        return False
+        return is_in_object_mode(cls, context)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         return reported(self, self._fit)
@@ -132,7 +135,8 @@ class CSM_OT_remove(OfJob, bpy.types.Operator):
             return {"CANCELLED"}
         if job.state in (JobState.PLACED, JobState.FAILED):
             return self.execute(context)
-        answer: set[str] = context.window_manager.invoke_confirm(
+        manager: Any = context.window_manager
+        answer: set[str] = manager.invoke_confirm(
             self, event, title="Remove this job?", message="Its result is not placed, and is deleted.",
             confirm_text="Remove",
         )  # fmt: skip
@@ -164,6 +168,20 @@ class CSM_OT_open_folder(OfJob, bpy.types.Operator):
             raise InputError(f"The folder {folder} is gone.", "Retry the job to fetch its files again.")
         bpy.ops.wm.path_open(filepath=str(folder))
         return ""
+
+
+class CSM_OT_select(bpy.types.Operator):
+    """Show this job's details"""
+
+    bl_idname = "csm_refine.select"
+    bl_label = "Select Job"
+    bl_options = {"INTERNAL"}
+    job: bpy.props.StringProperty(name="Job", description="The job's id", options={"SKIP_SAVE"})
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        # Blender makes only the first line of a list's row a place to click.
+        job_rows.show(pump.current().jobs, select=self.job)
+        return {"FINISHED"}
 
 
 class CSM_OT_copy_error(bpy.types.Operator):
@@ -207,6 +225,7 @@ CLASSES = (
     CSM_OT_fit,
     CSM_OT_remove,
     CSM_OT_open_folder,
+    CSM_OT_select,
     CSM_OT_copy_error,
     CSM_OT_copy_code,
 )

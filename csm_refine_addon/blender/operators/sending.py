@@ -179,7 +179,7 @@ def _refuse_twice(job: Job) -> None:
 
 def ask_first(operator: Any, context: bpy.types.Context, title: str, confirm: str) -> set[str]:
     """Open the confirmation and return at once; ``execute`` follows if the user says yes."""
-    manager = context.window_manager
+    manager: Any = context.window_manager
     answer: set[str] = manager.invoke_props_dialog(operator, width=DIALOG_WIDTH, title=title, confirm_text=confirm)
     return answer
 

@@ -60,7 +60,10 @@ def _draw_row_head(row: bpy.types.UILayout, job: Job) -> None:
 
 def _draw_row_foot(row: bpy.types.UILayout, job: Job) -> None:
     row.scale_y = 0.8
-    row.label(text=job_words.object_name(job) or "No object", icon="BLANK1")
+    left = row.row()
+    left.alignment = "LEFT"
+    name = job_words.object_name(job) or "No object"
+    set_job(left.operator("csm_refine.select", text=name, icon="BLANK1", emboss=False), job)
     part = job_words.progress(job)
     if part is not None:
         row.progress(factor=part[0], text=part[1])

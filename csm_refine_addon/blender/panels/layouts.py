@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import bpy
 
@@ -10,13 +11,19 @@ FRAME = 68.0
 """What tabs, frame and padding take of a region's width, in points: seen in Blender 5.2 with its default theme."""
 ICON = 24.0
 BOX = 12.0
+USUAL_WIDTH = 292.0
 LEAST_WIDTH = 100.0
+
+
+def _scale(context: bpy.types.Context) -> float:
+    """Return how many pixels a point has; 1 where there is no window."""
+    return context.preferences.system.ui_scale or 1.0
 
 
 def room_of(context: bpy.types.Context, taken: float = 0.0) -> float:
     """Return how many pixels a line of text may take in the region that is drawn; ``taken`` is in points."""
-    scale = context.preferences.system.ui_scale
-    width = context.region.width / scale if context.region is not None else 0.0
+    scale = _scale(context)
+    width = context.region.width / scale if context.region is not None else USUAL_WIDTH
     return max(LEAST_WIDTH, width - FRAME - taken) * scale
 
 
@@ -24,17 +31,24 @@ def wrapped(context: bpy.types.Context, text: str, taken: float = 0.0) -> list[s
     """Return the text in lines that fit the region. A word that is too long for a line is broken."""
     import blf
 
-    system, style = context.preferences.system, context.preferences.ui_styles[0]
-    blf.size(0, style.widget.points * system.ui_scale)
+    blf.size(0, context.preferences.ui_styles[0].widget.points * _scale(context))
     room = room_of(context, taken)
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
-        if blf.dimensions(0, longer)[0] <= room:
+        if _width(longer) <= room:
             lines[-1] = longer
             continue
-        lines += _broken(word, lambda part: blf.dimensions(0, part)[0] <= room)
+        lines += _broken(word, lambda part: _width(part) <= room)
     return [line for line in lines if line]
+
+
+def _width(text: str) -> float:
+    """Return how wide a text is, in pixels, in the size set last."""
+    import blf
+
+    dimensions: Any = blf.dimensions(0, text)  # the stubs know of no return value
+    return float(dimensions[0])
 
 
 def _broken(word: str, fits: Callable[[str], bool]) -> list[str]:

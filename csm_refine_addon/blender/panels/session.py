@@ -9,7 +9,7 @@ import bpy
 from ...core import checks
 from ...core.errors import CsmError
 from ...core.models import LOCAL
-from ...core.placement import Choices
+from ...core.placement import Asked, Choices
 from .. import asking, job_words, preferences, pump, readout, sidebar
 from ..preferences import KeySource
 from ..properties import choices_of, settings_of
@@ -194,7 +194,7 @@ def _draw_readout(layout: bpy.types.UILayout, context: bpy.types.Context, settin
         sentences(layout, context, warning, icon="INFO")
 
 
-def _draw_sent(layout: bpy.types.UILayout, asked: asking.Asked, choices: Choices) -> None:
+def _draw_sent(layout: bpy.types.UILayout, asked: Asked, choices: Choices) -> None:
     if asked.scaled_bbox is None:
         fact(layout, "Bounds", "Left to the service")
     else:
