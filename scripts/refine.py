@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from csm_refine_addon.cli import exit_process, main  # noqa: E402 -- the path comes first
+from csm_refine_addon.cli import exit_process, main
 
 in_blender = "bpy" in sys.modules and "--" in sys.argv
 exit_process(main(sys.argv[sys.argv.index("--") + 1 :] if in_blender else sys.argv[1:]))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import bpy
 
 from ..core import checks
-from ..core.errors import CsmError, InputError
+from ..core.errors import InputError
 from ..core.following import Follower
 from ..core.home import Home
 from ..core.models import LOCAL, Job, JobState, RefineRequest, Secret
@@ -57,7 +57,9 @@ def open_blend(path: Path) -> None:
         bpy.ops.wm.open_mainfile(filepath=str(path.absolute()), use_scripts=False, load_ui=False)
     except RuntimeError as error:
         said = " ".join(str(error).removeprefix("Error: ").split())
-        raise InputError(f"The file {path} cannot be opened: {said}", "Is it a .blend of this Blender, or older?") from None
+        raise InputError(
+            f"The file {path} cannot be opened: {said}", "Is it a .blend of this Blender or older?"
+        ) from None
 
 
 def find_source(name: str | None) -> bpy.types.Object | None:

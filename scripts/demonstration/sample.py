@@ -73,7 +73,9 @@ def _box(form: bmesh.types.BMesh, size: tuple[float, ...], centre: tuple[float, 
 
 def _hull(form: bmesh.types.BMesh) -> None:
     """A box whose bow (+X) runs to an edge and rises, and whose keel is narrower than its deck."""
-    made = bmesh.ops.create_cube(form, size=1.0, matrix=Matrix.Diagonal((1.9, 0.7, 0.4, 1.0)) @ Matrix.Translation((0, 0, 0.5)))
+    made = bmesh.ops.create_cube(
+        form, size=1.0, matrix=Matrix.Diagonal((1.9, 0.7, 0.4, 1.0)) @ Matrix.Translation((0, 0, 0.5))
+    )
     for vertex in made["verts"]:
         if vertex.co.x > 0:
             vertex.co.y *= 0.12
@@ -87,7 +89,13 @@ def _hull(form: bmesh.types.BMesh) -> None:
 def _funnel(form: bmesh.types.BMesh, centre: tuple[float, ...]) -> None:
     lean = Matrix.Rotation(math.radians(-10), 4, "Y")
     bmesh.ops.create_cone(
-        form, cap_ends=True, segments=24, radius1=0.15, radius2=0.12, depth=0.6, matrix=Matrix.Translation(centre) @ lean
+        form,
+        cap_ends=True,
+        segments=24,
+        radius1=0.15,
+        radius2=0.12,
+        depth=0.6,
+        matrix=Matrix.Translation(centre) @ lean,
     )
     form.normal_update()
 
