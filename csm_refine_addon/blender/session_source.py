@@ -12,6 +12,7 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import bpy
 from mathutils import Matrix, Quaternion, Vector
@@ -77,7 +78,8 @@ def export(objects: Sequence[bpy.types.Object], path: Path) -> None:
 def _brought(blend: str, names: Sequence[str]) -> list[bpy.types.Object]:
     """Bring everything of a .blend into an empty scene and return the objects of these names."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
-    with bpy.data.libraries.load(blend) as (found, wanted):
+    libraries: Any = bpy.data.libraries  # in the stubs, load() is no context manager
+    with libraries.load(blend) as (found, wanted):
         wanted.objects = list(found.objects)
     for obj in wanted.objects:
         bpy.context.scene.collection.objects.link(obj)
