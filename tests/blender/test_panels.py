@@ -225,7 +225,7 @@ def test_the_readout_says_what_will_be_sent():
     wedge.scale = (1.0, 2.0, 3.0)
     scenes.select(wedge)
     measure()
-    assert ["Width (X)", "1 m", "Height (Z)", "3 m", "Depth (Y)", "2 m", "Pivot", "0, 0, 0"] == texts(drawn(SEND))[2:10]
+    assert texts(drawn(SEND))[2:10] == ["Width (X)", "1 m", "Height (Z)", "3 m", "Depth (Y)", "2 m", "Pivot", "0, 0, 0"]
 
 
 def test_nothing_selected_is_a_hint():

@@ -1,0 +1,400 @@
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import sqlite3
+import time
+from pathlib import Path
+
+import bpy
+import pytest
+
+from csm_refine_addon.blender import arrivals, pump, readout, registration, sidebar
+from csm_refine_addon.blender.worker_process import RESTARTS, ServiceCheck, WorkerProcess, reap
+from csm_refine_addon.core import worker
+from csm_refine_addon.core.home import Home
+from csm_refine_addon.core.models import LOCAL, Box, JobState, Placement, Secret
+from tests.support import panel, scenes
+
+SIZE = (1.0, 2.0, 3.0)
+NOBODY = "http://127.0.0.1:1"
+"""A service on this machine that nobody runs."""
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    with panel.enabled(tmp_path / "home", monkeypatch):
+        yield tmp_path / "home"
+
+
+def turn() -> float:
+    """Take turns until one did more than import something; return its pause."""
+    while (pause := pump.tick()) == pump.AT_ONCE_S:
+        pass
+    return pause
+
+
+def until(condition, limit_s: float = 20.0) -> None:
+    ends_at = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < ends_at, "it did not come about in time"
+        time.sleep(0.02)
+
+
+def result_blend(folder: Path, size=SIZE) -> str:
+    """A prepared .blend as the worker leaves it, holding one mesh that fills its box around its origin."""
+    points = [tuple(part * side for part, side in zip(point, size, strict=True)) for point in scenes.WEDGE]
+    made = scenes.mesh_object("Result", points)
+    path = folder / "result.blend"
+    bpy.data.libraries.write(str(path), {made}, fake_user=True)
+    bpy.data.meshes.remove(made.data)
+    return str(path)
+
+
+def ready(home: Path, folder: Path, **changes):
+    """A job whose result waits to be placed, asked for from this window unless ``changes`` say otherwise."""
+    placement = Placement((5.0, 6.0, 7.0), (1.0, 0.0, 0.0, 0.0), Box((0.0, 0.0, 0.0), SIZE), "Cube")
+    made = {"window": pump.current().window, "blend_path": result_blend(folder), "placement": placement, **changes}
+    with panel.journal(home) as journal:
+        return journal.add(panel.job(JobState.READY, **made))
+
+
+def in_journal(home: Path, job):
+    with panel.journal(home) as journal:
+        return journal.get(job.id)
+
+
+@contextlib.contextmanager
+def locked(home: Path):
+    """Hold the journal as another process's transaction does."""
+    connection = sqlite3.connect(home / "journal.sqlite", isolation_level=None)
+    connection.execute("BEGIN EXCLUSIVE")
+    try:
+        yield
+    finally:
+        connection.execute("COMMIT")
+        connection.close()
+
+
+def objects() -> set[str]:
+    return set(bpy.data.objects.keys())
+
+
+def test_a_sleeping_pump_touches_nothing(home):
+    """Until a panel was on screen or something was pressed, no folder, file or process comes to be."""
+    for _ in range(3):
+        assert pump.tick() == pump.IDLE_S
+    assert not home.exists()
+
+
+def test_a_drawn_panel_wakes_it(home):
+    """The first look at the panel is enough to see the jobs of others."""
+    job = ready(home, home.parent, window="elsewhere")
+    sidebar.note_draw(bpy.context)
+    turn()
+    assert job.id in pump.current().jobs
+
+
+def test_a_ready_result_is_placed_where_it_belongs(home, tmp_path):
+    """The window that asked for it gets it: in its place, measured, its source hidden, written down, selected."""
+    job = ready(home, tmp_path)
+    pump.current().press()
+    turn()
+    done = in_journal(home, job)
+    placed = bpy.data.objects[done.placed_object]
+    assert done.state is JobState.PLACED
+    assert done.fit_error < 1e-6
+    assert tuple(placed.location) == (5.0, 6.0, 7.0)
+    assert tuple(placed.dimensions) == pytest.approx(SIZE)
+    assert bpy.data.objects["Cube"].hide_get()
+    assert bpy.context.view_layer.objects.active == placed
+
+
+def test_the_source_stays_visible_where_that_is_wanted(home, tmp_path):
+    """What happens to the source object is the user's choice."""
+    panel.preferences().source_after = "KEEP"
+    ready(home, tmp_path)
+    pump.current().press()
+    turn()
+    assert not bpy.data.objects["Cube"].hide_get()
+
+
+def test_one_undo_takes_all_back(home, tmp_path):
+    """One undo step holds the placed mesh, the hidden source and the selection; a redo brings them back."""
+    bpy.ops.ed.undo_push(message="Before")
+    before = objects()
+    job = ready(home, tmp_path)
+    pump.current().press()
+    turn()
+    name = in_journal(home, job).placed_object
+    bpy.ops.ed.undo()
+    assert objects() == before
+    assert not bpy.data.objects["Cube"].hide_get()
+    bpy.ops.ed.redo()
+    assert name in objects()
+
+
+def test_an_undone_result_does_not_come_back_by_itself(home, tmp_path):
+    """After an undo the job stays placed; *Place Again* is the user's."""
+    bpy.ops.ed.undo_push(message="Before")
+    ready(home, tmp_path)
+    pump.current().press()
+    turn()
+    bpy.ops.ed.undo()
+    before = objects()
+    turn()
+    assert objects() == before
+
+
+def test_a_result_is_placed_once(home, tmp_path):
+    """Later turns leave it alone."""
+    ready(home, tmp_path)
+    pump.current().press()
+    turn()
+    once = objects()
+    turn()
+    assert objects() == once
+
+
+def test_another_windows_result_is_left_alone(home, tmp_path):
+    """A result that another open file asked for does not land in this one."""
+    job = ready(home, tmp_path, window="elsewhere")
+    before = objects()
+    pump.current().press()
+    turn()
+    assert objects() == before
+    assert in_journal(home, job).state is JobState.READY
+
+
+def test_the_same_saved_file_gets_its_result_after_a_restart(home, tmp_path):
+    """A job outlives Blender: whoever opens the file that it was made in gets its result."""
+    path = str(tmp_path / "scene.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=path)
+    job = ready(home, tmp_path, window="before the restart", blend_file=path)
+    pump.current().press()
+    turn()
+    assert in_journal(home, job).state is JobState.PLACED
+
+
+def test_a_newly_loaded_file_is_another_window(home, tmp_path):
+    """After another file was opened, what the last one asked for is not placed into it."""
+    path = str(tmp_path / "other.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=path, copy=True)
+    job = ready(home, tmp_path)
+    bpy.ops.wm.open_mainfile(filepath=path)
+    pump.current().press()
+    turn()
+    assert in_journal(home, job).state is JobState.READY
+
+
+def test_on_request_means_not_by_itself(home, tmp_path):
+    """With *Place Automatically* off the result waits for its button."""
+    job = ready(home, tmp_path, place_automatically=False)
+    pump.current().press()
+    turn()
+    assert in_journal(home, job).state is JobState.READY
+
+
+def test_edit_mode_is_not_left_for_a_result(home, tmp_path):
+    """In Edit Mode the result waits, and the panel says for what; back in Object Mode it is placed."""
+    job = ready(home, tmp_path)
+    bpy.ops.object.mode_set(mode="EDIT")
+    pump.current().press()
+    turn()
+    assert bpy.context.mode == "EDIT_MESH"
+    assert "Object Mode" in pump.current().waiting[job.id]
+    bpy.ops.object.mode_set(mode="OBJECT")
+    turn()
+    assert in_journal(home, job).state is JobState.PLACED
+    assert not pump.current().waiting
+
+
+def test_two_blenders_do_not_both_place(home, tmp_path):
+    """While another Blender holds the job, it is not placed here."""
+    job = ready(home, tmp_path)
+    with panel.journal(home) as journal:
+        assert journal.claim(job.id, "another Blender", time.time(), 60.0)
+    before = objects()
+    pump.current().press()
+    turn()
+    assert objects() == before
+
+
+def test_a_result_that_cannot_be_placed_fails_with_a_sentence(home, tmp_path):
+    """A prepared file that is gone ends the job with a cause; nothing half-placed is left, the source is visible."""
+    job = ready(home, tmp_path)
+    Path(job.blend_path).unlink()
+    before = objects()
+    pump.current().press()
+    turn()
+    failed = in_journal(home, job)
+    assert failed.state is JobState.FAILED
+    assert "cannot be read" in failed.error.message
+    assert objects() == before
+    assert not bpy.data.objects["Cube"].hide_get()
+
+
+def test_a_locked_journal_only_delays(home, tmp_path):
+    """While another process writes, the window goes on at once and nothing is placed; the next turn does it."""
+    job = ready(home, tmp_path)
+    pump.current().press()
+    pump.current().journal()
+    pump.current()._journal._connection.execute("PRAGMA busy_timeout = 50")  # as in a window
+    with locked(home):
+        before = objects()
+        assert turn() == pump.AWAKE_S
+        assert objects() == before
+    turn()
+    assert in_journal(home, job).state is JobState.PLACED
+
+
+def test_what_could_not_be_written_down_is_not_placed_twice(home, tmp_path):
+    """If the journal is locked just after placing, the object stays and the note follows."""
+    job = ready(home, tmp_path)
+    keeper = pump.current()
+    keeper.refresh()
+    keeper.journal()._connection.execute("PRAGMA busy_timeout = 50")
+    with contextlib.ExitStack() as stack:
+
+        def place_then_lock(context, job):
+            placed = arrivals.place(context, job)
+            stack.enter_context(locked(home))
+            return placed
+
+        with pytest.raises(Exception, match="locked"):
+            keeper.place(bpy.context, job, place_then_lock)
+        once = objects()
+        turn()
+        assert objects() == once
+    turn()
+    assert objects() == once
+    assert in_journal(home, job).state is JobState.PLACED
+
+
+def test_a_home_that_cannot_be_used_is_said_and_got_over(home):
+    """Trouble with the data folder stands in the panel as a sentence, and goes away with its cause."""
+    home.write_text("not a folder")
+    pump.current().press()
+    turn()
+    assert "cannot be used" in pump.current().trouble
+    home.unlink()
+    turn()
+    assert pump.current().trouble == ""
+
+
+def test_the_new_sessions_code_comes_into_the_field(home):
+    """When the local service has made the session, its code stands where the user would have typed it."""
+    job = panel.job(JobState.STOPPED, service=LOCAL, source_blend="/nowhere/source.blend")
+    waiting = dataclasses.replace(job, request=dataclasses.replace(job.request, session_code=""))
+    pump.current().add(waiting)
+    turn()
+    with panel.journal(home) as journal:
+        journal.change(job.id, lambda _: dataclasses.replace(job))
+    turn()
+    assert panel.settings().session_code == panel.CODE
+
+
+def test_the_readout_follows_the_selection(home):
+    """A change marks it stale, the turn measures, and only while the panel is looked at."""
+    sidebar.note_draw(bpy.context)
+    turn()
+    assert readout.current().measured.object_name == "Cube"
+    scenes.select(scenes.mesh_object("Other"))
+    registration.on_change()
+    until(lambda: turn() is not None and readout.current().measured.object_name == "Other")
+
+
+def test_measuring_rests_twenty_times_as_long_as_it_took():
+    """A heavy object cannot take more than a twentieth of the main thread's time."""
+    readout.mark_stale()
+    began = time.perf_counter()
+    readout.update(bpy.context, readout.AT_ONCE, 0.0, 100.0)
+    took = time.perf_counter() - began
+    assert readout._readout.due_at >= 100.0 + readout.LEAST_PAUSE_S
+    assert readout._readout.due_at <= 100.0 + max(readout.LEAST_PAUSE_S, 20 * took)
+    readout.mark_stale()
+    assert not readout.update(bpy.context, readout.AT_ONCE, 0.0, 100.0)
+
+
+def test_an_unfinished_job_starts_the_worker_and_closing_ends_it(home, monkeypatch):
+    """The worker is a process of its own; it ends by itself when Blender lets go of it."""
+    monkeypatch.setenv("CSM_API_KEY", panel.KEY)
+    pump.current().add(panel.job(service=NOBODY))
+    turn()
+    process = pump.current().worker._process
+    assert process.poll() is None
+    pump.current().close()
+    until(lambda: process.poll() is not None, 5.0)
+
+
+def test_no_unfinished_job_no_worker(home, tmp_path):
+    """What is ready or has ended needs no process."""
+    ready(home, tmp_path, window="elsewhere")
+    pump.current().press()
+    turn()
+    assert not pump.current().worker.is_alive
+
+
+def test_a_dead_worker_is_replaced_but_not_for_ever(home):
+    """After three restarts in a minute the panel says where to look; a minute later, or a click, tries again."""
+    now = 0.0
+    keeper = WorkerProcess(clock=lambda: now)
+    line = worker.control_line(False, {})
+    folder = Home(home)
+    for _ in range(RESTARTS + 1):
+        keeper.keep_up(folder, line)
+        keeper._process.kill()
+        keeper._process.wait()
+    keeper.keep_up(folder, line)
+    assert not keeper.is_alive
+    assert str(folder.worker_log) in keeper.trouble
+    now = 61.0
+    keeper.keep_up(folder, line)
+    assert keeper.is_alive
+    assert keeper.trouble == ""
+    process = keeper._process
+    keeper.let_go()
+    until(lambda: process.poll() is not None, 5.0)
+    reap()
+
+
+def test_the_key_goes_only_where_it_is_meant_to_go(home, monkeypatch):
+    """The chosen service and those of unfinished jobs get the key; the local one and finished jobs' do not."""
+    monkeypatch.setenv("CSM_API_KEY", panel.KEY)
+    panel.settings().service_url = "https://chosen.example"
+    keeper = pump.current()
+    active = panel.job(JobState.RUNNING, service="https://active.example")
+    ended = panel.job(JobState.FAILED, service="https://ended.example")
+    local = panel.job(JobState.RUNNING, service=LOCAL)
+    keeper.jobs = {job.id: job for job in (active, ended, local)}
+    assert set(keeper._keys()) == {"https://chosen.example", "https://active.example"}
+
+
+def test_a_check_answers_with_a_sentence(home):
+    """A service that does not answer is told as a sentence, by a process that ends."""
+    check = ServiceCheck(Home(home), NOBODY, worker.control_line(False, {NOBODY: Secret(panel.KEY)}))
+    until(lambda: check._process.poll() is not None)
+    answer = check.answer()
+    assert not answer.is_good
+    assert "reached" in answer.message or "answer" in answer.message
+
+
+def test_a_jobs_end_leaves_the_others_alone(home, tmp_path):
+    """Of two results only one is placed in a turn, so that the window stands still as little as possible."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    jobs = [ready(home, tmp_path / "a"), ready(home, tmp_path / "b")]
+    pump.current().press()
+    turn()
+    assert [in_journal(home, job).state for job in jobs].count(JobState.PLACED) == 1
+    turn()
+    assert [in_journal(home, job).state for job in jobs].count(JobState.PLACED) == 2
+
+
+def test_a_mistake_of_ours_does_not_stop_the_timer(home):
+    """A timer that raises is removed by Blender: whatever happens, the next turn comes, and the panel says why."""
+    pump.current().press()
+    turn()
+    pump.current().jobs = None
+    assert pump.tick() == pump.AFTER_TROUBLE_S
+    assert "made a mistake" in pump.current().trouble
