@@ -44,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     started_at = time.monotonic()
     found = _run(arguments)
     if "--json" in arguments:
+        if "bpy" in sys.modules:
+            _say("")  # an exporter may have left a line of its own unfinished
         document = {**found.document, "seconds": round(time.monotonic() - started_at, 3)}
         _say(json.dumps(document, allow_nan=False))
     elif found.text:
