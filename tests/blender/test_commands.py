@@ -194,7 +194,7 @@ def test_bad_input(run, scene_file, monkeypatch, tmp_path, arguments, expected, 
 def test_bad_key(run, scene_file, monkeypatch, key, words):
     """An empty key and one with line breaks are found before anything is sent."""
     monkeypatch.setenv("CSM_API_KEY", key)
-    code, document, _said = run("refine", "SESSION_1_2", "--blend", str(scene_file), "--object", NAME, "--service", "csm")
+    code, document, _said = run("refine", "SESSION_1_2", "--blend", str(scene_file), "--service", "csm")
     assert (code, words in document["error"]["message"]) == (3, True)
 
 
