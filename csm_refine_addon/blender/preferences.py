@@ -155,8 +155,8 @@ def preferences() -> Any:
     return _defaults
 
 
-def reset_defaults() -> None:
-    """Forget what was changed where no add-on is enabled."""
+def forget_choices() -> None:
+    """Forget what was chosen in this process, and what was changed where no add-on is enabled."""
     global _defaults, _chosen_here  # noqa: PLW0603
     _defaults = None
     _chosen_here = False

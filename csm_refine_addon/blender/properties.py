@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import bpy
@@ -26,6 +27,7 @@ PIVOT_MODES = (
 
 
 OBJECT_CHOICES = Choices()
+LARGEST = 3.4e38
 
 
 def _bounds_chosen(settings: CSM_PG_settings, _context: bpy.types.Context) -> None:
@@ -180,8 +182,8 @@ def choices_of(settings: Any, scaled_bbox: Vector3 | None = None, pivot_point: V
 
 
 def typed_values(values: Any) -> Vector3:
-    """Return three numbers as they were typed: Blender keeps 0.1 as the float32 0.10000000149."""
-    x, y, z = (float(f"{value:.7g}") for value in values)
+    """Return numbers as they were typed: Blender keeps 0.1 as the float32 0.10000000149, infinity as its largest."""
+    x, y, z = (math.inf if value >= LARGEST else float(f"{value:.7g}") for value in values)
     return (x, y, z)
 
 

@@ -91,6 +91,7 @@ def _remove_handlers() -> None:
 
 
 def _start_pump() -> None:
+    preferences.forget_choices()
     pump.start_anew()
     readout.forget()
     sidebar.forget()
