@@ -391,7 +391,7 @@ def _try_again(job: Job, error: CsmError, now: float, limit: int | None) -> Job:
 
 def backoff(failures: int) -> float:
     """Return the pause after failures in a row: 2, 4, 8, ... at most 30 seconds (as the vendor's own client does)."""
-    return float(min(30.0, 2.0**failures))
+    return float(min(30.0, 2.0 ** min(failures, 10)))
 
 
 def poll_pause(job: Job) -> float:

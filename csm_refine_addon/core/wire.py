@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -97,7 +97,7 @@ class Reply:
 
     status: int
     text: str
-    data: object
+    data: object = field(repr=False)  # it repeats URLs and the account's e-mail
     hidden: Secret | None = None
 
     @property

@@ -1,0 +1,104 @@
+"""What drives a job in these tests: a journal in a folder, a clock that moves when one waits, a workshop that copies."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from csm_refine_addon.core.client import Client
+from csm_refine_addon.core.engine import Engine
+from csm_refine_addon.core.home import Home
+from csm_refine_addon.core.journal import Journal
+from csm_refine_addon.core.models import Box, Job, MeshReport, RefineRequest, Secret
+from csm_refine_addon.core.orders import new_job
+from tests.support.api_server import CODE, KEY, Api
+
+REPORT = MeshReport(1, 3, 0, (), Box((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)), 60)
+NOON = 1_700_000_000.0
+
+
+class Clock:
+    """Time that goes on only when one waits for it. ``each`` is called in every pause."""
+
+    def __init__(self, now: float = NOON) -> None:
+        self.now = now
+        self.pauses: list[float] = []
+        self.stopped = False
+        self.each: Callable[[], None] = lambda: None
+
+    def __call__(self) -> float:
+        return self.now
+
+    def pause(self, seconds: float) -> bool:
+        assert seconds >= 0
+        self.now += seconds
+        self.pauses.append(seconds)
+        self.each()
+        return self.stopped
+
+
+class CopyingWorkshop:
+    """A workshop for meshes that need no work. ``errors`` are raised first, one for each mesh."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.errors: list[Exception] = []
+        self.prepared: list[bytes] = []
+
+    def prepare(self, job: Job, mesh: Path) -> tuple[Path, MeshReport]:
+        self.prepared.append(mesh.read_bytes())
+        if self.errors:
+            raise self.errors.pop(0)
+        blend = self.home.job_folder(job.id) / "result.blend"
+        shutil.copyfile(mesh, blend)
+        return blend, REPORT
+
+    def export_source(self, job: Job) -> Path:
+        return Path(shutil.copyfile(job.source_blend, self.home.job_folder(job.id) / "source.glb"))
+
+
+class House:
+    """A home folder with its journal, and engines that drive its jobs against one served API."""
+
+    def __init__(self, folder: Path, api: Api) -> None:
+        self.api = api
+        self.home = Home(folder)
+        self.clock = Clock()
+        self.journal = Journal(self.home.journal)
+        self.workshop = CopyingWorkshop(self.home)
+        self.online = True
+        self.client = Client(api.url, Secret(KEY), is_online=lambda: self.online, timeout_s=20.0)
+        self.states: list[str] = []
+
+    def __enter__(self) -> House:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.client.close()
+        self.journal.close()
+
+    def add(self, **options) -> Job:
+        request = RefineRequest(CODE, (2.0, 1.0, 0.5), (0.0, -0.5, 0.0))
+        return self.journal.add(new_job(request, self.api.url, now=self.clock(), **options))
+
+    def engine(self, **options) -> Engine:
+        return Engine(
+            journal=self.journal,
+            home=self.home,
+            client_for=lambda service: self.client,
+            workshop=self.workshop,
+            pause=self.clock.pause,
+            clock=self.clock,
+            spread=lambda: 0.5,
+            on_change=self._note,
+            **options,
+        )
+
+    def drive(self, job: Job | None = None, **options) -> Job:
+        """Drive a new job, or the given one, until it rests."""
+        return self.engine().drive((job or self.add()).id, **options)
+
+    def _note(self, job: Job) -> None:
+        if not self.states or self.states[-1] != job.state:
+            self.states.append(str(job.state))
