@@ -1,0 +1,315 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from pathlib import Path
+
+import bpy
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings, strategies as st
+from mathutils import Euler, Matrix, Vector
+
+from csm_refine_addon.blender import bounds, exporting, placing, prepare
+from csm_refine_addon.core.errors import MeshUnusable
+from csm_refine_addon.core.models import Box, Placement
+from csm_refine_addon.core.placement import Asked, BoundsSource, Choices, PivotSource, ask
+from tests.support import returned, scenes
+
+ERROR = 1e-5
+MATRIX = Matrix.LocRotScale((1, 2, 3), Euler((0.3, 0.2, 0.1)), (1, 2, 3))
+
+angles = st.floats(-3.125, 3.125, width=32)
+scales = st.one_of(st.floats(0.125, 16, width=32), st.floats(-16, -0.125, width=32))
+lengths = st.floats(-16, 16, width=32)
+three = st.tuples
+matrices = st.builds(
+    lambda place, turn, scale: Matrix.LocRotScale(Vector(place), Euler(turn), Vector(scale)),
+    three(lengths, lengths, lengths),
+    three(angles, angles, angles),
+    three(scales, scales, scales),
+)
+offsets = three(*[st.floats(-2, 2, width=32)] * 3)
+"""Where the origin stands from the middle of the box, in boxes: beyond 0.5 it lies outside."""
+factors = three(*[st.sampled_from((0.25, 0.9, 1.0, 1.001, 4.0))] * 3)
+plain = (1.0, 1.0, 1.0)
+
+
+@pytest.fixture(autouse=True)
+def scene():
+    return scenes.empty_scene()
+
+
+def asked_for(obj, choices=None) -> Asked:
+    return ask(bounds.measure(bpy.context.evaluated_depsgraph_get(), obj), choices or Choices())
+
+
+def prepared(folder: Path, asked: Asked, factor=plain, *, fit=True) -> Path:
+    """What a service returns for a request, prepared in this process; ``factor`` is its mistake.
+
+    Without one, nothing needs to be corrected.
+    """
+    mesh = returned.write_glb(folder / "mesh.glb", np.array(asked.scaled_bbox) * factor, asked.pivot_point)
+    scenes.empty_scene()
+    report = prepare.prepare(mesh, folder / "result.blend", prepare.Wanted("SESSION_1", asked.placement.box, fit))
+    assert bool(report.correction) == (fit and asked.placement.box is not None and tuple(factor) != plain)
+    scenes.empty_scene()
+    return folder / "result.blend"
+
+
+def place(blend: Path, placement: Placement, **options) -> placing.Placed:
+    return placing.place(bpy.context, blend, placement, name="Refined", **options)
+
+
+def placed_object(placed: placing.Placed) -> bpy.types.Object:
+    return bpy.data.objects[placed.object_name]
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(matrices, offsets, st.one_of(st.none(), matrices), st.one_of(st.just(plain), factors))
+@example(MATRIX, (2.0, 0.0, 0.0), None, plain)
+@example(Matrix.LocRotScale(None, Euler((0.1, math.pi / 2, 0.3)), (1, -1, 1)), (0.0, 0.0, 0.5), None, (2.0, 1.0, 0.5))
+def test_result_stands_in_the_box_and_origin_of_any_source(tmp_path, matrix, offset, parent_matrix, factor):
+    """Measured, sent, returned (in a wrong size too), prepared, placed: box and origin are the source's, to 1e-5.
+
+    Seen by Blender, and by an independent reader of the exported file.
+    """
+    scenes.empty_scene()
+    source = scenes.mesh_object(points=np.array(scenes.WEDGE) - offset)
+    if parent_matrix:
+        source.parent = scenes.link(bpy.data.objects.new("Parent", None))
+        source.parent.matrix_world = parent_matrix
+    source.matrix_local = matrix
+    asked = asked_for(source)
+    origin, vertices = tuple(source.matrix_world.translation), scenes.world_vertices(source)
+    placement = asked.placement
+    assert max(map(abs, asked.pivot_point)) <= 0.5
+
+    placed = place(prepared(tmp_path, asked, factor), placement)
+    result = placed_object(placed)
+    assert tuple(result.matrix_world.translation) == origin
+    assert placed.fit_error < ERROR
+    exporting.export(result, tmp_path / "result.glb")
+    for points in (scenes.world_vertices(result), returned.read_points(tmp_path / "result.glb")):
+        wanted, found = (scenes.in_frame(some, placement.origin, placement.rotation) for some in (vertices, points))
+        assert np.abs(wanted.min(axis=0) - found.min(axis=0)).max() < ERROR * placement.box.diagonal
+        assert np.abs(wanted.max(axis=0) - found.max(axis=0)).max() < ERROR * placement.box.diagonal
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.builds(lambda m: Matrix.LocRotScale(m.translation, m.to_quaternion(), [abs(s) for s in m.to_scale()]), matrices)
+)
+def test_unmirrored_result_stands_vertex_on_vertex(tmp_path, matrix):
+    """Where the service returns the source's own shape, each vertex comes back to where it was: no axis is swapped."""
+    scenes.empty_scene()
+    source = scenes.mesh_object(matrix=matrix)
+    asked, vertices = asked_for(source), scenes.world_vertices(source)
+    result = placed_object(place(prepared(tmp_path, asked, fit=False), asked.placement))
+    found = scenes.world_vertices(result)
+    distances = np.linalg.norm(found[:, None] - vertices[None], axis=2).min(axis=0)
+    assert distances.max() < ERROR * max(asked.placement.box.diagonal, np.abs(vertices).max())
+
+
+@pytest.mark.parametrize("pivot", [PivotSource.CENTER, PivotSource.BOTTOM, PivotSource.TYPED, PivotSource.AUTO])
+def test_result_fills_the_box_whatever_the_pivot(pivot, tmp_path):
+    """Another pivot moves the result's origin, not its geometry."""
+    source = scenes.mesh_object(points=np.array(scenes.WEDGE) - (0.3, 2, 0.1), matrix=MATRIX)
+    asked, vertices = (
+        asked_for(source, Choices(pivot=pivot, typed_pivot=(0.1, 0.2, 0.3))),
+        scenes.world_vertices(source),
+    )
+    sent = dataclasses.replace(asked, pivot_point=asked.pivot_point or (0.0, 0.0, 0.0))
+    result = placed_object(place(prepared(tmp_path, sent, fit=False), asked.placement))
+    assert np.abs(scenes.world_vertices(result) - vertices).max() < ERROR * asked.placement.box.diagonal
+
+
+def test_typed_bounds_stand_on_the_same_point_of_the_source(tmp_path):
+    """A taller box with its pivot at the bottom stands on the source's bottom centre."""
+    source = scenes.mesh_object(matrix=Matrix.Translation((1, 2, 3)))
+    choices = Choices(BoundsSource.TYPED, PivotSource.BOTTOM, typed_bbox=(2.0, 5.0, 3.0))
+    asked = asked_for(source, choices)
+    assert (asked.scaled_bbox, asked.pivot_point) == ((2.0, 5.0, 3.0), (0.0, -0.5, 0.0))
+    result = placed_object(place(prepared(tmp_path, asked, fit=False), asked.placement))
+    points = scenes.world_vertices(result)
+    assert points.min(axis=0) == pytest.approx((0, 0.5, 2.5))
+    assert points.max(axis=0) == pytest.approx((2, 3.5, 7.5))
+
+
+def test_without_a_box_the_mesh_stands_at_the_origin_in_the_rotation(tmp_path):
+    """Bounds left to the service: size as returned, origin and rotation of the source, no fit error."""
+    source = scenes.mesh_object(matrix=MATRIX)
+    asked = asked_for(source, Choices(BoundsSource.AUTO, PivotSource.AUTO))
+    assert (asked.scaled_bbox, asked.pivot_point, asked.placement.box) == (None, None, None)
+    guess = dataclasses.replace(asked, scaled_bbox=(1.0, 2.0, 1.5), pivot_point=(0.0, 0.0, 0.0))
+    placed = place(prepared(tmp_path, guess), asked.placement)
+    assert placed.fit_error is None
+    assert placed.dimensions == pytest.approx((1, 1.5, 2))
+    expected = Matrix.LocRotScale(MATRIX.translation, MATRIX.to_quaternion(), None)
+    assert np.abs(np.array(placed_object(placed).matrix_world) - np.array(expected)).max() < 1e-6
+
+
+def test_fit_error_is_measured(tmp_path):
+    """A result of twice the width that may not be fitted has an error that says so; *Fit to box* mends it."""
+    source = scenes.mesh_object(matrix=MATRIX)
+    asked = asked_for(source)
+    placed = place(prepared(tmp_path, asked, (2, 1, 1), fit=False), asked.placement)
+    assert placed.fit_error == pytest.approx(1 / math.sqrt(14), rel=1e-4)
+    result = placed_object(placed)
+    result.location.x += 5
+    result.scale.z = 3
+    assert "changed to 1 x 2 x 3" in placing.fit(result, asked.placement)
+    assert placing.measure_fit(result, asked.placement) < ERROR
+    assert placing.fit(result, asked.placement) == ""
+
+
+def test_fit_goes_through_modifiers_and_edit_mode(tmp_path):
+    """Fitting counts what modifiers make, leaves a shared mesh alone, and comes back to Edit Mode."""
+    asked = asked_for(scenes.mesh_object(matrix=MATRIX))
+    result = placed_object(place(prepared(tmp_path, asked), asked.placement))
+    twin = scenes.link(bpy.data.objects.new("Twin", result.data))
+    result.modifiers.new("Array", "ARRAY").count = 3
+    bpy.ops.object.mode_set(mode="EDIT")
+    placing.fit(result, asked.placement)
+    assert result.mode == "EDIT"
+    bpy.ops.object.mode_set(mode="OBJECT")
+    assert placing.measure_fit(result, asked.placement) < ERROR
+    assert (
+        placing.measure_fit(twin, dataclasses.replace(asked.placement, origin=(0, 0, 0), rotation=(1, 0, 0, 0))) < ERROR
+    )
+
+
+def test_fit_without_a_box_is_refused():
+    """What has no box cannot be fitted: a sentence."""
+    with pytest.raises(MeshUnusable, match="no box"):
+        placing.fit(scenes.mesh_object(), Placement())
+
+
+def ready(tmp_path) -> tuple[Path, Placement]:
+    asked = asked_for(scenes.mesh_object("Source", matrix=MATRIX))
+    return prepared(tmp_path, asked), asked.placement
+
+
+def test_result_joins_the_collection_and_becomes_the_selection(tmp_path):
+    """It lies beside its source, alone selected and active, and the file keeps no trace of the prepared one."""
+    blend, placement = ready(tmp_path)
+    source = scenes.mesh_object("Source")
+    shelf = bpy.data.collections.new("Shelf")
+    bpy.context.scene.collection.children.link(shelf)
+    shelf.objects.link(source)
+    bpy.context.scene.collection.objects.unlink(source)
+    scenes.select(source)
+    result = placed_object(place(blend, placement))
+    assert list(result.users_collection) == [shelf]
+    assert list(bpy.context.view_layer.objects.selected) == [result]
+    assert bpy.context.view_layer.objects.active == result
+    assert (result.name, result.data.name) == ("Refined", "Refined")
+    assert not bpy.data.libraries
+    assert source.visible_get()
+    assert not source.hide_render
+
+
+def test_renamed_source_or_hidden_collection_is_no_obstacle(tmp_path):
+    """With the source gone, or where it cannot be seen, the result goes where it is seen."""
+    blend, placement = ready(tmp_path)
+    assert list(placed_object(place(blend, placement)).users_collection) == [bpy.context.scene.collection]
+    shelf = bpy.data.collections.new("Shelf")
+    bpy.context.scene.collection.children.link(shelf)
+    source = bpy.data.objects.new("Source", None)
+    shelf.objects.link(source)
+    bpy.context.view_layer.layer_collection.children["Shelf"].exclude = True
+    assert placed_object(place(blend, placement)).visible_get()
+
+
+def test_source_is_hidden_with_its_children_if_wanted(tmp_path):
+    """Hidden means in viewport and render, and what hangs on it."""
+    blend, placement = ready(tmp_path)
+    source, child = scenes.mesh_object("Source"), scenes.mesh_object("Child")
+    child.parent = source
+    place(blend, placement, hide_source=True)
+    assert all(obj.hide_get() and obj.hide_render for obj in (source, child))
+
+
+@pytest.mark.parametrize("mode", ["EDIT", "SCULPT", "WEIGHT_PAINT"])
+def test_users_mode_is_respected(mode, tmp_path):
+    """Edit Mode is left; sculpting and painting go on, with their object active and not hidden."""
+    blend, placement = ready(tmp_path)
+    source = scenes.mesh_object("Source")
+    scenes.select(source)
+    bpy.ops.object.mode_set(mode=mode)
+    placed = place(blend, placement, hide_source=mode != "EDIT")
+    assert placed.fit_error < ERROR
+    assert source.mode == ("OBJECT" if mode == "EDIT" else mode)
+    assert (bpy.context.view_layer.objects.active == source) == (mode != "EDIT")
+    assert source.visible_get()
+
+
+def datablocks() -> set[str]:
+    return {repr(block) for kind in placing.APPENDED + placing.BESIDE for block in getattr(bpy.data, kind)}
+
+
+def test_failed_placing_leaves_nothing_behind(tmp_path):
+    """A prepared file that is gone, no .blend, or without its mesh: a sentence, the file and the mode as before."""
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "none.blend"), copy=True)
+    source = scenes.mesh_object("Source")
+    bpy.data.libraries.write(str(tmp_path / "many.blend"), {source, scenes.mesh_object("Other")})
+    (tmp_path / "bad.blend").write_text("no .blend")
+    scenes.select(source)
+    bpy.ops.object.mode_set(mode="EDIT")
+    before = datablocks()
+    for name in ("many.blend", "none.blend", "bad.blend", "gone.blend"):
+        with pytest.raises(MeshUnusable) as caught:
+            place(tmp_path / name, Placement())
+        assert caught.value.action
+        assert datablocks() == before
+    assert source.mode == "EDIT"
+
+
+def test_import_here_does_the_same_in_one_go(tmp_path):
+    """Blender's own importer in the window: same place, same fit, and the user's own data untouched."""
+    asked = asked_for(scenes.mesh_object("Source", matrix=MATRIX))
+    mesh = returned.write_glb(tmp_path / "mesh.glb", np.array(asked.scaled_bbox) * 2, asked.pivot_point, textured=True)
+    picture = bpy.data.images.new("Picture", 4, 4)
+    picture.filepath_raw, picture.file_format = str(tmp_path / "elsewhere.png"), "PNG"
+    picture.save()
+    picture = bpy.data.images.load(str(tmp_path / "elsewhere.png"))
+    spare = bpy.data.meshes.new("Spare")
+    spare.use_fake_user = True
+    before = datablocks()
+    placed = placing.import_here(bpy.context, mesh, asked.placement, name="Refined")
+    assert placed.fit_error < ERROR
+    assert before <= datablocks()
+    assert spare.use_fake_user
+    assert not picture.packed_file
+    assert len(datablocks() - before) == 4  # object, mesh, material, image
+
+
+def test_failed_import_here_leaves_nothing_behind(tmp_path):
+    """A file that is no mesh brings nothing into the user's scene."""
+    scenes.mesh_object("Source")
+    (tmp_path / "mesh.glb").write_bytes(b"glTF broken")
+    before = datablocks()
+    with pytest.raises(MeshUnusable):
+        placing.import_here(bpy.context, tmp_path / "mesh.glb", Placement(), name="Refined")
+    assert datablocks() == before
+
+
+def test_euler_angles_are_those_of_the_quaternion():
+    """Also next to a pitch of 90 degrees, where float32 angles are off by half a degree."""
+    for distance in (0.0, 1e-8, 1e-6, 1e-4, 1e-2, 1.0):
+        rotation = Euler((0.7, math.pi / 2 - distance, -1.9)).to_quaternion()
+        found = np.array(Euler(placing.euler_xyz(tuple(rotation))).to_matrix())
+        assert np.abs(found - bounds.rotation_matrix(tuple(rotation))).max() < 1e-6
+
+
+def test_placing_a_large_mesh_is_quick(tmp_path):
+    """Placing does nothing per vertex in Python: 400,000 faces take well under a second on any machine."""
+    bpy.ops.mesh.primitive_grid_add(x_subdivisions=632, y_subdivisions=632)
+    obj = bpy.context.object
+    obj.name = obj.data.name = "Grid"
+    bpy.data.libraries.write(str(tmp_path / "grid.blend"), {obj})
+    scenes.empty_scene()
+    began = time.perf_counter()
+    place(tmp_path / "grid.blend", Placement(box=Box((0.0, 0.0, 0.0), (2.0, 2.0, 1.0))))
+    assert time.perf_counter() - began < 0.5
