@@ -36,6 +36,8 @@ class Seen:
     query: str
     headers: dict[str, str]
     body: bytes
+    peer: int = 0
+    """The other end's port: the same one for requests over the same connection."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         parts = urlsplit(self.path)
         headers = {name.lower(): value for name, value in self.headers.items()}
-        seen = Seen(self.command, parts.path, parts.query, headers, body)
+        seen = Seen(self.command, parts.path, parts.query, headers, body, self.client_address[1])
         self.server.seen.append(seen)
         self._send(self.server.answer(seen))
 
