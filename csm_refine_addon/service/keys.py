@@ -8,10 +8,10 @@ import string
 from pathlib import Path
 
 from ..core import checks
+from ..core.background import KEY_VARIABLE
 from ..core.errors import InputError, KeyMissing, StorageError
 from ..core.models import Secret
 
-KEY_VARIABLE = "CSM_API_KEY"
 KEY_LENGTH = 32
 _LETTERS = string.ascii_letters + string.digits
 

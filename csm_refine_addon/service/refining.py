@@ -21,9 +21,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..core.background import BackgroundBlender
+from ..core.background import BackgroundBlender, clean_environment, detached
 from ..core.errors import SessionNotRefinable
-from .keys import KEY_VARIABLE
 from .sessions import Session, Sessions
 
 log = logging.getLogger(__name__)
@@ -160,8 +159,7 @@ class Refining:
                 stderr=subprocess.STDOUT,
                 cwd=folder,
                 env=_environment(folder),
-                start_new_session=os.name == "posix",
-                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+                **detached(),
             )
             self._processes[session.run] = process
         return process
@@ -217,8 +215,13 @@ def _ended_late(process: subprocess.Popen[bytes], limit_s: float) -> bool:
 def _environment(folder: Path) -> dict[str, str]:
     """The child's environment: no key of ours, no Blender settings of the user's, temporary files in its folder."""
     scratch = str(folder / "scratch")
-    kept = {name: value for name, value in os.environ.items() if name != KEY_VARIABLE}
-    return {**kept, "BLENDER_USER_RESOURCES": scratch, "TMPDIR": scratch, "TEMP": scratch, "TMP": scratch}
+    return {
+        **clean_environment(),
+        "BLENDER_USER_RESOURCES": scratch,
+        "TMPDIR": scratch,
+        "TEMP": scratch,
+        "TMP": scratch,
+    }
 
 
 def _read_report(path: Path) -> dict[str, Any]:

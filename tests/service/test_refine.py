@@ -113,7 +113,10 @@ def test_a_second_refine_starts_from_the_original(service):
     code = service.create()
     first = service.refine(code, scaled_bbox=[1, 1, 1], pivot_point=[0.5, 0.5, 0.5])
     tag = requests.head(first["mesh_url_glb"], timeout=10).headers["ETag"]
-    second = service.refine(code)
+    assert service.order(code).status_code == 200
+    running = service.session(code)
+    assert (running["status"], running["mesh_url_glb"]) == ("training_refine", "")  # no old mesh taken for new
+    second = service.refined(code)
     assert second["updated_at"] > first["updated_at"]
     assert second["mesh_url_glb"].partition("?")[0] != first["mesh_url_glb"].partition("?")[0]
     assert requests.head(second["mesh_url_glb"], timeout=10).headers["ETag"] != tag
@@ -147,4 +150,7 @@ def test_the_refinery_ends_with_the_service(tmp_path):
     command = find_background_blender().command("service.refinery", str(tmp_path))
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT) as child:
         child.stdin.close()
-        assert child.wait(30) == 1
+        try:
+            assert child.wait(30) == 1
+        finally:
+            child.kill()

@@ -118,6 +118,16 @@ def test_an_open_surface_is_left_alone():
     assert {round(face.normal.z) for face in mesh.polygons} == {-1}
 
 
+def test_a_room_keeps_looking_inwards():
+    """An open box whose faces look inwards is a room, not a body inside out."""
+    room = cube(inwards=True)
+    room.faces.ensure_lookup_table()
+    bmesh.ops.delete(room, geom=[room.faces[0]], context="FACES")
+    mesh = joined(room)
+    refinery.clean(mesh)
+    assert all(face.normal.dot(face.center) < 0 for face in mesh.polygons)
+
+
 def test_custom_normals_survive_the_cleaning():
     """Custom normals point where they did, though vertices were merged; those of a turned part are turned with it."""
     parts = split_into_triangles(cube()), split_into_triangles(cube(centre=(5, 0, 0), inwards=True))
