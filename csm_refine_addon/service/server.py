@@ -12,6 +12,7 @@ import json
 import logging
 import logging.handlers
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -41,6 +42,7 @@ log = logging.getLogger(__name__)
 DEFAULT_PORT = 8787
 ENDPOINT_FILE = "endpoint.json"
 LOG_FILE = "requests.log"
+INBOX = "arriving"
 THREADS = 8
 _LOG_BYTES = 2 << 20
 _WATCH_S = 0.5
@@ -110,6 +112,7 @@ def _serve(settings: Settings) -> int:
     with contextlib.ExitStack() as stack:
         sessions = Sessions(settings.data / "sessions")
         stack.callback(sessions.close)
+        shutil.rmtree(settings.data / INBOX, ignore_errors=True)  # uploads that an earlier end cut off
         key = service_key(settings.data, settings.key_file, is_loopback=is_loopback(settings.host))
         api_socket = stack.enter_context(_listening(settings.host, settings.port))
         files_socket = stack.enter_context(_files_listening(settings))
@@ -144,7 +147,7 @@ def _applications(
         refining=refining,
         links=links,
         users=users,
-        inbox=settings.data / "arriving",
+        inbox=settings.data / INBOX,
     )
     files = MeshOrigin(settings.data / "sessions", links, HostCheck(settings.host, _port(files_socket)))
     return api.application(), files
