@@ -153,7 +153,7 @@ def looked_up(job: Job, session: Session, now: float) -> Job:
     running = kind is RemoteKind.RUNNING
     if running or (kind in (RemoteKind.DONE, RemoteKind.FAILED) and _is_new(job, session)):
         return move(job, S.RUNNING, accepted_at=now, seen_running=running, error=None, due_at=now)
-    return dataclasses.replace(job, polls=job.polls + 1, due_at=now + backoff(job.polls + 1))
+    return dataclasses.replace(job, polls=job.polls + 1, due_at=_next_look(job, now, now + backoff(job.polls + 1)))
 
 
 def _uncertain(job: Job, now: float) -> Job:
@@ -164,6 +164,12 @@ def _uncertain(job: Job, now: float) -> Job:
     until = max(now + 1.0, min(now + LOOK_UP_S, job.deadline_at))
     due_at = min(now + backoff(1), until - 1.0)
     return move(job, S.UNCERTAIN, error=job_error(error), look_until=until, polls=0, due_at=due_at)
+
+
+def _next_look(job: Job, now: float, due_at: float) -> float:
+    """Return when to look again: the last look falls on the end of the time for it."""
+    last = job.look_until - 1.0
+    return min(due_at, last) if now + 2.0 < last else due_at
 
 
 def _not_refinable(session: Session) -> CsmError:
@@ -386,7 +392,8 @@ def _try_again(job: Job, error: CsmError, now: float, limit: int | None) -> Job:
     asked = error.retry_after_s if isinstance(error, errors.ServiceBusy) else None
     least, longest = RETRY_AFTER_S
     pause = backoff(failures) if asked is None else min(longest, max(least, asked))
-    return dataclasses.replace(job, failures=failures, trouble=str(error), due_at=now + pause)
+    due_at = now + pause if job.state is not S.UNCERTAIN else _next_look(job, now, now + pause)
+    return dataclasses.replace(job, failures=failures, trouble=str(error), due_at=due_at)
 
 
 def backoff(failures: int) -> float:

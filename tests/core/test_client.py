@@ -292,8 +292,14 @@ BAD_CERTIFICATE = urllib3.exceptions.SSLError(ssl.SSLCertVerificationError("cert
         (requests.exceptions.SSLError("DECRYPTION_FAILED_OR_BAD_RECORD_MAC"), None),
         (requests.exceptions.ProxyError(max_retry(PROXY_RESET)), None),
         (requests.exceptions.ProxyError(max_retry(PROXY_ABSENT)), NotConnected),
-        (requests.exceptions.ConnectionError(max_retry(urllib3.exceptions.NewConnectionError(None, "x"))), NotConnected),
-        (requests.exceptions.ConnectTimeout(max_retry(urllib3.exceptions.ConnectTimeoutError(None, "x"))), NotConnected),
+        (
+            requests.exceptions.ConnectionError(max_retry(urllib3.exceptions.NewConnectionError(None, "x"))),
+            NotConnected,
+        ),
+        (
+            requests.exceptions.ConnectTimeout(max_retry(urllib3.exceptions.ConnectTimeoutError(None, "x"))),
+            NotConnected,
+        ),
         (requests.exceptions.ConnectionError(urllib3.exceptions.ProtocolError("x", ConnectionResetError())), None),
         (requests.exceptions.ReadTimeout(), None),
         (requests.exceptions.ContentDecodingError(), None),

@@ -11,7 +11,16 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from csm_refine_addon.core import errors, flow
 from csm_refine_addon.core.flow import IllegalTransition, Step
-from csm_refine_addon.core.models import LOCAL, TERMINAL, Job, JobError, JobState as S, RefineRequest, RemoteStatus, Secret
+from csm_refine_addon.core.models import (
+    LOCAL,
+    TERMINAL,
+    Job,
+    JobError,
+    JobState as S,
+    RefineRequest,
+    RemoteStatus,
+    Secret,
+)
 from csm_refine_addon.core.orders import new_job
 from csm_refine_addon.core.wire import STATUS_WORDS, RefineAck, Session
 from tests.core.house import NOON, REPORT
@@ -603,7 +612,7 @@ class OnePostPerYes(RuleBasedStateMachine):
         assert Job.from_json(self.job.to_json()) == self.job
 
 
-OnePostPerYes.TestCase.settings = settings(max_examples=150, stateful_step_count=40)
+OnePostPerYes.TestCase.settings = settings(max_examples=60, stateful_step_count=30)
 test_one_post_per_yes = OnePostPerYes.TestCase
 
 

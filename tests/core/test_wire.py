@@ -61,7 +61,9 @@ def test_queue_record():
     assert (ack.trial_key, ack.status.word, ack.status.kind) == (TRIAL_KEY, "unprocessed", RemoteKind.RUNNING)
 
 
-@pytest.mark.parametrize("data", [{}, {"unique_trial_key": 7}, {"unique_trial_key": None, "status": None}, [], None, "x"])
+@pytest.mark.parametrize(
+    "data", [{}, {"unique_trial_key": 7}, {"unique_trial_key": None, "status": None}, [], None, "x"]
+)
 def test_nothing_depends_on_the_queue_record(data):
     """A record with other fields, or none, is a record."""
     ack = wire.read_refine(reply(served.envelope(data)))
@@ -172,7 +174,9 @@ def test_preview_is_never_the_result(api):
     assert found.best_mesh() is None
 
 
-@pytest.mark.parametrize("url", ["", "  ", None, 7, "ftp://x/y", "/mesh.glb", "https://", "http://[::1", "https://x\x00/y"])
+@pytest.mark.parametrize(
+    "url", ["", "  ", None, 7, "ftp://x/y", "/mesh.glb", "https://", "http://[::1", "https://x\x00/y"]
+)
 def test_what_is_no_url(url):
     """What cannot be fetched over http is no mesh."""
     assert session({"status": "refine_done", "mesh_url_glb": url}).best_mesh() is None
@@ -215,7 +219,9 @@ def test_both_status_codes_count(http, inner, status):
     assert (found.status, found.is_good) == (status, 200 <= status < 300)
 
 
-@pytest.mark.parametrize("body", [b"", b"<html><body>502</body></html>", b"\xff\xfe\x00", b"[" * 100_000, b"null", b"3"])
+@pytest.mark.parametrize(
+    "body", [b"", b"<html><body>502</body></html>", b"\xff\xfe\x00", b"[" * 100_000, b"null", b"3"]
+)
 def test_what_is_no_json_object(body):
     """A gateway's page, nothing, or nonsense has no text and is no session."""
     found = reply(body)
@@ -271,7 +277,9 @@ def test_what_is_no_session(data):
 
 KEYS = ["data", "status", "session_status", "output", "meshes", "mesh", "mesh_url", "mesh_url_glb", "glb_url"]
 MORE_KEYS = ["statusCode", "message", "error", "percent_done", "session_code", "updated_at", "unique_trial_key"]
-LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from([SIGNED, "http://[", KEY])
+LEAVES = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from([SIGNED, "http://[", KEY])
+)
 KEY_NAMES = st.sampled_from(KEYS + MORE_KEYS) | st.text(max_size=3)
 DOCUMENTS = st.recursive(
     LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEY_NAMES, inner, max_size=6), max_leaves=20
