@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:  # numpy and sqlite3 come in when they are needed: enabling th
     from . import placing
 
 LEASE_S = 60.0
+_REFINED = re.compile(r" refined(\.\d+)?$")
 
 
 def belongs_here(job: Job, window: str) -> bool:
@@ -74,7 +76,7 @@ def hides_source() -> bool:
 def result_name(job: Job) -> str:
     """Return what the result is called: after its source object, else after its session."""
     source = job.placement.object_name if job.placement else None
-    return f"{source} refined" if source else job.request.session_code
+    return f"{_REFINED.sub('', source)} refined" if source else job.request.session_code
 
 
 def claimed(journal: Journal, job: Job, owner: str) -> bool:

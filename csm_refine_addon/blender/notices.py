@@ -13,7 +13,10 @@ _waiting: list[tuple[str, str]] = []
 
 
 def say(kind: str, text: str) -> None:
-    """Show a sentence with the next event that the window gets; ``kind`` is INFO, WARNING or ERROR."""
+    """Show a sentence with the next event that the window gets; ``kind`` is INFO or WARNING.
+
+    ERROR would open a dialog under the mouse of somebody who is working on something else.
+    """
     if bpy.app.background:
         return
     _waiting.append((kind, text))

@@ -221,7 +221,7 @@ class Pump:
 
     def _say_end(self, job: Job) -> None:
         if job.state in (JobState.FAILED, JobState.UNCERTAIN) and job.error is not None:
-            notices.say("ERROR" if job.state is JobState.FAILED else "WARNING", f"CSM Refine: {job.error.message}")
+            notices.say("WARNING", f"CSM Refine: {job.error.message}")
         elif job.state is JobState.READY and not arrivals.belongs_here(job, self.window):
             notices.say("INFO", f"CSM Refine: {job_words.title(job)} is ready to be placed.")
 
@@ -239,7 +239,6 @@ class Pump:
         """Place at most one result in a turn."""
         waiting: dict[str, str] = {}
         ready = [job for job in self.jobs.values() if arrivals.belongs_here(job, self.window)]
-        ready = [job for job in ready if job.id not in self._unwritten]
         reason = arrivals.hindrance(context) if ready else ""
         placed = False
         for job in ready:
@@ -258,7 +257,7 @@ class Pump:
             self._unwritten[job.id] = placed = arrivals.place(context, job)
         except CsmError as error:
             self.fail(job, error)
-            notices.say("ERROR", f"CSM Refine: {error.message}")
+            notices.say("WARNING", f"CSM Refine: {error.message}")
             return True
         bpy.ops.ed.undo_push(message="Place Refined Mesh")
         self._write_placed()

@@ -8,7 +8,7 @@ import sys
 import bpy
 import pytest
 
-from csm_refine_addon.blender import asking, job_rows, pump
+from csm_refine_addon.blender import arrivals, asking, job_rows, pump
 from csm_refine_addon.blender.operators import sending
 from csm_refine_addon.core.models import CSM_BASE_URL, LOCAL, Box, JobState, Placement
 from tests.support import panel, scenes
@@ -328,6 +328,12 @@ def test_place_brings_any_result_into_this_file(home, tmp_path):
     assert placed.state is JobState.PLACED
     assert placed.fit_error == pytest.approx(1.0 / 12**0.5, rel=1e-5)
     assert tuple(bpy.data.objects[placed.placed_object].location) == (1.0, 2.0, 3.0)
+
+
+def test_the_result_of_a_result_is_not_named_twice():
+    """Refining what was refined keeps the name short."""
+    job = panel.job(JobState.READY, placement=Placement(object_name="Chair refined.001"))
+    assert arrivals.result_name(job) == "Chair refined"
 
 
 def test_fit_corrects_what_was_returned_in_another_size(home, tmp_path):

@@ -312,8 +312,12 @@ def test_measuring_rests_twenty_times_as_long_as_it_took():
     took = time.perf_counter() - began
     assert readout._readout.due_at >= 100.0 + readout.LEAST_PAUSE_S
     assert readout._readout.due_at <= 100.0 + max(readout.LEAST_PAUSE_S, 20 * took)
+    scenes.select(scenes.mesh_object("Other"))
     readout.mark_stale()
     assert not readout.update(bpy.context, readout.AT_ONCE, 0.0, 100.0)
+    assert readout.current().measured.object_name == "Cube"
+    assert readout.update(bpy.context, readout.AT_ONCE, 0.0, readout._readout.due_at)
+    assert readout.current().measured.object_name == "Other"
 
 
 def test_an_unfinished_job_starts_the_worker_and_closing_ends_it(home, monkeypatch):
