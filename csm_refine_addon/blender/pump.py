@@ -6,11 +6,10 @@ opens a file or starts a process before a panel of ours was on screen or the use
 
 from __future__ import annotations
 
-import importlib
 import os
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import bpy
@@ -19,7 +18,7 @@ from ..core import flow
 from ..core.errors import CsmError, InputError, StorageError
 from ..core.home import Home
 from ..core.models import LOCAL, Job, JobState, Secret
-from . import arrivals, job_rows, job_words, notices, preferences, readout, sidebar
+from . import arrivals, job_rows, job_words, late_imports, notices, preferences, readout, sidebar
 from .properties import choices_of, settings_of
 from .worker_process import CheckAnswer, ServiceCheck, WorkerProcess
 
@@ -35,14 +34,6 @@ AWAKE_S = 0.1
 IDLE_S = 0.5
 AFTER_TROUBLE_S = 2.0
 REDRAW_EVERY_S = 1.0
-
-
-_PACKAGE = (__package__ or "").rpartition(".")[0]
-LATE_IMPORTS = (
-    "numpy",
-    "sqlite3",
-    *(f"{_PACKAGE}.{name}" for name in ("core.journal", "core.worker", "blender.bounds", "blender.placing")),
-)
 
 
 class Pump:
@@ -136,7 +127,7 @@ class Pump:
             self._write_placed()
         finally:
             self.journal().release(job.id, self.window)
-        return self.jobs[job.id]
+        return self.jobs.get(job.id, job)
 
     def ask_service(self, service: str) -> None:
         """Ask whether a service's address and key are good; the answer comes with a later turn."""
@@ -170,7 +161,7 @@ class Pump:
         if not (self._pressed or sidebar.was_seen()):
             return IDLE_S
         now = time.monotonic()
-        if _warm_up():
+        if late_imports.next_one():
             return AT_ONCE_S
         with sidebar.window_context() as context:
             changed = self._measure(context, now)
@@ -180,7 +171,7 @@ class Pump:
                 changed |= self._place_next(context)
             except StorageError as error:
                 return self._storage_trouble(error)
-            changed |= self._said(self.trouble, "")
+            changed |= bool(self.trouble)
             self.trouble = ""
             changed |= self._hear_check()
             changed |= self._keep_worker()
@@ -266,13 +257,15 @@ class Pump:
 
     def fail(self, job: Job, error: CsmError) -> None:
         """Write down that a job failed here."""
-        self._take_in(self.journal().change(job.id, lambda job: flow.failed(job, error, time.time())))
+        with _unless_gone():
+            self._take_in(self.journal().change(job.id, lambda job: flow.failed(job, error, time.time())))
         self.journal().release(job.id, self.window)
 
     def _write_placed(self) -> None:
         """Note what was placed. A locked journal must not place it twice, so this is tried again on its own."""
         for job_id, placed in list(self._unwritten.items()):
-            self._take_in(arrivals.written_down(self.journal(), job_id, placed))
+            with _unless_gone():
+                self._take_in(arrivals.written_down(self.journal(), job_id, placed))
             del self._unwritten[job_id]
             self.journal().release(job_id, self.window)
 
@@ -290,13 +283,13 @@ class Pump:
 
     def _keys(self) -> dict[str, Secret]:
         """Return the key for each service that it may go to: the chosen one, and those of jobs under way."""
+        services = {job.service for job in self.jobs.values() if flow.is_active(job)}
+        with suppress(CsmError):
+            services.add(preferences.service_address())
         try:
-            key = preferences.api_key()
-            chosen = {preferences.service_address()}
+            return dict.fromkeys(sorted(services - {LOCAL}), preferences.api_key())
         except CsmError:
             return {}
-        services = chosen | {job.service for job in self.jobs.values() if flow.is_active(job)}
-        return dict.fromkeys(sorted(services - {LOCAL}), key)
 
     def _hear_check(self) -> bool:
         if self.check is None:
@@ -311,17 +304,13 @@ class Pump:
     def _storage_trouble(self, error: StorageError) -> float:
         if is_locked(error):
             return AWAKE_S
-        if self._said(self.trouble, str(error)):
+        if self.trouble != str(error):
             self.trouble = str(error)
             sidebar.redraw()
         if self._journal is not None:
             self._journal.close()
             self._journal = None
         return AFTER_TROUBLE_S
-
-    @staticmethod
-    def _said(before: str, now: str) -> bool:
-        return before != now
 
     def _redraw(self, changed: bool, now: float) -> None:
         is_counting = any(flow.is_active(job) for job in self.jobs.values()) and sidebar.is_seen(now)
@@ -361,16 +350,15 @@ def home() -> Home:
     return locations.home()
 
 
-def _warm_up() -> bool:
-    """Import what turns need and enabling the extension did not: one library in a turn, so that none takes long.
-
-    Tells whether there was one to import.
-    """
-    for name in LATE_IMPORTS:
-        if name not in sys.modules:
-            importlib.import_module(name)
-            return True
-    return False
+@contextmanager
+def _unless_gone() -> Iterator[None]:
+    """Let pass that the user has removed or stopped a job meanwhile; a journal in trouble is still raised."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except (InputError, flow.IllegalTransition):
+        pass
 
 
 def tick() -> float:

@@ -271,6 +271,24 @@ def test_what_could_not_be_written_down_is_not_placed_twice(home, tmp_path):
     assert in_journal(home, job).state is JobState.PLACED
 
 
+def test_a_job_removed_while_it_is_placed_is_forgotten(home, tmp_path):
+    """The mesh stays where it was placed; the job does not come back, and the timer goes on."""
+    job = ready(home, tmp_path)
+    keeper = pump.current()
+    keeper.refresh()
+
+    def place_then_remove(context, job):
+        placed = arrivals.place(context, job)
+        with panel.journal(home) as journal:
+            journal.remove(job.id)
+        return placed
+
+    keeper.place(bpy.context, job, place_then_remove)
+    turn()
+    assert keeper.trouble == ""
+    assert job.id not in keeper.jobs
+
+
 def test_a_home_that_cannot_be_used_is_said_and_got_over(home):
     """Trouble with the data folder stands in the panel as a sentence, and goes away with its cause."""
     home.write_text("not a folder")
@@ -372,6 +390,8 @@ def test_the_key_goes_only_where_it_is_meant_to_go(home, monkeypatch):
     local = panel.job(JobState.RUNNING, service=LOCAL)
     keeper.jobs = {job.id: job for job in (active, ended, local)}
     assert set(keeper._keys()) == {"https://chosen.example", "https://active.example"}
+    panel.settings().service_url = "half typed"
+    assert set(keeper._keys()) == {"https://active.example"}
 
 
 def test_a_check_answers_with_a_sentence(home):

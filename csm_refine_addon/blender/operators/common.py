@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import bpy
 
 from ...core.errors import CsmError, InputError
+from ...core.flow import IllegalTransition
 from ...core.models import Job
 from .. import job_rows, job_words, pump
 from ..job_words import Deed
@@ -17,6 +18,9 @@ def reported(operator: bpy.types.Operator, act: Callable[[], str]) -> set[str]:
     """Do something and report what it returns; an error is reported as a sentence, and nothing was done then."""
     try:
         said = act()
+    except IllegalTransition:
+        operator.report({"ERROR"}, "The job has just changed. Look at its state, then decide.")
+        return {"CANCELLED"}
     except CsmError as error:
         operator.report({"WARNING" if pump.is_locked(error) else "ERROR"}, _sentence(error))
         return {"CANCELLED"}
