@@ -1,10 +1,12 @@
-"""What drives a job in these tests: a journal in a folder, a clock that moves when one waits, a workshop that copies."""
+"""What drives a job in these tests: a journal in a folder, a clock that moves when one waits, a Blender that copies."""
 
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 from csm_refine_addon.core.client import Client
 from csm_refine_addon.core.engine import Engine
@@ -16,6 +18,25 @@ from tests.support.api_server import CODE, KEY, Api
 
 REPORT = MeshReport(1, 3, 0, (), Box((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)), 60)
 NOON = 1_700_000_000.0
+
+
+FAKE_BLENDER = """#!{python}
+import json, shutil, sys
+arguments = sys.argv[sys.argv.index("--") + 1:]
+options = dict(zip(arguments[::2], arguments[1::2]))
+shutil.copyfile(options["--mesh"], options["--blend"])
+box = dict(centre=[0, 0, 0], size=[1, 1, 1])
+report = dict(triangles=1, vertices=3, materials=0, textures=[], box=box, size_bytes=60)
+open(options["--report"], "w").write(json.dumps(report))
+"""
+
+
+def copying_blender(folder: Path) -> Path:
+    """Return a program that is started like Blender, and gives each mesh back as it is."""
+    program = folder / "blender"
+    program.write_text(FAKE_BLENDER.format(python=sys.executable))
+    program.chmod(0o755)
+    return program
 
 
 class Clock:
@@ -71,7 +92,7 @@ class House:
         self.client = Client(api.url, Secret(KEY), is_online=lambda: self.online, timeout_s=20.0)
         self.states: list[str] = []
 
-    def __enter__(self) -> House:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:

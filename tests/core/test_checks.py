@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 
 import pytest
@@ -45,7 +46,7 @@ def test_code_is_found(text, code):
         ("SESSION-1689256797-6037625", "odd form"),
         ("SESSION_", "odd form"),
         ("SESSION_X_44569824122", "odd form"),
-        ("SESSION_１６８９", "odd form"),
+        ("SESSION_\uff11\uff16\uff18\uff19", "odd form"),
         (f"{CODE} SESSION_1_2", "several"),
     ],
 )
@@ -59,10 +60,8 @@ def test_code_is_not_found(text, sentence):
 @given(st.text())
 def test_any_text_has_a_code_or_a_sentence(text):
     """No text breaks the search."""
-    try:
+    with contextlib.suppress(InputError):
         assert checks.session_code(text) in text
-    except InputError as error:
-        assert error.message
 
 
 BAD_NUMBERS = [math.nan, math.inf, -math.inf, "nan", "-inf", "1e999", "", "one", "1,5", None, [], 10**400]

@@ -215,6 +215,25 @@ def test_odd_retry_after(api, client, header):
 # --- a POST whose outcome is not clear
 
 
+UNCLEAR = [
+    "reset",
+    "cut",
+    "html-200",
+    "empty-200",
+    "list-200",
+    "null-200",
+    "500",
+    "502",
+    "503",
+    "504",
+    "json-500",
+    "inner-500",
+    "inner-0",
+    "endless",
+    "gzip",
+]
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -234,7 +253,7 @@ def test_odd_retry_after(api, client, header):
         Answer(200, b"[" * (client_module.ANSWER_LIMIT_BYTES + 1)),
         Answer(200, b"x", {"Content-Encoding": "gzip"}),
     ],
-    ids="reset cut html-200 empty-200 list-200 null-200 500 502 503 504 json-500 inner-500 inner-0 endless gzip".split(),
+    ids=UNCLEAR,
 )
 def test_unanswered(api, client, answer):
     """Where the POST may have been taken without a clear word, that is said, and nothing else."""

@@ -291,10 +291,14 @@ def test_a_full_disk(journal):
     pages = journal._connection.execute("PRAGMA page_count").fetchone()[0]
     journal._connection.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(StorageError, match="full"):
-        for _ in range(200):
-            journal.add(job(blend_file="x" * 4000))
+        add_many(journal)
     journal._connection.execute("PRAGMA max_page_count = 100000")
     assert journal.change(written.id, children.one_more).polls == 1
+
+
+def add_many(journal):
+    for _ in range(200):
+        journal.add(job(blend_file="x" * 4000))
 
 
 def test_a_thread_has_its_own(journal):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
@@ -306,7 +307,5 @@ def test_any_bytes_are_read(body):
     """Whatever comes instead of JSON is read as an answer without data, or becomes a sentence."""
     found = reply(body)
     wire.read_refine(found)
-    try:
+    with contextlib.suppress(CsmError):
         wire.read_session(found)
-    except CsmError as error:
-        assert error.message
