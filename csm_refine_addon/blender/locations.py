@@ -21,13 +21,14 @@ def home() -> Home:
 
 
 def _user_folder() -> str:
-    package = (__package__ or "").rpartition(".csm_refine_addon")[0] or _installed_package()
+    package = (__package__ or "").rpartition(".csm_refine_addon")[0] or installed_package()
     if package:
         return str(bpy.utils.extension_path_user(package))
     # The layout of extension_path_user, for an extension that is not installed yet (Blender 4.2 to 5.2).
     return str(Path(bpy.utils.user_resource("EXTENSIONS"), ".user", "user_default", EXTENSION))
 
 
-def _installed_package() -> str:
+def installed_package() -> str:
+    """Return the name under which this Blender knows the enabled extension, or an empty text."""
     names = (addon.module for addon in bpy.context.preferences.addons)
     return next((name for name in names if name.startswith("bl_ext.") and name.endswith(f".{EXTENSION}")), "")

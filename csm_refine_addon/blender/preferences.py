@@ -11,6 +11,7 @@ import bpy
 from ..core import checks
 from ..core.errors import CsmError, InputError
 from ..core.models import CSM_BASE_URL, LOCAL, Secret
+from . import locations
 
 KEY_VARIABLE = "CSM_API_KEY"
 SERVICE_VARIABLE = "CSM_SERVICE"
@@ -145,9 +146,10 @@ _defaults: _Defaults | None = None
 
 
 def preferences() -> Any:
-    """Return the add-on's preferences, or their defaults where it runs from a checkout without being enabled."""
+    """Return the add-on's preferences; a checkout takes those of the installed extension, else their defaults."""
     global _defaults  # noqa: PLW0603  # made when first asked for: it reads the class above
-    addon = bpy.context.preferences.addons.get(ADDON)
+    addons = bpy.context.preferences.addons
+    addon = addons.get(ADDON) or addons.get(locations.installed_package())
     if addon is not None and addon.preferences is not None:
         return addon.preferences
     if _defaults is None:
