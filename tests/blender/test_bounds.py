@@ -239,6 +239,15 @@ def test_many_turned_instances_read_few_vertices():
     assert len(reads) < 1000
 
 
+def test_vertices_moved_by_a_script_count():
+    """The cached box is not an old one, once the mesh is told of the change."""
+    obj = scenes.mesh_object()
+    assert measure(obj).box.size == pytest.approx((1, 1, 1))
+    obj.data.vertices.foreach_set("co", np.array(scenes.WEDGE, dtype=np.float32).ravel() * 3)
+    obj.data.update()
+    assert measure(obj).box.size == pytest.approx((3, 3, 3))
+
+
 def test_edit_mode_measures_what_is_edited():
     """Vertices moved in Edit Mode count at once."""
     import bmesh

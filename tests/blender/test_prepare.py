@@ -75,6 +75,16 @@ def test_wrong_size_or_pivot_is_fitted_to_the_last_bit(bbox, pivot, tmp_path):
     assert np.abs(positions - expected).max() < 1e-6 * BOX.diagonal
 
 
+def test_fitting_is_exact_where_float32_steps_are_coarse(tmp_path):
+    """A small box far from its origin: stretching in float32 would miss the corners by its rounding."""
+    box = Box((123.4, -77.7, 31.3), (0.31, 2.7, 0.59))
+    prepared(tmp_path, returned.write_glb(tmp_path / "mesh.glb", (0.37, 1.3, 7.1), (0, 0, 0)), Placement(box=box))
+    positions = np.array([vertex.co for vertex in appended(tmp_path).data.vertices], dtype=np.float32)
+    centre, size = np.array(box.centre), np.array(box.size)
+    assert (positions.min(axis=0) == (centre - size / 2).astype(np.float32)).all()
+    assert (positions.max(axis=0) == (centre + size / 2).astype(np.float32)).all()
+
+
 def test_without_fitting_the_mesh_stays_as_returned(tmp_path):
     """With fitting off, a wrong size stays wrong, and nothing is said to be corrected."""
     mesh = returned.write_glb(tmp_path / "mesh.glb", (2, 3, 2), PIVOT)
