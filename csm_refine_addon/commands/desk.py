@@ -94,14 +94,8 @@ class Desk:
 
     def taken_up(self, job: Job, timeout_s: float | None) -> Job:
         """Return a job that can be followed: with a new time-out, looked up again, or retried where nothing is sent."""
-        now = time.time()
-        again = job.state in (JobState.FAILED, JobState.STOPPED, JobState.UNCERTAIN)
-        if again and flow.retry_state(job) is not JobState.PREPARED:
-            job = self.journal.change(job.id, lambda job: flow.retried(job, now))
-        if timeout_s is not None:
-            deadline_at = now + _seconds(timeout_s)
-            job = self.journal.change(job.id, lambda job: flow.followed_until(job, deadline_at))
-        return job
+        limit_s = None if timeout_s is None else _seconds(timeout_s)
+        return self.journal.change(job.id, lambda job: _taken_up(job, time.time(), limit_s))
 
     def follow(self, job: Job, until: Callable[[Job], bool] = lambda job: False) -> Job:
         """Follow a job with progress on stderr; without a Blender only until its mesh is there."""
@@ -128,6 +122,15 @@ class Desk:
         return dataclasses.replace(
             placed, document={**placed.document, "object": found.object_name, "dimensions": list(found.dimensions)}
         )
+
+
+def _taken_up(job: Job, now: float, limit_s: float | None) -> Job:
+    again = job.state in (JobState.FAILED, JobState.STOPPED, JobState.UNCERTAIN)
+    if again and flow.retry_state(job) is not JobState.PREPARED:
+        job = flow.retried(job, now)
+    elif job.accepted_at is not None and job.deadline_at <= now:  # nobody followed it meanwhile: now someone does
+        job = flow.followed_until(job, now + job.timeout_s)
+    return job if limit_s is None else flow.followed_until(job, now + limit_s)
 
 
 def _seconds(value: float) -> float:

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..core import flow
+from ..core import errors, flow
 from ..core.errors import CsmError
-from ..core.models import Job
+from ..core.models import Job, JobState
 
 _KEYS = (
     "job session service state remote_status percent scaled_bbox pivot_point mesh blend object dimensions fit_error "
@@ -38,7 +38,7 @@ def failure(error: CsmError) -> Outcome:
 def of_job(job: Job, text: str = "") -> Outcome:
     """Return the outcome of a command about one job; ``text`` is said only where the job has no error."""
     error = dataclasses.asdict(job.error) if job.error else None
-    return Outcome(text if not error else "", document(job), error, flow.error_exit_code(job))
+    return Outcome(text if not error else "", document(job), error, exit_code(job))
 
 
 def together(outcomes: Sequence[Outcome]) -> Outcome:
@@ -66,3 +66,19 @@ def document(job: Job) -> dict[str, Any]:
         "fit_error": job.fit_error,
         "error": dataclasses.asdict(job.error) if job.error else None,
     }
+
+
+def exit_code(job: Job) -> int:
+    """Return the exit code for how a job stands: 0 unless it failed, stopped or is unclear."""
+    if job.state is JobState.UNCERTAIN:
+        return errors.OutcomeUncertain.exit_code
+    if job.state is JobState.STOPPED:
+        return errors.Interrupted.exit_code
+    return _EXIT_CODES.get(job.error.code, 1) if job.error else 0
+
+
+def _tree(kind: type[CsmError]) -> list[type[CsmError]]:
+    return [kind, *(below for child in kind.__subclasses__() for below in _tree(child))]
+
+
+_EXIT_CODES = {kind.code: kind.exit_code for kind in _tree(CsmError)}

@@ -365,22 +365,6 @@ def job_error(error: CsmError) -> JobError:
     return JobError(error.code, error.message, error.action)
 
 
-def error_exit_code(job: Job) -> int:
-    """Return the command line's exit code for how the job stands: 0 unless it failed, stopped or is unclear."""
-    if job.state is S.UNCERTAIN:
-        return errors.OutcomeUncertain.exit_code
-    if job.state is S.STOPPED:
-        return errors.Interrupted.exit_code
-    return _EXIT_CODES.get(job.error.code, 1) if job.error else 0
-
-
-def _tree(kind: type[CsmError]) -> list[type[CsmError]]:
-    return [kind, *(below for child in kind.__subclasses__() for below in _tree(child))]
-
-
-_EXIT_CODES = {kind.code: kind.exit_code for kind in _tree(CsmError)}
-
-
 def _answered(job: Job, session: Session, now: float) -> Job:
     return dataclasses.replace(job, remote=session.status, answered_at=now, failures=0, trouble="")
 

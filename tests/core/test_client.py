@@ -185,18 +185,13 @@ def test_the_key_is_not_repeated(api, client):
 
 
 @pytest.mark.parametrize(
-    ("header", "least", "most"),
-    [
-        ("7", 7, 7),
-        (" 120 ", 120, 120),
-        (email.utils.formatdate(time.time() + 100, usegmt=True), 90, 101),
-        (email.utils.formatdate(time.time() - 100, usegmt=True), 0, 0),
-    ],
-    ids=["seconds", "spaces", "date", "past date"],
+    ("header", "least", "most"), [("7", 7, 7), (" 120 ", 120, 120), (+100.0, 90, 101), (-100.0, 0, 0)]
 )
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after(api, client, header, least, most, status):
-    """Both forms of the header are understood, on both statuses that have it."""
+    """Both forms of the header, seconds and a date, are understood, on both statuses that have it."""
+    if isinstance(header, float):
+        header = email.utils.formatdate(time.time() + header, usegmt=True)
     api.posts = [refusal(status, headers={"Retry-After": header})]
     with pytest.raises(errors.ServiceBusy) as caught:
         client.submit(REQUEST)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from csm_refine_addon.commands import outcome
 from csm_refine_addon.core import errors, flow
 from csm_refine_addon.core.background import Stopped
 from csm_refine_addon.core.client import Client
@@ -211,7 +212,7 @@ def test_lost_post_is_left_to_the_user(house, api, answer):
     """Where the session shows nothing for a minute the job stays unclear, with exit code 9, and was sent once."""
     api.posts = [dataclasses.replace(answer, takes=False)]
     job = house.drive()
-    assert (job.state, flow.error_exit_code(job), len(api.refines)) == (S.UNCERTAIN, 9, 1)
+    assert (job.state, outcome.exit_code(job), len(api.refines)) == (S.UNCERTAIN, 9, 1)
     assert 50 <= house.clock.now - NOON <= 70
     assert not flow.is_active(job)
     assert house.drive(job) == job
@@ -337,7 +338,7 @@ def test_time_is_up(house, api):
     """After its time the job fails with a sentence, and was looked at for the last time not before."""
     api.after = [session_2024("training_refine")]
     job = house.drive(house.add(timeout_s=100.0))
-    assert (job.state, job.error.code, flow.error_exit_code(job)) == (S.FAILED, "timeout", 6)
+    assert (job.state, job.error.code, outcome.exit_code(job)) == (S.FAILED, "timeout", 6)
     assert house.clock.now == NOON + 100
     assert "may go on" in job.error.message
 
@@ -561,7 +562,7 @@ def test_a_mesh_that_is_none(house, api, content):
     """An error page with HTTP 200 ends the job with exit code 8, leaves no file, and Retry fetches it anew."""
     api.storage.put("mesh.obj", content)
     job = house.drive()
-    assert (job.state, job.error.code, flow.error_exit_code(job)) == (S.FAILED, "mesh_unusable", 8)
+    assert (job.state, job.error.code, outcome.exit_code(job)) == (S.FAILED, "mesh_unusable", 8)
     assert list((house.home.folder / "jobs" / job.id).iterdir()) == []
     api.storage.put("mesh.obj", TRIANGLE_OBJ, '"2"')
     job = house.journal.change(job.id, lambda job: flow.retried(job, house.clock()))

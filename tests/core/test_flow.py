@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from csm_refine_addon.commands import outcome
 from csm_refine_addon.core import errors, flow
 from csm_refine_addon.core.flow import IllegalTransition, Step
 from csm_refine_addon.core.models import (
@@ -481,7 +482,7 @@ def test_sent_again_is_for_what_has_ended(state):
 )
 def test_exit_codes(ended, code):
     """How a job stands has the exit code of the command line."""
-    assert flow.error_exit_code(ended) == code
+    assert outcome.exit_code(ended) == code
 
 
 def test_a_job_survives_being_written(tmp_path):
