@@ -209,4 +209,4 @@ class Journal:
 
 def _job(row: tuple[int, str]) -> Job:
     revision, document = row
-    return replace(Job.from_json(json.loads(document)), revision=revision)
+    return Job.from_json({**json.loads(document), "revision": revision})
