@@ -1,4 +1,4 @@
-"""The panel's lower part: the list of jobs, and the selected one with what can be done about it."""
+"""The panel's lower part: the list of jobs."""
 
 from __future__ import annotations
 
@@ -7,25 +7,11 @@ from typing import Any
 
 import bpy
 
-from ...core import flow
-from ...core.errors import CsmError
-from ...core.models import Job, JobState
-from .. import asking, job_rows, job_words, preferences, pump, sidebar
-from ..job_words import Deed
+from ...core.models import Job
+from .. import job_rows, job_words, pump, sidebar
 from ..operators.common import set_job
-from .layouts import fact, sentences
+from . import details
 from .session import InSidebar
-
-BUTTONS: tuple[tuple[Deed, str, str], ...] = (
-    (Deed.PLACE, "csm_refine.place", "SNAP_ON"),
-    (Deed.FIT, "csm_refine.fit", "FULLSCREEN_EXIT"),
-    (Deed.RETRY, "csm_refine.retry", "FILE_REFRESH"),
-    (Deed.SEND_AGAIN, "csm_refine.send_again", "EXPORT"),
-    (Deed.IMPORT_HERE, "csm_refine.import_here", "IMPORT"),
-    (Deed.STOP, "csm_refine.stop", "PAUSE"),
-    (Deed.OPEN_FOLDER, "csm_refine.open_folder", "FILE_FOLDER"),
-    (Deed.REMOVE, "csm_refine.remove", "TRASH"),
-)
 
 
 class CSM_UL_jobs(bpy.types.UIList):
@@ -86,111 +72,7 @@ class CSM_PT_jobs(InSidebar, bpy.types.Panel):
         layout.template_list("CSM_UL_jobs", "", kept, "jobs", kept, "active", rows=2, maxrows=6)
         job = keeper.jobs.get(job_rows.selected_id())
         if job is not None:
-            _draw_job(layout, context, job)
-
-
-def _draw_job(layout: bpy.types.UILayout, context: bpy.types.Context, job: Job) -> None:
-    _draw_facts(layout, job)
-    _draw_progress(layout, job)
-    for text in _hints(job):
-        sentences(layout, context, text, icon="INFO")
-    if job.error is not None:
-        _draw_error(layout, context, job)
-    _draw_result(layout, context, job)
-    _draw_buttons(layout, job)
-
-
-def _draw_facts(layout: bpy.types.UILayout, job: Job) -> None:
-    column = layout.column(align=True)
-    column.scale_y = 0.9
-    if job.request.session_code:
-        row = column.row(align=True)
-        row.label(text=job.request.session_code)
-        set_job(row.operator("csm_refine.copy_code", text="", icon="COPYDOWN", emboss=False), job)
-    fact(column, "Object", job_words.object_name(job) or "None")
-    fact(column, "Service", preferences.service_name(job.service))
-    fact(column, "State", job_words.STATE_WORDS[job.state])
-    if job.remote is not None:
-        fact(column, "Service says", job.remote.word)
-    if job.request.scaled_bbox is not None:
-        fact(column, "W × H × D", job_words.triple(job.request.scaled_bbox))
-    if job.request.pivot_point is not None:
-        fact(column, "Pivot", job_words.pivot(job.request.pivot_point))
-    answered = job_words.last_answer(job, time.time())
-    if answered:
-        fact(column, "Last answer", answered)
-
-
-def _draw_progress(layout: bpy.types.UILayout, job: Job) -> None:
-    part = job_words.progress(job)
-    if part is not None:
-        layout.progress(factor=part[0], text=part[1])
-
-
-def _hints(job: Job) -> list[str]:
-    """Return why a job waits, if it does."""
-    hints = [pump.current().waiting.get(job.id, ""), job.trouble]
-    if flow.is_active(job):
-        try:
-            asking.require_key(job.service)
-        except CsmError as error:
-            hints.append(f"It waits: {error}")
-    elif job.state is JobState.STOPPED and job.accepted_at is not None and job.report is None:
-        hints.append("What runs at the service runs on. Retry follows it again.")
-    return [hint for hint in hints if hint]
-
-
-def _draw_error(layout: bpy.types.UILayout, context: bpy.types.Context, job: Job) -> None:
-    if job.error is None:
-        return
-    box = layout.box().column()
-    is_failure = job.state is JobState.FAILED
-    icon = "ERROR" if is_failure else "QUESTION"
-    sentences(box, context, job.error.message, icon=icon, alert=is_failure, in_box=True)
-    if job.error.action:
-        sentences(box, context, job.error.action, icon="BLANK1", in_box=True)
-    set_job(box.operator("csm_refine.copy_error", icon="COPYDOWN"), job)
-
-
-def _draw_result(layout: bpy.types.UILayout, context: bpy.types.Context, job: Job) -> None:
-    report = job.report
-    if report is None:
-        return
-    column = layout.column(align=True)
-    column.scale_y = 0.9
-    fact(column, "Triangles", job_words.thousands(report.triangles))
-    if job.state is JobState.PLACED:
-        fact(column, "Placed as", job.placed_object)
-        fact(column, "Fit error", "No box to measure" if job.fit_error is None else job_words.fit_error(job.fit_error))
-    if report.correction:
-        sentences(layout, context, report.correction, icon="INFO")
-    for problem in report.problems:
-        sentences(layout, context, problem, icon="INFO")
-
-
-def _draw_buttons(layout: bpy.types.UILayout, job: Job) -> None:
-    """Draw the buttons that make sense, two in a row; each keeps its place while the state does not change."""
-    wanted = [button for button in BUTTONS if job_words.can(job, button[0])]
-    grid = layout.grid_flow(row_major=True, columns=2, even_columns=True, align=True)
-    for deed, operator, icon in wanted:
-        set_job(grid.operator(operator, text=_button_text(job, deed), icon=icon), job)
-
-
-def _button_text(job: Job, deed: Deed) -> str:
-    if deed is Deed.RETRY:
-        return "Look Again" if job.state is JobState.UNCERTAIN else "Retry"
-    if deed is Deed.PLACE and job.state is JobState.PLACED:
-        return "Place Again"
-    names = {
-        Deed.PLACE: "Place",
-        Deed.FIT: "Fit to Box",
-        Deed.SEND_AGAIN: "Send Again",
-        Deed.IMPORT_HERE: "Import Here",
-        Deed.STOP: "Stop Following",
-        Deed.OPEN_FOLDER: "Open Folder",
-        Deed.REMOVE: "Remove",
-    }
-    return names[deed]
+            details.draw_job(layout, context, job)
 
 
 CLASSES = (CSM_UL_jobs, CSM_PT_jobs)
