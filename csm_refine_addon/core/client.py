@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 ANSWER_LIMIT_BYTES = 8 * 1024 * 1024
 CHUNK_BYTES = 256 * 1024
+IMAGE_LIMIT_BYTES = 5 * 1024 * 1024
 _SESSIONS = "/image-to-3d-sessions"
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -130,6 +131,14 @@ class Client:
         """Return the session. Raises SessionUnknown, KeyRefused, ServiceUnreachable, BlenderOffline."""
         return wire.read_session(self._ask("GET", f"{_SESSIONS}/{code}"))
 
+    def list_sessions(self, page: int | None, limit: int) -> wire.SessionPage:
+        """Return a page of the account's sessions; without a number the first one, which some count as 0, some as 1.
+
+        Raises as :meth:`read_session`.
+        """
+        number = "" if page is None else f"&page={page}"
+        return wire.read_sessions(self._ask("GET", f"{_SESSIONS}?limit={limit}{number}"))
+
     def submit(self, request: RefineRequest) -> wire.RefineAck:
         """Send one refine.
 
@@ -205,6 +214,23 @@ class Client:
                     done += target.write(chunk)
                     on_progress(done, total)
         return done, total
+
+    @_translated
+    def image(self, url: Secret, limit_bytes: int = IMAGE_LIMIT_BYTES) -> bytes:
+        """Return a session's picture, whatever it is. No key is sent.
+
+        Raises ServiceUnreachable (also where it is too large or takes too long) and BlenderOffline.
+        """
+        pieces, size, ends_at = [], 0, time.monotonic() + self._timeout_s
+        with self._http.get(url.reveal(), stream=True, timeout=self._timeout_s) as answer:
+            for piece in answer.iter_content(CHUNK_BYTES) if answer.status_code == 200 else ():
+                pieces.append(piece)
+                size += len(piece)
+                if size > limit_bytes or time.monotonic() > ends_at:
+                    raise errors.ServiceUnreachable("The session's picture is too large or too slow.")
+        if not size:
+            raise errors.ServiceUnreachable(f"The session's picture is not there ({answer.status_code}).")
+        return b"".join(pieces)
 
     def require_online(self) -> None:
         """Raise BlenderOffline where the service is another machine and Blender's online access is off."""

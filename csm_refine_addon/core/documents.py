@@ -40,7 +40,8 @@ def _reader(kind: Any) -> Callable[[Any], Any]:
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         return kind
     if typing.get_origin(kind) is tuple:
-        return tuple
+        each = _reader(typing.get_args(kind)[0])
+        return tuple if each is _as_it_is else lambda values: tuple(map(each, values))
     return _as_it_is
 
 

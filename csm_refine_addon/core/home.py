@@ -34,6 +34,11 @@ class Home:
         """What the worker process says."""
         return self.folder / "worker.log"
 
+    @property
+    def thumbnails(self) -> Path:
+        """The sessions' pictures."""
+        return self.folder / "thumbnails"
+
     def job_folder(self, job_id: str) -> Path:
         """Return the folder of a job's mesh, prepared .blend and report; made if missing."""
         folder = self.folder / "jobs" / job_id

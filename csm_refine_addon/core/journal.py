@@ -1,4 +1,4 @@
-"""The journal: every job and every transition, in one SQLite file that all processes share.
+"""The journal: every job, every transition and every look-up, in one SQLite file that all processes share.
 
 It is the only channel between panel, worker, command line and another Blender. Every change is one short
 transaction under ``synchronous=FULL`` with a rollback journal, because home folders on network drives rule out WAL.
@@ -18,9 +18,11 @@ from typing import Self
 
 from .errors import InputError, StorageError
 from .flow import TRANSITIONS, IllegalTransition
+from .lookups import QUESTION_LIMIT_S, Lookup
 from .models import Job
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""1: jobs; 2: look-ups, too."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (id TEXT PRIMARY KEY, revision INTEGER NOT NULL, document TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS jobs_revision ON jobs (revision);
@@ -28,6 +30,8 @@ CREATE TABLE IF NOT EXISTS history
   (job TEXT NOT NULL, revision INTEGER NOT NULL, at REAL NOT NULL, state TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS removed (job TEXT PRIMARY KEY, revision INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS leases (job TEXT PRIMARY KEY, owner TEXT NOT NULL, until REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS lookups (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, asked_at REAL NOT NULL,
+  answered_at REAL NOT NULL, document TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS counter (revision INTEGER NOT NULL);
 INSERT INTO counter SELECT 0 WHERE NOT EXISTS (SELECT * FROM counter);
 """
@@ -154,6 +158,47 @@ class Journal:
         with self._explained():
             self._connection.execute("DELETE FROM leases WHERE job = ? AND owner = ?", (job_id, owner))
 
+    def ask(self, lookup: Lookup) -> Lookup:
+        """Write a question down, or an answered one anew, and return it with the last answer that it got."""
+        with self._transaction():
+            known = self._read_lookup(lookup.key)
+            return self._write_lookup(replace(known, asked_at=lookup.asked_at) if known else lookup)
+
+    def answer(self, key: str, step: Callable[[Lookup], Lookup]) -> None:
+        """Write an answer down: ``step`` gets the question as it stands. A question that is gone stays gone."""
+        with self._transaction():
+            known = self._read_lookup(key)
+            if known is not None:
+                self._write_lookup(step(known))
+
+    def lookups_since(self, revision: int) -> list[Lookup]:
+        """Return the questions that were asked or answered after ``revision``, in the order of their revisions."""
+        return self._lookups("revision > ?", revision)
+
+    def open_lookups(self, now: float) -> list[Lookup]:
+        """Return the questions that wait for an answer."""
+        return self._lookups("answered_at < asked_at AND asked_at > ?", now - QUESTION_LIMIT_S)
+
+    def forget_lookups(self, before: float) -> None:
+        """Delete the questions that were last asked before a time."""
+        with self._transaction():
+            self._connection.execute("DELETE FROM lookups WHERE asked_at < ?", (before,))
+
+    def _lookups(self, condition: str, value: float) -> list[Lookup]:
+        with self._explained():
+            query = f"SELECT revision, document FROM lookups WHERE {condition} ORDER BY revision"  # noqa: S608 -- ours
+            return [_lookup(row) for row in self._connection.execute(query, (value,))]
+
+    def _read_lookup(self, key: str) -> Lookup | None:
+        row = self._connection.execute("SELECT revision, document FROM lookups WHERE key = ?", (key,)).fetchone()
+        return _lookup(row) if row else None
+
+    def _write_lookup(self, lookup: Lookup) -> Lookup:
+        lookup = replace(lookup, revision=self._next_revision())
+        row = (lookup.key, lookup.revision, lookup.asked_at, lookup.answered_at, json.dumps(lookup.to_json()))
+        self._connection.execute("INSERT OR REPLACE INTO lookups VALUES (?, ?, ?, ?, ?)", row)
+        return lookup
+
     def _set_up(self) -> None:
         version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
         if version > SCHEMA_VERSION:
@@ -210,3 +255,8 @@ class Journal:
 def _job(row: tuple[int, str]) -> Job:
     revision, document = row
     return Job.from_json({**json.loads(document), "revision": revision})
+
+
+def _lookup(row: tuple[int, str]) -> Lookup:
+    revision, document = row
+    return replace(Lookup.from_json(json.loads(document)), revision=revision)

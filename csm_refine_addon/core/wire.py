@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -68,6 +69,10 @@ class Session:
     updated_at: str
     mesh_urls: Mapping[str, Secret]
     message: str = ""
+    created_at: float | None = None
+    """When it was made, in seconds since 1970; None where the service does not say."""
+    image: Secret | None = None
+    """The address of the picture that it was made of."""
 
     @property
     def mesh_fingerprint(self) -> str:
@@ -78,6 +83,14 @@ class Session:
     def best_mesh(self) -> Secret | None:
         """Return the URL to download, or None where there is none."""
         return next((self.mesh_urls[kind] for kind in MESH_PREFERENCE if kind in self.mesh_urls), None)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPage:
+    """A page of the account's sessions in the service's order; ``count`` is how many it sent, the deleted ones, too."""
+
+    sessions: tuple[Session, ...]
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,14 +152,37 @@ def read_session(reply: Reply) -> Session:
     data = reply.data
     if not isinstance(data, dict):
         raise _nonsense("session")
-    word = _status_word(data)
-    if not word:
+    if not _status_word(data):
         raise _nonsense("session with a status")
-    shown = _for_the_user(word, reply.hidden)
-    status = RemoteStatus(shown, STATUS_WORDS.get(word.lower(), RemoteKind.RUNNING), _percent(data))
-    urls = _v3_urls(data) or _v2_urls(data)
-    message = _for_the_user(_text(data, "error") or _text(data, "error_message"), reply.hidden)
-    return Session(_text(data, "session_code") or _text(data, "_id"), status, _text(data, "updated_at"), urls, message)
+    return _session(data, reply.hidden)
+
+
+def read_sessions(reply: Reply) -> SessionPage:
+    """Return the page in a good reply to a request for a list.
+
+    A session whose status is missing has an empty word. Raises ServiceUnreachable where there is no list.
+    """
+    data = reply.data
+    found = data.get("results") if isinstance(data, dict) else data
+    if not isinstance(found, list):
+        raise _nonsense("list of sessions")
+    known = [each for each in found if isinstance(each, dict) and each.get("is_deleted") is not True]
+    return SessionPage(tuple(_session(each, reply.hidden) for each in known), len(found))
+
+
+def _session(data: Mapping[str, Any], hidden: Secret | None) -> Session:
+    word = _status_word(data)
+    kind = STATUS_WORDS.get(word.lower(), RemoteKind.RUNNING)
+    image = _url(data, "image_url") or _url(data, "input_image")
+    return Session(
+        _text(data, "session_code") or _text(data, "_id"),
+        RemoteStatus(_for_the_user(word, hidden), kind, _percent(data)),
+        _text(data, "updated_at"),
+        _v3_urls(data) or _v2_urls(data),
+        _for_the_user(_text(data, "error") or _text(data, "error_message"), hidden),
+        _moment(_text(data, "created_at")),
+        Secret(image) if image else None,
+    )
 
 
 def read_refine(reply: Reply) -> RefineAck:
@@ -198,6 +234,15 @@ def _url(data: Mapping[str, Any], key: str) -> str:
     except ValueError:
         return ""
     return url if parts.scheme in ("http", "https") and parts.hostname and url.isprintable() else ""
+
+
+def _moment(text: str) -> float | None:
+    """Return a time in ISO 8601 as seconds since 1970; one without a zone is in UTC."""
+    try:
+        found = datetime.fromisoformat(text)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _text(data: Mapping[str, Any], key: str) -> str:

@@ -21,7 +21,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from . import flow
+from .answering import Answering
 from .background import PACKAGE, module_environment
+from .checks import is_loopback
+from .client import Client
 from .engine import LEASE_S, Engine
 from .errors import CsmError, StorageError
 from .home import Home
@@ -116,6 +119,8 @@ class Worker:
         """Look for jobs and drive them until the end is said. Raises StorageError where there is no journal."""
         with Presence(self._home, self._local_service) as presence, Journal(self._home.journal) as journal:
             self._owner = presence.owner
+            answering = Answering(self._home, self._owner, self._client, self._may_ask)
+            answering.clear(journal)
             seen, looked_at = -1, 0.0
             while not self._control.ended.wait(LOOK_EVERY_S):
                 version = journal.data_version()
@@ -123,6 +128,7 @@ class Worker:
                     continue
                 seen, looked_at = version, time.monotonic()
                 self._look(journal)
+                answering.look(journal)
             self._stop_all(journal)
 
     def drive(self, job_id: str, stop: threading.Event) -> None:
@@ -152,14 +158,26 @@ class Worker:
         )
         return job if job.state in TERMINAL else flow.failed(job, error, time.time())
 
-    def _engine(self, journal: Journal, stop: threading.Event) -> Engine:
-        services = Services(
+    def _services(self, stop: threading.Event) -> Services:
+        return Services(
             self._local_service,
             keys=lambda: self._control.keys,
             is_online=lambda: self._control.online,
             pause=stop.wait,
             timeout_s=self._control.timeout_s,
         )
+
+    def _client(self, service: str) -> Client:
+        """Return a client for one look-up."""
+        return self._services(self._control.ended).client(service)
+
+    def _may_ask(self, service: str) -> bool:
+        """Tell whether a question can be answered from here; another Blender's worker may have what is missing."""
+        has_key = service == LOCAL or key_for(service, self._control.keys) is not None
+        return has_key and (self._control.online or is_loopback(service))
+
+    def _engine(self, journal: Journal, stop: threading.Event) -> Engine:
+        services = self._services(stop)
         workshop = BlenderWorkshop(self._home, self._blender, stop.wait)
         return Engine(journal, self._home, services.client, workshop, stop.wait, holds=self._holds(journal))
 
