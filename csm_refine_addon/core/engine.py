@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from . import errors, flow
+from . import errors, fetching, flow
 from .background import Pause, Stopped
 from .client import Client, NotConnected, Unanswered
 from .errors import CsmError
@@ -115,6 +115,7 @@ class Engine:
         return {
             Step.CREATE: self._create,
             Step.BASELINE: self._read_baseline,
+            Step.FETCH: self._fetch,
             Step.SUBMIT: self._submit,
             Step.LOOK_UP: self._look_up,
             Step.POLL: self._poll,
@@ -131,6 +132,10 @@ class Engine:
     def _read_baseline(self, job: Job) -> Job:
         session = self.client_for(job.service).read_session(job.request.session_code)
         return self._change(job, lambda job: flow.baseline_read(job, session, self.clock()))
+
+    def _fetch(self, job: Job) -> Job:
+        session = self.client_for(job.service).read_session(job.request.session_code)
+        return self._change(job, lambda job: fetching.result_read(job, session, self.clock()))
 
     def _submit(self, job: Job) -> Job:
         """Write down that the POST leaves, send it once, and write down what came of it."""

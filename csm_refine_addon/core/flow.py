@@ -57,6 +57,7 @@ class Step(enum.Enum):
 
     CREATE = "make a session out of the source object"
     BASELINE = "read the session before the submission"
+    FETCH = "read the session for the result that it has"
     SUBMIT = "send the refine"
     LOOK_UP = "look whether the submission arrived"
     POLL = "read the session"
@@ -70,6 +71,8 @@ def next_step(job: Job) -> Step:
     if job.state is S.PREPARED:
         if not job.request.session_code:
             return Step.CREATE
+        if job.fetch_only:
+            return Step.FETCH
         return Step.SUBMIT if job.baseline else Step.BASELINE
     if job.state is S.UNCERTAIN:
         return Step.LOOK_UP if _looks_up(job) else Step.REST
@@ -113,8 +116,11 @@ def baseline_read(job: Job, session: Session, now: float) -> Job:
 
 
 def submitting(job: Job, now: float) -> Job:
-    """The POST is about to leave: written down before it does. Raises IllegalTransition where one left already."""
-    if job.state is not S.PREPARED:
+    """The POST is about to leave: written down before it does.
+
+    Raises IllegalTransition where one left already, or none may leave.
+    """
+    if job.state is not S.PREPARED or job.fetch_only:
         raise IllegalTransition(f"{job.state} -> {S.SUBMITTING}")
     return move(job, S.SUBMITTING, sent_at=now)
 
@@ -288,7 +294,9 @@ def overdue(job: Job, now: float) -> Job:
     if now < job.deadline_at or job.state in TERMINAL or job.state in (S.READY, S.UNCERTAIN, S.PREPARING):
         return job
     minutes = max(1, round(job.timeout_s / 60))
-    if job.sent_at is None and job.accepted_at is None:
+    if job.fetch_only and job.accepted_at is None:
+        error = errors.FollowTimeout(f"The session was not read within {minutes} min.", "Retry reads it again.")
+    elif job.sent_at is None and job.accepted_at is None:
         error = errors.FollowTimeout(f"The refine was not sent within {minutes} min.", "Retry sends it.")
     else:
         error = errors.FollowTimeout(

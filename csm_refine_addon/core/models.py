@@ -139,8 +139,22 @@ class Baseline:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Texture:
+    """An image of the mesh, with its size in pixels; both are 0 where it cannot be read."""
+
+    name: str
+    width: int
+    height: int
+    is_plain: bool = False
+    """Whether it colours the mesh, and every pixel of it is the same."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class MeshReport:
-    """What the preparing Blender found in the mesh; ``box`` is as returned, in Blender axes around its origin."""
+    """What the preparing Blender found in the mesh; ``box`` is as returned, in Blender axes around its origin.
+
+    The fields from ``images`` on are None, or empty, in reports of older versions, which did not measure them.
+    """
 
     triangles: int
     vertices: int
@@ -151,6 +165,14 @@ class MeshReport:
     problems: tuple[str, ...] = ()
     correction: str = ""
     """What *Fit to box* changed, in words; empty where nothing had to be changed."""
+    images: tuple[Texture, ...] = ()
+    open_edges: int | None = None
+    """Edges that have not exactly two faces, vertices at the same place taken as one; 0: the mesh is watertight."""
+    has_uv: bool | None = None
+    size: Vector3 | None = None
+    """Along Blender's axes, as it will be placed."""
+    difference: float | None = None
+    """How far the mesh, as returned, was from its box, relative to the box's diagonal; None without a box."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -182,6 +204,8 @@ class Job:
     """The pauses between looks at a running refine grow from the first to the longest."""
     fit_to_box: bool = True
     place_automatically: bool = True
+    fetch_only: bool = False
+    """The result that the session has is fetched; nothing is ever sent."""
     source_blend: str = ""
     """A .blend with the source objects, out of which the local service is to make the session first."""
     source_objects: tuple[str, ...] = ()

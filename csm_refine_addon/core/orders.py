@@ -28,8 +28,11 @@ def new_job(  # noqa: PLR0913 -- one for each thing that the user can say, by ke
     source_blend: str = "",
     source_objects: tuple[str, ...] = (),
     job_id: str = "",
+    fetch_only: bool = False,
 ) -> Job:
     """Return a job that is ready to be written down; it is sent by whoever drives it next.
+
+    With ``fetch_only`` nothing is sent: the result that the session has is fetched.
 
     ``poll_s`` is the first and the longest pause between looks.
     ``service`` is LOCAL or a checked base URL; ``window`` names the open file whose Blender places the result by
@@ -52,6 +55,7 @@ def new_job(  # noqa: PLR0913 -- one for each thing that the user can say, by ke
         window=window,
         source_blend=source_blend,
         source_objects=source_objects,
+        fetch_only=fetch_only,
     )
 
 

@@ -1,0 +1,98 @@
+"""What is said of a result: warnings where something is off, calm notes where it is not, nothing where it is unknown."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from csm_refine_addon.core import documents, quality
+from csm_refine_addon.core.models import Box, Job, MeshReport, RefineRequest, Texture
+from csm_refine_addon.core.orders import new_job
+
+BOX = Box((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+GOOD = MeshReport(
+    12, 8, 1, ("albedo",), BOX, 1000, images=(Texture("albedo", 2048, 1024),), open_edges=0, has_uv=True,
+    size=(1.0, 1.0, 1.0), difference=1e-7,
+)  # fmt: skip
+OLD = MeshReport(12, 8, 1, ("albedo",), BOX, 1000)
+
+
+def job(report: MeshReport | None, **changes) -> Job:
+    made = new_job(RefineRequest("SESSION_1_2"), "local", now=0.0)
+    return dataclasses.replace(made, report=report, **changes)
+
+
+def said(report: MeshReport | None, **changes) -> list[tuple[bool, str]]:
+    return [(finding.is_warning, finding.text) for finding in quality.findings(job(report, **changes))]
+
+
+@pytest.mark.parametrize("report", [None, GOOD, OLD])
+def test_nothing_is_said_of_a_good_result_or_an_unknown_one(report):
+    """A good mesh needs no words, and what was never measured is not guessed at."""
+    assert said(report, placed_object="Chair refined", fit_error=1e-8) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"images": (Texture("albedo", 0, 0),)}, "“albedo” has no pixels"),
+        ({"images": (Texture("albedo", 64, 64, is_plain=True),)}, "“albedo” is one colour"),
+        ({"has_uv": False}, "no UV map"),
+        ({"difference": 0.3}, "30 % away from its box and was made to fit"),
+        ({"problems": ("The mesh has no height (Z), so that side cannot be stretched to the box.",)}, "no height"),
+    ],
+)
+def test_what_is_off_is_a_warning(changes, words):
+    """An empty texture, one without a UV map to show it, a big correction and a flat side each have a warning."""
+    ((is_warning, text),) = said(dataclasses.replace(GOOD, **changes))
+    assert is_warning
+    assert words in text
+
+
+def test_an_open_surface_is_said_calmly():
+    """Cloth and leaves are open: that is worth knowing, and nothing is off."""
+    assert said(dataclasses.replace(GOOD, open_edges=1)) == [(False, quality.OPEN_ONE)]
+    ((is_warning, text),) = said(dataclasses.replace(GOOD, open_edges=42))
+    assert (is_warning, "42 edges" in text) == (False, True)
+
+
+def test_a_plain_mesh_without_uv_is_only_noted():
+    """Without a texture no UV map is missing."""
+    assert said(dataclasses.replace(GOOD, has_uv=False, images=(), textures=())) == [(False, quality.NO_UV_NOTE)]
+
+
+def test_the_fit_counts_once_it_is_placed():
+    """A placed mesh far from its box is a warning; one that was not fitted on purpose says so in other words."""
+    assert said(GOOD, placed_object="Chair refined", fit_error=0.05)[0][0]
+    assert said(GOOD, fit_error=0.05) == []
+    assert "made to fit" not in said(dataclasses.replace(GOOD, difference=0.3), fit_to_box=False)[0][1]
+
+
+def test_warnings_come_first():
+    """What is off stands above what is only worth knowing."""
+    found = said(dataclasses.replace(GOOD, open_edges=3, correction="moved", difference=0.5))
+    assert [is_warning for is_warning, _ in found] == [True, False, False]
+
+
+def test_watertight_is_known_or_not():
+    """Three answers: yes, no, nobody looked."""
+    reports = (GOOD, dataclasses.replace(GOOD, open_edges=2), OLD)
+    assert [quality.is_watertight(report) for report in reports] == [True, False, None]
+
+
+def test_reports_of_older_versions_still_read():
+    """A job of an older journal comes back with what it has; a new one comes back whole."""
+    document = job(GOOD).to_json()
+    assert Job.from_json(document).report == GOOD
+    for name in ("images", "open_edges", "has_uv", "size", "difference"):
+        del document["report"][name]
+    del document["fetch_only"]
+    found = Job.from_json(document)
+    assert (found.report.images, found.report.open_edges, found.report.size, found.fetch_only) == (
+        (),
+        None,
+        None,
+        False,
+    )
+    assert documents.decode(MeshReport, dataclasses.asdict(OLD)) == OLD
