@@ -10,7 +10,7 @@ import bpy
 from ..core import checks, placement
 from ..core.axes import PIVOT_LIMIT, Vector3
 from ..core.placement import BoundsSource, Choices, PivotSource
-from . import preferences, readout
+from . import job_rows, preferences, readout
 
 BOUNDS_MODES = (
     ("OBJECT", "From Object", "The box of the selected object, with all that belongs to it"),
@@ -149,6 +149,20 @@ class CSM_PG_window(bpy.types.PropertyGroup):
 
     jobs: bpy.props.CollectionProperty(type=CSM_PG_job_row)
     active: bpy.props.IntProperty(name="Job", description="The job whose details are shown", default=0, min=0)
+    files: bpy.props.EnumProperty(
+        name="Files",
+        description="Whose jobs the list shows",
+        items=job_rows.FILES,
+        get=job_rows.files_index,
+        set=job_rows.choose_files,
+    )
+    sort: bpy.props.EnumProperty(
+        name="Order",
+        description="Which job stands first in the list",
+        items=job_rows.SORTS,
+        get=job_rows.sort_index,
+        set=job_rows.choose_sort,
+    )
 
 
 CLASSES = (CSM_PG_settings, CSM_PG_job_row, CSM_PG_window)

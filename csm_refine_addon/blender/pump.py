@@ -18,7 +18,7 @@ from ..core import flow
 from ..core.errors import CsmError, InputError, StorageError
 from ..core.home import Home
 from ..core.models import LOCAL, Job, JobState, Secret
-from . import arrivals, job_rows, job_words, late_imports, notices, preferences, readout, sidebar
+from . import arrivals, batching, job_rows, job_words, late_imports, notices, preferences, readout, sidebar, status_bar
 from .properties import choices_of, settings_of
 from .worker_process import CheckAnswer, ServiceCheck, WorkerProcess
 
@@ -84,13 +84,13 @@ class Pump:
             self.jobs.pop(job_id, None)
         return before
 
-    def add(self, job: Job) -> Job:
-        """Write a new job down. Raises StorageError."""
+    def add(self, job: Job, *, in_front: bool = True) -> Job:
+        """Write a new job down, and select it where it is to stand ``in_front``. Raises StorageError."""
         self.press()
         written = self.journal().add(job)
         self._take_in(written)
-        job_rows.show(self.jobs, select=written.id)
-        if job.source_blend:
+        job_rows.show(self.jobs, select=written.id if in_front else "")
+        if job.source_blend and in_front:
             self._wanted_codes[job.id] = bpy.context.scene.name
         return written
 
@@ -169,6 +169,7 @@ class Pump:
                 changed |= self._read_journal()
                 self._write_placed()
                 changed |= self._place_next(context)
+                changed |= self._make_next()
             except StorageError as error:
                 return self._storage_trouble(error)
             changed |= bool(self.trouble)
@@ -176,7 +177,10 @@ class Pump:
             changed |= self._hear_check()
             changed |= self._keep_worker()
             changed |= job_rows.show(self.jobs)
+            status_bar.follow(self.jobs.values())
         self._redraw(changed, now)
+        if batching.is_waiting():
+            return AT_ONCE_S
         return AWAKE_S if self._is_busy(now) else IDLE_S
 
     def _measure(self, context: bpy.types.Context, now: float) -> bool:
@@ -253,6 +257,18 @@ class Pump:
         bpy.ops.ed.undo_push(message="Place Refined Mesh")
         self._write_placed()
         notices.say("INFO", f"CSM Refine: {job_words.title(job)} is placed as “{placed.object_name}”.")
+        return True
+
+    def _make_next(self) -> bool:
+        """Make at most one job of a batch in a turn. Raises StorageError."""
+        if not batching.is_waiting():
+            return False
+        try:
+            batching.make_next(self)
+        except StorageError:
+            raise
+        except CsmError as error:
+            notices.say("WARNING", f"CSM Refine: {error.message}")
         return True
 
     def fail(self, job: Job, error: CsmError) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
-from . import job_rows, notices, operators, panels, preferences, properties, pump, readout, sidebar
+from . import job_rows, menus, notices, operators, panels, preferences, properties, pump, readout, sidebar, status_bar
 
 CLASSES: tuple[type, ...] = (
     preferences.CSM_AP_preferences,
@@ -16,6 +16,7 @@ CLASSES: tuple[type, ...] = (
     *notices.CLASSES,
     *operators.CLASSES,
     *panels.CLASSES,
+    *menus.CLASSES,
 )
 FIRST_TURN_S = 0.5
 COMMAND = "csm_refine"
@@ -92,6 +93,7 @@ def _remove_handlers() -> None:
 
 def _start_pump() -> None:
     preferences.forget_choices()
+    job_rows.forget()
     pump.start_anew()
     readout.forget()
     sidebar.forget()
@@ -128,5 +130,7 @@ STEPS = (
     (properties.add, properties.take_away),
     (_add_handlers, _remove_handlers),
     (_start_pump, _stop_pump),
+    (status_bar.add, status_bar.take_away),
+    (menus.add, menus.take_away),
     (_add_command, _remove_command),
 )

@@ -42,7 +42,7 @@ def test_names_are_those_of_the_interface():
     registration.register()
     try:
         names = {kind.__name__ for kind in registration.CLASSES}
-        assert all(name.startswith(("CSM_PT_", "CSM_OT_", "CSM_UL_", "CSM_PG_", "CSM_AP_")) for name in names)
+        assert all(name.startswith(("CSM_PT_", "CSM_OT_", "CSM_UL_", "CSM_MT_", "CSM_PG_", "CSM_AP_")) for name in names)
         panels = [kind for kind in registration.CLASSES if issubclass(kind, bpy.types.Panel)]
         assert {panel.bl_category for panel in panels} == {"CSM"}
         promised = {"refine", "wait", "stop", "retry", "place", "fit", "remove", "create_session", "check_service"}

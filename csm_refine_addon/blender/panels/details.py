@@ -111,10 +111,11 @@ def _draw_buttons(layout: bpy.types.UILayout, job: Job) -> None:
     wanted = [button for button in BUTTONS if job_words.can(job, button[0])]
     grid = layout.grid_flow(row_major=True, columns=2, even_columns=True, align=True)
     for deed, operator, icon in wanted:
-        set_job(grid.operator(operator, text=_button_text(job, deed), icon=icon), job)
+        set_job(grid.operator(operator, text=button_text(job, deed), icon=icon), job)
 
 
-def _button_text(job: Job, deed: Deed) -> str:
+def button_text(job: Job, deed: Deed) -> str:
+    """Return what stands on the button of a deed; the same in menus."""
     if deed is Deed.RETRY:
         return "Look Again" if job.state is JobState.UNCERTAIN else "Retry"
     if deed is Deed.PLACE and job.state is JobState.PLACED:

@@ -9,9 +9,12 @@ import bpy
 
 from ...core.models import Job
 from .. import job_rows, job_words, pump, sidebar
+from ..operators.batch import ready_jobs
 from ..operators.common import set_job
 from . import details
 from .session import InSidebar
+
+PLACE_ALL = "Place All Ready ({})"
 
 
 class CSM_UL_jobs(bpy.types.UIList):
@@ -33,6 +36,18 @@ class CSM_UL_jobs(bpy.types.UIList):
         column = layout.column(align=True)
         _draw_row_head(column.row(align=True), job)
         _draw_row_foot(column.split(factor=0.5, align=True), job)
+
+    def draw_filter(self, context: bpy.types.Context, layout: bpy.types.UILayout) -> None:
+        layout.prop(self, "filter_name", text="", icon="VIEWZOOM")
+
+    def filter_items(self, context: bpy.types.Context, data: Any, property_name: str) -> tuple[list[int], list[int]]:
+        keeper = pump.current()
+        jobs = [keeper.jobs.get(row.name) for row in getattr(data, property_name)]
+        shown = [job is not None and self._is_shown(job, keeper.window) for job in jobs]
+        return [self.bitflag_filter_item if each else 0 for each in shown], job_rows.order(jobs)
+
+    def _is_shown(self, job: Job, window: str) -> bool:
+        return job_rows.is_listed(job, window) and (not self.filter_name or job_rows.matches(job, self.filter_name))
 
 
 def _draw_row_head(row: bpy.types.UILayout, job: Job) -> None:
@@ -69,10 +84,26 @@ class CSM_PT_jobs(InSidebar, bpy.types.Panel):
         if not keeper.jobs:
             layout.label(text="No jobs yet", icon="INFO")
             return
+        _draw_choices(layout, kept)
         layout.template_list("CSM_UL_jobs", "", kept, "jobs", kept, "active", rows=2, maxrows=6)
+        _draw_place_all(layout)
         job = keeper.jobs.get(job_rows.selected_id())
-        if job is not None:
+        if job is not None and job_rows.is_listed(job, keeper.window):
             details.draw_job(layout, context, job)
+
+
+def _draw_choices(layout: bpy.types.UILayout, kept: Any) -> None:
+    """Draw whose jobs are listed, in which order, and the menu of what can be done about all of them."""
+    row = layout.row(align=True)
+    row.prop(kept, "files", text="")
+    row.prop(kept, "sort", text="")
+    row.menu("CSM_MT_jobs", text="", icon="DOWNARROW_HLT")
+
+
+def _draw_place_all(layout: bpy.types.UILayout) -> None:
+    count = len(ready_jobs())
+    if count > 1:
+        layout.operator("csm_refine.place_all", text=PLACE_ALL.format(count), icon="SNAP_ON")
 
 
 CLASSES = (CSM_UL_jobs, CSM_PT_jobs)

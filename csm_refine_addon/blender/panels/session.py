@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import bpy
@@ -168,7 +169,7 @@ class CSM_PT_send(InSidebar, bpy.types.Panel):
         sidebar.note_draw(context)
         settings = settings_of(context)
         _draw_readout(self.layout, context, settings)
-        _draw_buttons(self.layout, settings)
+        _draw_buttons(self.layout, context, settings)
 
 
 def _draw_readout(layout: bpy.types.UILayout, context: bpy.types.Context, settings: Any) -> None:
@@ -203,7 +204,7 @@ def _draw_sent(layout: bpy.types.UILayout, asked: Asked, choices: Choices) -> No
     fact(layout, "Pivot", "Left to the service" if asked.pivot_point is None else job_words.pivot(asked.pivot_point))
 
 
-def _draw_buttons(layout: bpy.types.UILayout, settings: Any) -> None:
+def _draw_buttons(layout: bpy.types.UILayout, context: bpy.types.Context, settings: Any) -> None:
     """Draw the buttons; the one that comes next in the work is large."""
     is_local = preferences.service_choice() == "LOCAL"
     column = layout.column()
@@ -211,10 +212,18 @@ def _draw_buttons(layout: bpy.types.UILayout, settings: Any) -> None:
     if is_local and not settings.session_code.strip():
         _draw_large(column, "csm_refine.create_session", "ADD")
         column.operator("csm_refine.refine", icon="MOD_REMESH")
+        _draw_each(column, context, is_local=is_local)
         return
     _draw_large(column, "csm_refine.refine", "MOD_REMESH")
     if is_local:
         column.operator("csm_refine.create_session", icon="ADD")
+    _draw_each(column, context, is_local=is_local)
+
+
+def _draw_each(layout: bpy.types.UILayout, context: bpy.types.Context, *, is_local: bool) -> None:
+    """Offer a refine for each where several objects are selected; the local service alone can make sessions."""
+    if is_local and len(list(islice(context.view_layer.objects.selected, 2))) > 1:
+        layout.operator("csm_refine.refine_each", icon="DUPLICATE")
 
 
 def _draw_large(layout: bpy.types.UILayout, operator: str, icon: str) -> None:

@@ -1,0 +1,251 @@
+"""Operators about many objects or many jobs at once."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import bpy
+
+from ...core import flow
+from ...core.errors import CsmError, InputError
+from ...core.models import TERMINAL, Job, JobState
+from .. import batching, job_rows, job_words, pump
+from ..job_words import Deed
+from .common import reported
+from .results import is_in_object_mode
+from .sending import ask_first
+
+MOST_LINES = 8
+REFINED = "Refining {} of {} selected objects; go on working."
+WILL_BE_REFINED = "{} of {} selected objects, each in a box of its own"
+NOT_REFINED = "Not refined: {}"
+MORE = "… and {} more"
+PLACED = "Placed: {} of {} results."
+NOT_PLACED = "{}: {}"
+WILL_BE_STOPPED = "Jobs: {}. What runs at a service runs on, and may be charged."
+STOPPED = "Jobs that are no longer followed: {}."
+WILL_BE_REMOVED = "Jobs: {}. Their downloaded files are deleted; what is placed stays."
+REMOVED = "Jobs removed from the list: {}."
+
+
+class CSM_OT_refine_each(bpy.types.Operator):
+    """Make a session out of each selected object on the local service, each with its own box, and refine them all"""
+
+    bl_idname = "csm_refine.refine_each"
+    bl_label = "Refine Each"
+
+    _plan: batching.Plan | None = None
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if context.view_layer.objects.selected:
+            return True
+        cls.poll_message_set("Nothing is selected. Select the objects to refine.")
+        return False
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        try:
+            self._plan = batching.plan(context)
+            _require_orders(self._plan)
+        except CsmError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        return ask_first(self, context, "Refine each selected object?", "Refine Each")
+
+    def draw(self, context: bpy.types.Context) -> None:
+        if self._plan is not None:
+            draw_plan(self.layout, self._plan)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        return reported(self, lambda: self._begin(context))
+
+    def _begin(self, context: bpy.types.Context) -> str:
+        plan = self._plan or batching.plan(context)
+        _require_orders(plan)
+        for sentence in plan.refused:
+            self.report({"WARNING"}, sentence)
+        batching.begin(pump.current(), plan.orders)
+        return REFINED.format(len(plan.orders), plan.count)
+
+
+def _require_orders(plan: batching.Plan) -> None:
+    if not plan.orders:
+        raise InputError("None of the selected objects can be refined.", plan.refused[0])
+
+
+def draw_plan(layout: bpy.types.UILayout, plan: batching.Plan) -> None:
+    """Draw how many are refined, and why others are not."""
+    layout.label(text=WILL_BE_REFINED.format(len(plan.orders), plan.count), icon="MOD_REMESH")
+    layout.label(text="The local service refines them on this machine.", icon="BLANK1")
+    if plan.refused:
+        layout.label(text=NOT_REFINED.format(len(plan.refused)), icon="INFO")
+    column = layout.column(align=True)
+    for sentence in plan.refused[:MOST_LINES]:
+        column.label(text=sentence, icon="BLANK1", translate=False)
+    if len(plan.refused) > MOST_LINES:
+        column.label(text=MORE.format(len(plan.refused) - MOST_LINES), icon="BLANK1")
+
+
+class CSM_OT_place_all(bpy.types.Operator):
+    """Put every finished result of this file into the box of its source object, in one undo step"""
+
+    bl_idname = "csm_refine.place_all"
+    bl_label = "Place All Ready"
+    bl_options = {"REGISTER", "UNDO"}
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if not is_in_object_mode(cls, context):
+            return False
+        if ready_jobs():
+            return True
+        cls.poll_message_set("No result of this file is ready. Wait for a job, or place one of another file by itself.")
+        return False
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        return reported(self, lambda: self._place(context))
+
+    def _place(self, context: bpy.types.Context) -> str:
+        pump.current().refresh()
+        ready = ready_jobs()
+        names = list(filter(None, (self._place_one(context, job) for job in _counted(context, ready))))
+        if not names:
+            raise InputError("No result could be placed.", "Place one by itself to see why.")
+        for name in names:
+            bpy.data.objects[name].select_set(True)
+        return PLACED.format(len(names), len(ready))
+
+    def _place_one(self, context: bpy.types.Context, job: Job) -> str:
+        """Return the placed object's name; the others go on where one fails."""
+        try:
+            return pump.current().place(context, job).placed_object
+        except CsmError as error:
+            self.report({"WARNING"}, NOT_PLACED.format(job_words.object_name(job) or job_words.title(job), error))
+            return ""
+
+
+def _counted(context: bpy.types.Context, jobs: list[Job]) -> Any:
+    """Go through the jobs with their number at the mouse: each takes some hundredths of a second."""
+    manager: Any = context.window_manager
+    manager.progress_begin(0, len(jobs))
+    try:
+        for number, job in enumerate(jobs):
+            manager.progress_update(number)
+            yield job
+    finally:
+        manager.progress_end()
+
+
+def ready_jobs() -> list[Job]:
+    """Return this file's jobs that are ready to be placed, oldest first."""
+    keeper = pump.current()
+    found = (job for job in keeper.jobs.values() if job.state is JobState.READY and job_words.can(job, Deed.PLACE))
+    return sorted(
+        (job for job in found if job_rows.is_of_this_file(job, keeper.window)), key=lambda job: job.created_at
+    )
+
+
+class _OverMany:
+    """An operator about all jobs of the files that the list shows, with a question first."""
+
+    nothing = ""
+
+    @classmethod
+    def meant(cls) -> list[Job]:
+        """Return the jobs that it is about, as last read."""
+        keeper = pump.current()
+        return [job for job in job_rows.listed(keeper.jobs.values(), keeper.window) if cls.is_meant(job)]
+
+    @classmethod
+    def is_meant(cls, job: Job) -> bool:
+        raise NotImplementedError
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if cls.meant():
+            return True
+        cls.poll_message_set(cls.nothing)  # type: ignore[attr-defined]  # of the operator
+        return False
+
+
+class CSM_OT_stop_all(_OverMany, bpy.types.Operator):
+    """Follow none of the listed jobs any longer; what runs at a service runs on, and may be charged"""
+
+    bl_idname = "csm_refine.stop_all"
+    bl_label = "Stop Following All"
+    nothing = "No listed job is under way."
+
+    @classmethod
+    def is_meant(cls, job: Job) -> bool:
+        return flow.is_active(job)
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return batching.is_waiting() or super().poll(context)
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        message = WILL_BE_STOPPED.format(len(self.meant()))
+        return confirmed(self, context, event, "Stop following all?", message, "Stop Following")
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        return reported(self, self._stop)
+
+    def _stop(self) -> str:
+        keeper = pump.current()
+        keeper.refresh()
+        dropped = batching.drop()
+        stopped = [job for job in self.meant() if _tried(lambda job=job: _stop(keeper, job))]  # type: ignore[misc]
+        return STOPPED.format(len(stopped) + dropped)
+
+
+def _stop(keeper: pump.Pump, job: Job) -> None:
+    keeper.change(job.id, lambda job: flow.stopped(job, time.time()))
+
+
+def _tried(act: Any) -> bool:
+    """Do something; a job that has changed or gone meanwhile is let be."""
+    try:
+        act()
+    except flow.IllegalTransition:
+        return False
+    return True
+
+
+class CSM_OT_remove_ended(_OverMany, bpy.types.Operator):
+    """Take every listed job that is placed, failed or stopped off the list, and delete its downloaded files"""
+
+    bl_idname = "csm_refine.remove_ended"
+    bl_label = "Remove Ended"
+    nothing = "No listed job has ended."
+
+    @classmethod
+    def is_meant(cls, job: Job) -> bool:
+        return job.state in TERMINAL
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        message = WILL_BE_REMOVED.format(len(self.meant()))
+        return confirmed(self, context, event, "Remove all ended jobs?", message, "Remove")
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        return reported(self, self._remove)
+
+    def _remove(self) -> str:
+        keeper = pump.current()
+        keeper.refresh()
+        ended = self.meant()
+        for job in ended:
+            keeper.remove(job.id)
+        return REMOVED.format(len(ended))
+
+
+def confirmed(
+    operator: Any, context: bpy.types.Context, event: bpy.types.Event, title: str, message: str, confirm: str
+) -> set[str]:
+    """Ask first, and return at once; ``execute`` follows if the user says yes."""
+    manager: Any = context.window_manager
+    answer: set[str] = manager.invoke_confirm(operator, event, title=title, message=message, confirm_text=confirm)
+    return answer
+
+
+CLASSES = (CSM_OT_refine_each, CSM_OT_place_all, CSM_OT_stop_all, CSM_OT_remove_ended)
