@@ -117,6 +117,10 @@ class Terminal:
         with Journal(self.home.journal) as journal:
             return journal.get(job_id) if job_id else journal.all()[-1]
 
+    def all(self):
+        with Journal(self.home.journal) as journal:
+            return journal.all()
+
     def change(self, job, step):
         with Journal(self.home.journal) as journal:
             return journal.change(job.id, lambda job: step(job, time.time()))
@@ -381,7 +385,7 @@ def test_bad_input(terminal, api, arguments):
     assert error["message"] in done.err
     assert set(done.document) == KEYS
     assert api.seen == []
-    assert not terminal.home.journal.exists() or terminal.run("jobs", "--json").document["jobs"] == []
+    assert terminal.all() == []
 
 
 def test_home_that_cannot_be_written(terminal, api):
@@ -399,7 +403,7 @@ def test_bad_keys(terminal, api, key):
     terminal.environment.pop("CSM_API_KEY")
     done = terminal.run("submit", CODE, "--json", **({} if key is None else {"CSM_API_KEY": key}))
     assert (done.code, done.document["error"]["code"], api.seen) == (3, "key_missing", [])
-    assert terminal.run("jobs", "--json", CSM_API_KEY=KEY).document["jobs"] == []
+    assert terminal.all() == []
 
 
 SERVICE_SAYS = {

@@ -389,6 +389,16 @@ def test_offline_pauses_and_goes_on(house, api, monkeypatch):
     house.client.close()
 
 
+def test_nothing_is_sent_when_the_time_is_up_offline(house, api, monkeypatch):
+    """A job that waited offline for its whole time does not send in the last moment."""
+    monkeypatch.setenv("http_proxy", api.url)
+    house.client = Client("http://api.csm.example", Secret(KEY), is_online=lambda: house.online, timeout_s=20.0)
+    house.clock.each = lambda: setattr(house, "online", not api.looks or house.clock.now >= NOON + 9)
+    job = house.drive(house.add(timeout_s=9.0))
+    assert (job.error.code, len(api.looks), api.refines) == ("timeout", 1, [])
+    house.client.close()
+
+
 # --- stopped and removed in the middle
 
 

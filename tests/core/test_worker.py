@@ -61,11 +61,9 @@ class Workers:
         process.stdin.write(worker.control_line(online, {service: Secret(key)} if key else {}, 20.0))
         process.stdin.flush()
 
-    def add(self, service="", **options):
+    def add(self, service="", poll_s=(0.05, 0.1), **options):
         request = RefineRequest(CODE, (2.0, 1.0, 0.5))
-        return self.journal.add(
-            new_job(request, service or self.api.url, now=time.time(), poll_s=(0.05, 0.1), **options)
-        )
+        return self.journal.add(new_job(request, service or self.api.url, now=time.time(), poll_s=poll_s, **options))
 
     def wait_for(self, job, *states, of=lambda job: job.state):
         return wait_until(lambda: (found := self.journal.get(job.id)) and of(found) in states and found)
@@ -168,7 +166,8 @@ def test_key_is_in_no_process_list(workers, api):
 
 def test_key_is_in_no_file(workers, api):
     """Neither log nor journal nor report hold the key or a mesh URL, after failures too."""
-    api.before = [refusal(500, f"{KEY} {api.storage.signed('x')}"), session_2024("preview_done")]
+    said = f"{KEY} {api.storage.signed('x')}"
+    api.before = [refusal(429, said, headers={"Retry-After": "1"}), session_2024("preview_done")]
     workers.start()
     workers.wait_for(workers.add(), S.READY)
     files = [path for path in workers.home.folder.rglob("*") if path.is_file()]
@@ -288,12 +287,13 @@ def test_a_killed_worker_is_followed_by_the_next(workers, api):
     assert len(api.refines) == 1
 
 
-def test_stopped_in_the_journal(workers, api):
-    """Stop following stops the driving: no request comes any more, and the lease is free."""
+@pytest.mark.parametrize("pause_s", [0.05, 600.0])
+def test_stopped_in_the_journal(workers, api, pause_s):
+    """Stop following ends the driving at once, in a long pause too: no look comes any more, and the lease is free."""
     api.after = RUNNING
     workers.start()
-    job = workers.wait_for(workers.add(), S.RUNNING)
-    wait_until(lambda: workers.journal.get(job.id).polls > 2)
+    job = workers.add(poll_s=(pause_s, pause_s))
+    wait_until(lambda: workers.journal.get(job.id).polls > 2 or (pause_s > 1 and api.refines))
     workers.journal.change(job.id, lambda job: flow.stopped(job, time.time()))
     wait_until(lambda: workers.journal.claim(job.id, "next", time.time(), 15.0))
     left = workers.journal.get(job.id)
