@@ -96,6 +96,11 @@ class CSM_AP_preferences(bpy.types.AddonPreferences):
         ),
         default="HIDE",
     )
+    show_overlay: bpy.props.BoolProperty(
+        name="Show Bounds in Viewport",
+        description="Draw the box and the pivot that will be sent in the 3D viewport, while the CSM tab is open",
+        default=True,
+    )
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
@@ -111,6 +116,7 @@ class CSM_AP_preferences(bpy.types.AddonPreferences):
         placing.prop(self, "place_automatically")
         placing.prop(self, "fit_to_box")
         placing.prop(self, "source_after")
+        layout.column(heading="Viewport").prop(self, "show_overlay")
 
     def _draw_service(self, layout: bpy.types.UILayout) -> None:
         layout.row().prop(self, "service", expand=True)

@@ -68,11 +68,19 @@ def _choose_service_url(_settings: Any, url: str) -> None:
     preferences.choose_service("URL", url)
 
 
+def _shows_overlay(_settings: Any) -> bool:
+    return bool(preferences.preferences().show_overlay)
+
+
+def _show_overlay(_settings: Any, shown: bool) -> None:
+    preferences.preferences().show_overlay = shown
+
+
 class CSM_PG_settings(bpy.types.PropertyGroup):
     """``scene.csm_refine``: what the panel asks for.
 
-    ``service`` and ``service_url`` are the preferences' and stand here for the panel and for scripts. They are not
-    saved with the scene: a file from somebody else must not choose where one's key is sent.
+    ``service``, ``service_url`` and ``show_overlay`` are the preferences' and stand here for the panel and for scripts.
+    They are not saved with the scene: a file from somebody else must not choose where one's key is sent.
     """
 
     session_code: bpy.props.StringProperty(
@@ -92,6 +100,12 @@ class CSM_PG_settings(bpy.types.PropertyGroup):
         description="The service's base URL, for example https://api.example.com",
         get=_service_url,
         set=_choose_service_url,
+    )
+    show_overlay: bpy.props.BoolProperty(
+        name="Show in Viewport",
+        description="Draw the box and the pivot that will be sent in the 3D viewport, and the selected job's box",
+        get=_shows_overlay,
+        set=_show_overlay,
     )
     bounds_mode: bpy.props.EnumProperty(
         name="Bounds",

@@ -18,7 +18,19 @@ from ..core import flow
 from ..core.errors import CsmError, InputError, StorageError
 from ..core.home import Home
 from ..core.models import LOCAL, Job, JobState, Secret
-from . import arrivals, batching, job_rows, job_words, late_imports, notices, preferences, readout, sidebar, status_bar
+from . import (
+    arrivals,
+    batching,
+    job_rows,
+    job_words,
+    late_imports,
+    notices,
+    overlay,
+    preferences,
+    readout,
+    sidebar,
+    status_bar,
+)
 from .properties import choices_of, settings_of
 from .worker_process import CheckAnswer, ServiceCheck, WorkerProcess
 
@@ -178,6 +190,7 @@ class Pump:
             changed |= self._keep_worker()
             changed |= job_rows.show(self.jobs)
             status_bar.follow(self.jobs.values())
+            overlay.follow(context, self.jobs)
         self._redraw(changed, now)
         if batching.is_waiting():
             return AT_ONCE_S

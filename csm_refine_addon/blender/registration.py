@@ -8,7 +8,20 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
-from . import job_rows, menus, notices, operators, panels, preferences, properties, pump, readout, sidebar, status_bar
+from . import (
+    job_rows,
+    menus,
+    notices,
+    operators,
+    overlay,
+    panels,
+    preferences,
+    properties,
+    pump,
+    readout,
+    sidebar,
+    status_bar,
+)
 
 CLASSES: tuple[type, ...] = (
     preferences.CSM_AP_preferences,
@@ -130,6 +143,7 @@ STEPS = (
     (properties.add, properties.take_away),
     (_add_handlers, _remove_handlers),
     (_start_pump, _stop_pump),
+    (overlay.add, overlay.take_away),
     (status_bar.add, status_bar.take_away),
     (menus.add, menus.take_away),
     (_add_command, _remove_command),

@@ -10,6 +10,7 @@ from typing import Any
 
 import bpy
 
+TAB = "CSM"
 LATELY_S = 2.5
 """A visible panel is redrawn at least this often while a job runs, because the timer asks for it every second."""
 
@@ -42,6 +43,11 @@ def is_seen(now: float) -> bool:
     return now - _seen.at < LATELY_S or _seen.at >= _seen.asked_at
 
 
+def is_tab_open() -> bool:
+    """Tell whether our tab is the one shown in some 3D view's sidebar, at this moment; microseconds."""
+    return any(_shows_tab(area) for area in _views())
+
+
 def forget() -> None:
     """Back to how it began."""
     _seen.__init__()  # type: ignore[misc]
@@ -50,10 +56,27 @@ def forget() -> None:
 def redraw() -> None:
     """Ask for a redraw of every 3D view's sidebar."""
     _seen.asked_at = time.monotonic()
+    for area in _views():
+        _redraw_sidebar(area)
+
+
+def redraw_viewports() -> None:
+    """Ask for a redraw of what every 3D view shows of the scene."""
+    for area in _views():
+        for region in area.regions:
+            if region.type == "WINDOW":
+                region.tag_redraw()
+
+
+def _views() -> Iterator[Any]:
     for window in bpy.context.window_manager.windows:
-        for area in window.screen.areas:
-            if area.type == "VIEW_3D":
-                _redraw_sidebar(area)
+        yield from (area for area in window.screen.areas if area.type == "VIEW_3D")
+
+
+def _shows_tab(area: Any) -> bool:
+    if not area.spaces.active.show_region_ui:
+        return False
+    return any(each.type == "UI" and each.width > 1 and each.active_panel_category == TAB for each in area.regions)
 
 
 def _redraw_sidebar(area: Any) -> None:

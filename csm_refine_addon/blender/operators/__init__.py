@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from . import batch, results, sending, setting_up
+from . import batch, pivot, results, sending, setting_up
 
-CLASSES = (*sending.CLASSES, *results.CLASSES, *batch.CLASSES, *setting_up.CLASSES)
+CLASSES = (*sending.CLASSES, *results.CLASSES, *batch.CLASSES, *setting_up.CLASSES, *pivot.CLASSES)

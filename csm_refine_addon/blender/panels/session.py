@@ -14,9 +14,8 @@ from ...core.placement import Asked, Choices
 from .. import asking, job_words, preferences, pump, readout, sidebar
 from ..preferences import KeySource
 from ..properties import choices_of, settings_of
+from . import pivot
 from .layouts import fact, sentences
-
-TAB = "CSM"
 
 
 class InSidebar:
@@ -24,7 +23,7 @@ class InSidebar:
 
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
-    bl_category = TAB
+    bl_category = sidebar.TAB
 
 
 class CSM_PT_refine(InSidebar, bpy.types.Panel):
@@ -129,6 +128,11 @@ class CSM_PT_bounds(InSidebar, bpy.types.Panel):
     bl_options = {"DEFAULT_CLOSED"}
     bl_order = 1
 
+    def draw_header_preset(self, context: bpy.types.Context) -> None:
+        settings = settings_of(context)
+        eye = "HIDE_OFF" if settings.show_overlay else "HIDE_ON"
+        self.layout.prop(settings, "show_overlay", text="", icon=eye, emboss=False)
+
     def draw(self, context: bpy.types.Context) -> None:
         sidebar.note_draw(context)
         layout = self.layout
@@ -154,6 +158,7 @@ def _draw_bounds(layout: bpy.types.UILayout, settings: Any) -> None:
 def _draw_pivot(layout: bpy.types.UILayout, settings: Any) -> None:
     layout.prop(settings, "pivot_mode")
     if settings.pivot_mode == "TYPED":
+        pivot.draw_picker(layout, settings)
         typed = layout.column(align=True)
         for index, name in enumerate(("Right (X)", "Top (Z)", "Front (-Y)")):
             typed.prop(settings, "pivot", index=index, text=name)
