@@ -7,6 +7,7 @@ too. Progress and warnings go to stderr. The exit codes are those of the error t
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
 import os
@@ -58,8 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def exit_process(code: int) -> NoReturn:
     """End a process that has used ``bpy``: at a usual exit some Blenders crash or hang (4.2 and 4.5, as a module)."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(BrokenPipeError):
+            stream.flush()
     os._exit(code)
 
 
@@ -81,8 +83,9 @@ def _run(arguments: list[str]) -> outcome.Outcome:
 
 def _say(line: str) -> None:
     encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")  # the service's words are any
-    sys.stdout.flush()
+    with contextlib.suppress(BrokenPipeError):  # the reader has seen enough
+        sys.stdout.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")  # the words may be any
+        sys.stdout.flush()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -494,6 +494,14 @@ def test_interrupted_while_it_sends(terminal, api):
     assert len(api.refines) == 1
 
 
+def test_a_reader_that_has_seen_enough(terminal):
+    """A pipe that is closed early, as by head, is no failure."""
+    terminal.add()
+    process = terminal.start("jobs")
+    process.stdout.close()
+    assert (process.wait(60), process.stderr.read()) == (0, "")
+
+
 def test_help(terminal):
     """--help is no error, and names every command."""
     done = terminal.run("--help")
