@@ -10,7 +10,7 @@ import bpy
 from ..core import checks, placement
 from ..core.axes import PIVOT_LIMIT, Vector3
 from ..core.placement import BoundsSource, Choices, PivotSource
-from . import job_rows, preferences, readout
+from . import job_rows, preferences, readout, session_rows
 
 BOUNDS_MODES = (
     ("OBJECT", "From Object", "The box of the selected object, with all that belongs to it"),
@@ -158,11 +158,31 @@ class CSM_PG_job_row(bpy.types.PropertyGroup):
     """One row of the job list; ``name`` is the job's id, everything else stands in the pump's snapshot."""
 
 
+class CSM_PG_session_row(bpy.types.PropertyGroup):
+    """One row of the list of sessions; ``name`` is the code, everything else stands in the pump's snapshot."""
+
+
+def _session_clicked(kept: CSM_PG_window, context: bpy.types.Context) -> None:
+    code = session_rows.picked(kept.active_session)
+    if code:
+        settings_of(context).session_code = code
+
+
 class CSM_PG_window(bpy.types.PropertyGroup):
-    """``window_manager.csm_refine``: the job list and its selected row. Never saved with a file."""
+    """``window_manager.csm_refine``: the lists of jobs and sessions. Their rows are never saved with a file."""
 
     jobs: bpy.props.CollectionProperty(type=CSM_PG_job_row)
     active: bpy.props.IntProperty(name="Job", description="The job whose details are shown", default=0, min=0)
+    sessions: bpy.props.CollectionProperty(type=CSM_PG_session_row)
+    active_session: bpy.props.IntProperty(
+        name="Session", description="The session that is to be refined", default=-1, min=-1, update=_session_clicked
+    )
+    session_search: bpy.props.StringProperty(
+        name="Search",
+        description="Show only sessions whose code or stage holds these words",
+        maxlen=256,
+        options={"TEXTEDIT_UPDATE"},
+    )
     files: bpy.props.EnumProperty(
         name="Files",
         description="Whose jobs the list shows",
@@ -179,7 +199,7 @@ class CSM_PG_window(bpy.types.PropertyGroup):
     )
 
 
-CLASSES = (CSM_PG_settings, CSM_PG_job_row, CSM_PG_window)
+CLASSES = (CSM_PG_settings, CSM_PG_job_row, CSM_PG_session_row, CSM_PG_window)
 
 
 def settings_of(context: bpy.types.Context) -> Any:

@@ -31,6 +31,7 @@ from . import (
     sidebar,
     status_bar,
 )
+from .looking import Looking
 from .properties import choices_of, settings_of
 from .worker_process import CheckAnswer, ServiceCheck, WorkerProcess
 
@@ -62,6 +63,8 @@ class Pump:
         self.worker = WorkerProcess()
         self.check: ServiceCheck | None = None
         self.check_answer: CheckAnswer | None = None
+        self.looking = Looking()
+        """What is known of sessions."""
         self._journal: Journal | None = None
         self._revision = 0
         self._version = -1
@@ -163,6 +166,7 @@ class Pump:
         """Another file is open: what was asked for from the last one does not place itself here."""
         self.window = os.urandom(8).hex()
         self.waiting.clear()
+        self.looking.file_loaded()
         self._unwritten.clear()
         self._wanted_codes.clear()
 
@@ -181,6 +185,7 @@ class Pump:
                 changed |= self._read_journal()
                 self._write_placed()
                 changed |= self._place_next(context)
+                changed |= self._look_up(context, now)
                 changed |= self._make_next()
             except StorageError as error:
                 return self._storage_trouble(error)
@@ -206,6 +211,11 @@ class Pump:
             choices = readout.AT_ONCE
         return readout.update(context, choices, settings.thickness, now)
 
+    def _look_up(self, context: bpy.types.Context, now: float) -> bool:
+        if not sidebar.is_seen(now):
+            return False
+        return self.looking.turn(context, self.journal(), self.jobs.values(), home(), now)
+
     def _read_journal(self) -> bool:
         journal = self.journal()
         version = journal.data_version()
@@ -218,7 +228,7 @@ class Pump:
         if not is_first:
             self._report(before)
         self._fill_codes()
-        return is_first or revision != self._revision or count != len(self.jobs)
+        return self.looking.read(journal) or is_first or revision != self._revision or count != len(self.jobs)
 
     def _report(self, before: dict[str, Job]) -> None:
         """Say once what became of the jobs that ended meanwhile."""
@@ -299,7 +309,7 @@ class Pump:
             self.journal().release(job_id, self.window)
 
     def _keep_worker(self) -> bool:
-        if not any(flow.is_active(job) for job in self.jobs.values()):
+        if not (any(flow.is_active(job) for job in self.jobs.values()) or self.looking.is_waiting()):
             return False
         before = self.worker.trouble
         self.worker.keep_up(home(), self._control_line())
@@ -312,7 +322,7 @@ class Pump:
 
     def _keys(self) -> dict[str, Secret]:
         """Return the key for each service that it may go to: the chosen one, and those of jobs under way."""
-        services = {job.service for job in self.jobs.values() if flow.is_active(job)}
+        services = {job.service for job in self.jobs.values() if flow.is_active(job)} | self.looking.services()
         with suppress(CsmError):
             services.add(preferences.service_address())
         try:
@@ -348,7 +358,7 @@ class Pump:
             sidebar.redraw()
 
     def _is_busy(self, now: float) -> bool:
-        active = any(flow.is_active(job) for job in self.jobs.values())
+        active = any(flow.is_active(job) for job in self.jobs.values()) or self.looking.is_waiting()
         return active or self.check is not None or bool(self._unwritten) or sidebar.is_seen(now)
 
     def _take_in(self, job: Job) -> None:

@@ -19,8 +19,10 @@ from . import (
     properties,
     pump,
     readout,
+    session_rows,
     sidebar,
     status_bar,
+    thumbnails,
 )
 
 CLASSES: tuple[type, ...] = (
@@ -68,12 +70,14 @@ def on_load(*_arguments: Any) -> None:
 def before_save(*_arguments: Any) -> None:
     """A window manager is saved with the file, and the list of jobs is nobody else's business."""
     job_rows.clear()
+    session_rows.clear()
 
 
 @persistent
 def after_save(*_arguments: Any) -> None:
     """The file is written: show the list again."""
     job_rows.show(pump.current().jobs)
+    session_rows.bring_back()
 
 
 @persistent
@@ -118,6 +122,8 @@ def _stop_pump() -> None:
     if bpy.app.timers.is_registered(pump.tick):
         bpy.app.timers.unregister(pump.tick)
     pump.current().close()
+    thumbnails.forget()
+    session_rows.forget()
 
 
 def _run_command(arguments: Sequence[str]) -> int:

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
-from . import batch, pivot, results, sending, setting_up
+from . import batch, pivot, results, sending, session_list, setting_up
 
-CLASSES = (*sending.CLASSES, *results.CLASSES, *batch.CLASSES, *setting_up.CLASSES, *pivot.CLASSES)
+CLASSES = (
+    *sending.CLASSES,
+    *results.CLASSES,
+    *batch.CLASSES,
+    *setting_up.CLASSES,
+    *session_list.CLASSES,
+    *pivot.CLASSES,
+)

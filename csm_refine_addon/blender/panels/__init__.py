@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from . import jobs, session
+from . import jobs, lookup, session
 
-CLASSES = (*session.CLASSES, *jobs.CLASSES)
+CLASSES = (*session.CLASSES, *lookup.CLASSES, *jobs.CLASSES)

@@ -14,7 +14,7 @@ from ...core.placement import Asked, Choices
 from .. import asking, job_words, preferences, pump, readout, sidebar
 from ..preferences import KeySource
 from ..properties import choices_of, settings_of
-from . import pivot
+from . import lookup, pivot
 from .layouts import fact, sentences
 
 
@@ -47,6 +47,7 @@ def _draw_session(layout: bpy.types.UILayout, context: bpy.types.Context, settin
     row = column.row(align=True)
     row.prop(settings, "session_code", text="", placeholder="Session code, or a URL with one")
     row.operator("csm_refine.paste_code", text="", icon="PASTEDOWN")
+    lookup.draw_choice(row)
     if not settings.session_code.strip():
         return
     try:
@@ -56,6 +57,7 @@ def _draw_session(layout: bpy.types.UILayout, context: bpy.types.Context, settin
         return
     if code != settings.session_code.strip():
         column.label(text=code, icon="CHECKMARK")
+    lookup.draw_session(layout, context, code)
 
 
 def _draw_service(layout: bpy.types.UILayout, context: bpy.types.Context, settings: Any) -> None:
