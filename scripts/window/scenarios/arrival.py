@@ -1,0 +1,129 @@
+"""The largest mesh arrives in a window, with the panel open: how long does the main thread stand still?
+
+It arrives twice: while the viewport does not draw meshes, so that what is left is ours, and while it does. Then comes
+Blender's own importer. Wants CSM_SERVICE, CSM_API_KEY, the mesh in /job/mesh.glb. Leaves in /job/arrival.json, by
+phase, the heartbeat's longest gap and the longest turn of the extension's timer, in seconds.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmark import heartbeat
+from window import kit
+
+EXTENSION = "bl_ext.user_default.csm_refine"
+MESH, FOUND = Path("/job/mesh.glb"), Path("/job/arrival.json")
+CODES = ("SESSION_1689256797_0000001", "SESSION_1689256797_0000002")
+PLANTED_S, AFTERWARDS_S = 2.0, 2.0
+_context: Any = bpy.context
+_data: Any = bpy.data
+_operators: Any = bpy.ops
+_found: dict[str, dict[str, float]] = {}
+_turns: list[float] = [0.0]
+
+
+def scenario() -> kit.Steps:
+    yield from kit.first_draw()
+    time_the_pump()
+    yield from kit.open_sidebar("CSM")
+    _context.preferences.addons[EXTENSION].preferences.poll_first_s = 1.0
+    yield from measured("planted", planted())
+    yield from measured("idle", idle())
+    cube = bpy.data.objects["Cube"]
+    cube.rotation_euler = (0.3, 0.2, 0.5)
+    for name, code, is_drawn in (("not drawn", CODES[0], False), ("drawn", CODES[1], True)):
+        select(cube)
+        yield from measured(name, arrival(code, is_drawn=is_drawn))
+        kit.view().space.show_object_viewport_mesh = True
+        bpy.data.objects.remove(bpy.data.objects["Cube refined"])
+        _data.orphans_purge(do_recursive=True)
+        yield from kit.redrawn()
+    yield from measured("importer", imported())
+    FOUND.write_text(json.dumps(_found), encoding="utf-8")
+
+
+def measured(name: str, steps: kit.Steps) -> kit.Steps:
+    """Take steps with a heartbeat beside them, and keep its longest gap."""
+    meter = heartbeat.Meter()
+    is_on = [True]
+
+    def beat() -> float | None:
+        meter.beat()
+        return heartbeat.EVERY_S if is_on[0] else None
+
+    bpy.app.timers.register(beat, first_interval=heartbeat.EVERY_S)
+    _turns[:] = [0.0]
+    yield from steps
+    is_on[0] = False
+    _found[name] = {"gap": meter.gaps().longest, "turn": max(_turns)}
+    kit.say(name, _found[name])
+
+
+def time_the_pump() -> None:
+    """Put a stopwatch around the extension's timer."""
+    tick = pump().tick
+
+    def timed() -> float:
+        started = time.perf_counter()
+        pause: float = tick()
+        _turns.append(time.perf_counter() - started)
+        return pause
+
+    bpy.app.timers.unregister(tick)
+    bpy.app.timers.register(timed, persistent=True)
+
+
+def pump() -> Any:
+    return importlib.import_module(f"{EXTENSION}.csm_refine_addon.blender.pump")
+
+
+def planted() -> kit.Steps:
+    yield 0.2
+    time.sleep(PLANTED_S)
+    yield 0.2
+
+
+def idle() -> kit.Steps:
+    """The window as it is, with a redraw of everything every now and then."""
+    for _ in range(10):
+        yield from kit.redrawn()
+
+
+def arrival(code: str, *, is_drawn: bool) -> kit.Steps:
+    with kit.view().override():
+        _operators.csm_refine.refine(session_code=code)
+    kit.view().space.show_object_viewport_mesh = is_drawn
+    (job_id,) = (job.id for job in pump().current().jobs.values() if job.request.session_code == code)
+    ended = {"PLACED", "FAILED"}
+    yield from kit.until(lambda: pump().current().jobs[job_id].state in ended, 240.0, "the end of the job")
+    job = pump().current().jobs[job_id]
+    if job.state != "PLACED":
+        raise RuntimeError(f"{job.state}: {job.error}")
+    yield AFTERWARDS_S
+
+
+def imported() -> kit.Steps:
+    yield 0.1
+    bpy.ops.import_scene.gltf(filepath=str(MESH))
+    yield AFTERWARDS_S
+
+
+def select(chosen: Any) -> None:
+    chosen.hide_set(False)
+    for other in list(_context.view_layer.objects.selected):
+        other.select_set(False)
+    chosen.select_set(True)
+    _context.view_layer.objects.active = chosen
+
+
+kit.play(scenario, limit_s=400.0)
