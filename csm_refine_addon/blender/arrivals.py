@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import time
 from pathlib import Path
@@ -12,7 +13,7 @@ import bpy
 from ..core import flow
 from ..core.errors import InputError
 from ..core.models import Job, JobState, Placement
-from . import preferences
+from . import marks, preferences
 
 if TYPE_CHECKING:  # numpy and sqlite3 come in when they are needed: enabling the extension stays cheap
     from ..core.journal import Journal
@@ -26,6 +27,11 @@ def belongs_here(job: Job, window: str) -> bool:
     """Tell whether a result places itself here: the window that asked for it, or one with the same saved file."""
     if job.state is not JobState.READY or not job.place_automatically:
         return False
+    return is_of_this_file(job, window)
+
+
+def is_of_this_file(job: Job, window: str) -> bool:
+    """Tell whether a job was asked for from the open file: in this window, or where it is saved."""
     return job.window == window or bool(job.blend_file and job.blend_file == bpy.data.filepath)
 
 
@@ -49,23 +55,36 @@ def place(context: bpy.types.Context, job: Job) -> placing.Placed:
     """Put a prepared result into the scene. Raises CsmError; nothing half-placed is left behind then."""
     from . import placing
 
-    return placing.place(
-        context, Path(job.blend_path), job.placement or Placement(), name=result_name(job), hide_source=hides_source()
-    )
+    with marks.known():
+        placement, name = _here(job)
+        blend = Path(job.blend_path)
+        placed = placing.place(context, blend, placement, name=name, hide_source=hides_source())
+        return _marked(job, placed)
 
 
 def import_here(context: bpy.types.Context, job: Job) -> placing.Placed:
     """Bring a downloaded mesh in with Blender's own importer: the window stands still. Raises CsmError."""
     from . import placing
 
-    return placing.import_here(
-        context,
-        Path(job.mesh_path),
-        job.placement or Placement(),
-        name=result_name(job),
-        fit=job.fit_to_box,
-        hide_source=hides_source(),
-    )
+    with marks.known():
+        placement, name = _here(job)
+        mesh, fit = Path(job.mesh_path), job.fit_to_box
+        placed = placing.import_here(context, mesh, placement, name=name, fit=fit, hide_source=hides_source())
+        return _marked(job, placed)
+
+
+def _here(job: Job) -> tuple[Placement, str]:
+    """Return where a result belongs, its source as it is called now (None: it is gone), and the result's name."""
+    placement, source = job.placement or Placement(), marks.find_source(job)
+    placement = dataclasses.replace(placement, object_name=source.name if source is not None else None)
+    return placement, result_name(job, placement.object_name)
+
+
+def _marked(job: Job, placed: placing.Placed) -> placing.Placed:
+    """Let result and source know of the job; undone with the placing, because its undo step comes after this."""
+    marks.mark_result(bpy.data.objects[placed.object_name], job)
+    marks.mark_source(job)
+    return placed
 
 
 def hides_source() -> bool:
@@ -73,9 +92,9 @@ def hides_source() -> bool:
     return bool(preferences.preferences().source_after == "HIDE")
 
 
-def result_name(job: Job) -> str:
-    """Return what the result is called: after its source object, else after its session."""
-    source = job.placement.object_name if job.placement else None
+def result_name(job: Job, present_name: str | None = None) -> str:
+    """Return what the result is called: after its source object, as it is called now, else after its session."""
+    source = present_name or (job.placement.object_name if job.placement else None)
     return f"{_REFINED.sub('', source)} refined" if source else job.request.session_code
 
 
@@ -91,7 +110,7 @@ def written_down(journal: Journal, job_id: str, placed: placing.Placed) -> Job:
 
 def placed_object(job: Job) -> Any:
     """Return the object that was placed. Raises InputError where it is gone."""
-    found = bpy.data.objects.get(job.placed_object) if job.placed_object else None
+    found = marks.find_result(job)
     if found is None:
         raise InputError(
             f"The placed object “{job.placed_object}” is not in this file any more.", "Place the result again."

@@ -153,7 +153,7 @@ def refuse_twice(code: str, service: str, jobs: Iterable[Job]) -> None:
 
 def needs_yes(job: Job) -> bool:
     """Tell whether *Retry* of a job sends it anew to a service that may charge."""
-    return flow.retry_state(job) is JobState.PREPARED and preferences.may_charge(job.service)
+    return flow.retry_state(job) is JobState.PREPARED and not job.fetch_only and preferences.may_charge(job.service)
 
 
 def require_key(service: str) -> None:

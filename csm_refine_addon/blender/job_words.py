@@ -26,7 +26,7 @@ ICONS: dict[JobState, str] = {
 STATE_WORDS: dict[JobState, str] = {
     S.PREPARED: "Waiting to be sent",
     S.SUBMITTING: "Sending",
-    S.UNCERTAIN: "Unclear whether it was sent",
+    S.UNCERTAIN: "Unclear if sent",
     S.RUNNING: "Refining",
     S.DOWNLOADING: "Downloading",
     S.PREPARING: "Preparing the mesh",
@@ -44,6 +44,9 @@ SHORT_WORDS: dict[JobState, str] = {
 }
 
 
+OFF_BY = "{percent} off its box"
+
+
 class Deed(enum.Enum):
     """What the user can do with a job: each has an operator and a button."""
 
@@ -52,6 +55,9 @@ class Deed(enum.Enum):
     SEND_AGAIN = "send again"
     PLACE = "place"
     FIT = "fit"
+    SWAP = "swap"
+    USE_AGAIN = "use again"
+    DIAGNOSE = "diagnose"
     IMPORT_HERE = "import here"
     OPEN_FOLDER = "open folder"
     REMOVE = "remove"
@@ -63,23 +69,32 @@ def can(job: Job, deed: Deed) -> bool:
 
 
 def _deeds(job: Job) -> set[Deed]:
-    found = set()
+    found = {Deed.DIAGNOSE, *_deeds_of_result(job)}
     if S.STOPPED in flow.TRANSITIONS[job.state]:
         found.add(Deed.STOP)
     if job.state in (S.FAILED, S.STOPPED, S.UNCERTAIN):
         found.add(Deed.RETRY)
     if job.state is S.UNCERTAIN:
         found.add(Deed.SEND_AGAIN)
+    if job.request.session_code:
+        found.add(Deed.USE_AGAIN)
+    if job.state is S.FAILED and job.mesh_path and job.error is not None and job.error.code == PrepareFailed.code:
+        found.add(Deed.IMPORT_HERE)
+    if not flow.is_active(job):
+        found.add(Deed.REMOVE)
+    return found
+
+
+def _deeds_of_result(job: Job) -> set[Deed]:
+    found = set()
     if job.state in (S.READY, S.PLACED) and job.blend_path:
         found.add(Deed.PLACE)
     if job.state is S.PLACED and job.placement is not None and job.placement.box is not None:
         found.add(Deed.FIT)
-    if job.state is S.FAILED and job.mesh_path and job.error is not None and job.error.code == PrepareFailed.code:
-        found.add(Deed.IMPORT_HERE)
+    if job.state is S.PLACED and object_name(job):
+        found.add(Deed.SWAP)
     if job.mesh_path or job.blend_path:
         found.add(Deed.OPEN_FOLDER)
-    if not flow.is_active(job):
-        found.add(Deed.REMOVE)
     return found
 
 
@@ -104,6 +119,8 @@ def status(job: Job) -> str:
         return job.remote.word
     if job.state is S.PREPARED and not job.request.session_code:
         return "Making the session"
+    if job.state is S.PREPARED and job.fetch_only:
+        return "Reading the session"
     return STATE_WORDS[job.state]
 
 
@@ -162,6 +179,11 @@ def length(value: float) -> str:
 def fit_error(value: float) -> str:
     """Return an error relative to the box's diagonal: a bound where it is no more than rounding."""
     return "below 0.001 %" if value < 1e-5 else f"{value * 100:.3g} %"
+
+
+def off_by(value: float) -> str:
+    """Return how far a mesh was from its box when it came back."""
+    return "As asked for" if value < 1e-5 else OFF_BY.format(percent=f"{value * 100:.3g} %")
 
 
 def pivot(values: Vector3) -> str:

@@ -20,9 +20,9 @@ from ..core import mesh_files
 from ..core.axes import Vector3
 from ..core.errors import MeshUnusable
 from ..core.models import Box, Placement, Quaternion
-from . import fitting, mesh_io
+from . import fitting, mesh_io, visibility
 from .bounds import rotation_matrix
-from .pieces import Array, extent, own_pieces, with_children
+from .pieces import Array, extent, own_pieces
 from .prepare import Wanted, finish
 
 APPENDED = ("objects", "meshes", "materials", "images", "node_groups", "textures", "libraries")
@@ -122,7 +122,7 @@ def _settle(
     if obj.name not in context.view_layer.objects:
         raise MeshUnusable("The result cannot be shown in this view layer.", "Include the scene's collection.")
     if hide_source and source and source.mode == "OBJECT":
-        _hide(context, source)
+        visibility.hide(context, source)
     if context.mode == "OBJECT":
         _select(context, obj)
     return Placed(obj.name, measure_fit(obj, placement), _evaluated_box(obj, placement).size)
@@ -195,13 +195,6 @@ def _layers(layer: bpy.types.LayerCollection) -> Iterator[bpy.types.LayerCollect
         yield layer
     for child in layer.children:
         yield from _layers(child)
-
-
-def _hide(context: bpy.types.Context, source: bpy.types.Object) -> None:
-    for obj in with_children([source]):
-        if obj.name in context.view_layer.objects:
-            obj.hide_set(True)
-        obj.hide_render = True
 
 
 def _select(context: bpy.types.Context, obj: bpy.types.Object) -> None:

@@ -116,6 +116,7 @@ class CSM_AP_preferences(bpy.types.AddonPreferences):
         placing.prop(self, "place_automatically")
         placing.prop(self, "fit_to_box")
         placing.prop(self, "source_after")
+        layout.operator("csm_refine.diagnostics", text="Diagnostics", icon="TEXT")
         layout.column(heading="Viewport").prop(self, "show_overlay")
 
     def _draw_service(self, layout: bpy.types.UILayout) -> None:
@@ -139,6 +140,11 @@ class _Defaults:
     def __init__(self) -> None:
         for name, (_function, keywords) in _definitions().items():
             setattr(self, name, keywords.get("default", ""))
+
+
+def names() -> list[str]:
+    """Return the names of all preferences."""
+    return list(_definitions())
 
 
 def _definitions() -> dict[str, tuple[Any, dict[str, Any]]]:

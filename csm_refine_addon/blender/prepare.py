@@ -23,7 +23,7 @@ import bpy
 from ..core import documents, mesh_files
 from ..core.errors import CsmError, PrepareFailed
 from ..core.models import Box, MeshReport, Placement
-from . import fitting, mesh_io
+from . import fitting, inspecting, mesh_io
 from .slimming import slim
 
 FAILED = 8
@@ -80,6 +80,7 @@ def finish(obj: bpy.types.Object, wanted: Wanted, size_bytes: int) -> MeshReport
     found = fitting.mesh_box(obj.data)
     problems: tuple[str, ...] = ()
     said = ""
+    difference = fitting.difference(found, fitting.expected_box(wanted.box)) if wanted.box else None
     if wanted.box and wanted.fit:
         problems = fitting.flat_sides(found)
         said = fitting.correction(found, fitting.expected_box(wanted.box))
@@ -88,29 +89,25 @@ def finish(obj: bpy.types.Object, wanted: Wanted, size_bytes: int) -> MeshReport
         fitting.restore_origin(obj.data, wanted.box)
     slim(obj)
     _name(obj, wanted.name)
-    return _report(obj, found, size_bytes, problems, said)
+    report = _report(obj, found, size_bytes)
+    return dataclasses.replace(report, problems=problems, correction=said, difference=difference)
 
 
-def _report(
-    obj: bpy.types.Object, found: Box, size_bytes: int, problems: tuple[str, ...], correction: str
-) -> MeshReport:
+def _report(obj: bpy.types.Object, found: Box, size_bytes: int) -> MeshReport:
     mesh = obj.data
+    images = inspecting.images_of(obj)
     return MeshReport(
         triangles=len(mesh.loops) - 2 * len(mesh.polygons),
         vertices=len(mesh.vertices),
         materials=len(mesh.materials),
-        textures=tuple(image.name for image in _images(obj)),
+        textures=tuple(image.name for image in images),
         box=found,
         size_bytes=size_bytes,
-        problems=problems,
-        correction=correction,
+        images=inspecting.textures(obj),
+        open_edges=inspecting.open_edges(mesh),
+        has_uv=bool(mesh.uv_layers),
+        size=fitting.mesh_box(mesh).size,
     )
-
-
-def _images(obj: bpy.types.Object) -> list[bpy.types.Image]:
-    trees = [material.node_tree for material in obj.data.materials if material and material.node_tree]
-    nodes = [node for tree in trees for node in tree.nodes if node.type == "TEX_IMAGE" and node.image]
-    return list(dict.fromkeys(node.image for node in nodes))
 
 
 def _strip(obj: bpy.types.Object) -> None:
@@ -128,7 +125,7 @@ def _name(obj: bpy.types.Object, name: str) -> None:
     for material in obj.data.materials:
         if material:
             material.name = name
-    for image in _images(obj):
+    for image in inspecting.images_of(obj):
         image.name = f"{name} {image.name}"
 
 

@@ -24,6 +24,7 @@ from . import (
     job_rows,
     job_words,
     late_imports,
+    marks,
     notices,
     overlay,
     preferences,
@@ -73,6 +74,11 @@ class Pump:
         self._unwritten: dict[str, Placed] = {}
         self._redrawn_at = 0.0
 
+    @property
+    def has_read(self) -> bool:
+        """Whether the journal has been read: before, a job that is not in ``jobs`` may still be there."""
+        return bool(self.jobs) or self._version != -1
+
     # --- what operators call --------------------------------------------------------------------------------------
 
     def press(self) -> None:
@@ -105,6 +111,7 @@ class Pump:
         written = self.journal().add(job)
         self._take_in(written)
         job_rows.show(self.jobs, select=written.id if in_front else "")
+        marks.mark_source(written)
         if job.source_blend and in_front:
             self._wanted_codes[job.id] = bpy.context.scene.name
         return written
@@ -195,6 +202,7 @@ class Pump:
             changed |= self._keep_worker()
             changed |= job_rows.show(self.jobs)
             status_bar.follow(self.jobs.values())
+            changed |= sidebar.is_seen(now) and marks.update(self.jobs.values(), now)
             overlay.follow(context, self.jobs)
         self._redraw(changed, now)
         if batching.is_waiting():
@@ -222,6 +230,7 @@ class Pump:
         if version == self._version:
             return False
         count, revision = len(self.jobs), self._revision
+        marks.mark_stale()
         is_first = self._version == -1
         before = {job.id: job for job in self.refresh()}
         self._version = version
@@ -363,6 +372,7 @@ class Pump:
 
     def _take_in(self, job: Job) -> None:
         self.jobs[job.id] = job
+        marks.mark_stale()
         sidebar.redraw()
 
 

@@ -10,6 +10,7 @@ from bpy.app.handlers import persistent
 
 from . import (
     job_rows,
+    marks,
     menus,
     notices,
     operators,
@@ -28,6 +29,7 @@ from . import (
 CLASSES: tuple[type, ...] = (
     preferences.CSM_AP_preferences,
     *properties.CLASSES,
+    *marks.CLASSES,
     *notices.CLASSES,
     *operators.CLASSES,
     *panels.CLASSES,
@@ -64,6 +66,7 @@ def on_load(*_arguments: Any) -> None:
     """Another file is open."""
     pump.current().file_loaded()
     readout.forget()
+    marks.forget()
 
 
 @persistent
@@ -84,6 +87,7 @@ def after_save(*_arguments: Any) -> None:
 def on_change(*_arguments: Any) -> None:
     """Something in the scene changed, perhaps the selection."""
     readout.mark_stale()
+    marks.mark_stale()
 
 
 def _handlers() -> tuple[tuple[list[Any], Callable[..., None]], ...]:
@@ -147,6 +151,7 @@ def _remove_command() -> None:
 STEPS = (
     (_add_classes, _remove_classes),
     (properties.add, properties.take_away),
+    (marks.add, marks.take_away),
     (_add_handlers, _remove_handlers),
     (_start_pump, _stop_pump),
     (overlay.add, overlay.take_away),

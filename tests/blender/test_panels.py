@@ -85,7 +85,7 @@ def row_texts(job) -> list[str]:
 def test_each_state_draws_with_its_buttons(home, state):
     """A selected job shows its details, and just the buttons that make sense in its state."""
     show(home, panel.job(state))
-    assert buttons(JOBS) - {"copy_code"} == DEEDS[state]
+    assert buttons(JOBS) - {"copy_code", "use_settings", "diagnostics"} == DEEDS[state]
 
 
 @pytest.mark.parametrize("state", list(JobState))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 from mathutils import Euler, Matrix, Vector
 
-from csm_refine_addon.blender import bounds, exporting, placing, prepare
+from csm_refine_addon.blender import bounds, exporting, marks, placing, prepare
 from csm_refine_addon.core.errors import MeshUnusable
 from csm_refine_addon.core.models import Box, Placement
 from csm_refine_addon.core.placement import Asked, BoundsSource, Choices, PivotSource, ask
@@ -38,7 +38,8 @@ plain = (1.0, 1.0, 1.0)
 
 @pytest.fixture(autouse=True)
 def scene():
-    return scenes.empty_scene()
+    with marks.known():
+        yield scenes.empty_scene()
 
 
 def asked_for(obj, choices=None) -> Asked:

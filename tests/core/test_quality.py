@@ -1,4 +1,4 @@
-"""What is said of a result: warnings where something is off, calm notes where it is not, nothing where it is unknown."""
+"""What is said of a result: a warning where something is off, a calm note where not, nothing where it is unknown."""
 
 from __future__ import annotations
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from . import batch, pivot, results, sending, session_list, setting_up
+from . import again, batch, diagnosing, pivot, results, sending, session_list, setting_up
 
 CLASSES = (
     *sending.CLASSES,
     *results.CLASSES,
+    *again.CLASSES,
     *batch.CLASSES,
     *setting_up.CLASSES,
     *session_list.CLASSES,
     *pivot.CLASSES,
+    *diagnosing.CLASSES,
 )

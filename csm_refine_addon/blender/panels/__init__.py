@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from . import jobs, lookup, session
+from . import jobs, lookup, results, session
 
-CLASSES = (*session.CLASSES, *lookup.CLASSES, *jobs.CLASSES)
+CLASSES = (*session.CLASSES, *lookup.CLASSES, *results.CLASSES, *jobs.CLASSES)

@@ -13,6 +13,7 @@ from .. import asking, job_words, preferences, pump
 from ..job_words import Deed
 from ..operators.common import set_job
 from .layouts import fact, sentences
+from .results import draw_result
 
 BUTTONS: tuple[tuple[Deed, str, str], ...] = (
     (Deed.PLACE, "csm_refine.place", "SNAP_ON"),
@@ -22,29 +23,35 @@ BUTTONS: tuple[tuple[Deed, str, str], ...] = (
     (Deed.IMPORT_HERE, "csm_refine.import_here", "IMPORT"),
     (Deed.STOP, "csm_refine.stop", "PAUSE"),
     (Deed.OPEN_FOLDER, "csm_refine.open_folder", "FILE_FOLDER"),
+    (Deed.USE_AGAIN, "csm_refine.use_settings", "PASTEDOWN"),
+    (Deed.DIAGNOSE, "csm_refine.diagnostics", "TEXT"),
     (Deed.REMOVE, "csm_refine.remove", "TRASH"),
 )
 
 
 def draw_job(layout: bpy.types.UILayout, context: bpy.types.Context, job: Job) -> None:
-    """Draw a job in full."""
-    _draw_facts(layout, job)
+    """Draw a job in full: first what is wrong with it and what can be done, then what it is."""
+    _draw_code(layout, job)
     _draw_progress(layout, job)
     for text in _hints(job):
         sentences(layout, context, text, icon="INFO")
     if job.error is not None:
         _draw_error(layout, context, job)
-    _draw_result(layout, context, job)
     _draw_buttons(layout, job)
+    _draw_facts(layout, job)
+    draw_result(layout, context, job)
+
+
+def _draw_code(layout: bpy.types.UILayout, job: Job) -> None:
+    if job.request.session_code:
+        row = layout.row(align=True)
+        row.label(text=job.request.session_code)
+        set_job(row.operator("csm_refine.copy_code", text="", icon="COPYDOWN", emboss=False), job)
 
 
 def _draw_facts(layout: bpy.types.UILayout, job: Job) -> None:
     column = layout.column(align=True)
     column.scale_y = 0.9
-    if job.request.session_code:
-        row = column.row(align=True)
-        row.label(text=job.request.session_code)
-        set_job(row.operator("csm_refine.copy_code", text="", icon="COPYDOWN", emboss=False), job)
     fact(column, "Object", job_words.object_name(job) or "None")
     fact(column, "Service", preferences.service_name(job.service))
     fact(column, "State", job_words.STATE_WORDS[job.state])
@@ -90,22 +97,6 @@ def _draw_error(layout: bpy.types.UILayout, context: bpy.types.Context, job: Job
     set_job(box.operator("csm_refine.copy_error", icon="COPYDOWN"), job)
 
 
-def _draw_result(layout: bpy.types.UILayout, context: bpy.types.Context, job: Job) -> None:
-    report = job.report
-    if report is None:
-        return
-    column = layout.column(align=True)
-    column.scale_y = 0.9
-    fact(column, "Triangles", job_words.thousands(report.triangles))
-    if job.state is JobState.PLACED:
-        fact(column, "Placed as", job.placed_object)
-        fact(column, "Fit error", "No box to measure" if job.fit_error is None else job_words.fit_error(job.fit_error))
-    if report.correction:
-        sentences(layout, context, report.correction, icon="INFO")
-    for problem in report.problems:
-        sentences(layout, context, problem, icon="INFO")
-
-
 def _draw_buttons(layout: bpy.types.UILayout, job: Job) -> None:
     """Draw the buttons that make sense, two in a row; each keeps its place while the state does not change."""
     wanted = [button for button in BUTTONS if job_words.can(job, button[0])]
@@ -127,6 +118,8 @@ def button_text(job: Job, deed: Deed) -> str:
         Deed.IMPORT_HERE: "Import Here",
         Deed.STOP: "Stop Following",
         Deed.OPEN_FOLDER: "Open Folder",
+        Deed.USE_AGAIN: "Use Settings",
+        Deed.DIAGNOSE: "Diagnostics",
         Deed.REMOVE: "Remove",
     }
     return names[deed]

@@ -1,0 +1,112 @@
+"""What a job's result is like, whether it stands in this file, and the active object's result, to be fetched again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+
+from ...core import quality
+from ...core.models import Job, JobState, MeshReport, Texture
+from .. import arrivals, fetching_again, job_words, marks, pump, sidebar, units, visibility
+from ..job_words import Deed
+from ..operators.common import set_job
+from .layouts import fact, sentences
+from .session import InSidebar
+
+MOST_TEXTURES = 6
+PIXELS = "{width} × {height} px"
+AND_MORE = "and {count} more"
+NOT_HERE = "The result is not in this file. Place it again to have it here."
+SOURCE_GONE = "Its source object “{name}” is gone: the result is placed where that stood."
+NO_FILES = "“{name}” is a result of {code}. Its files are not on this machine."
+
+
+def draw_result(layout: bpy.types.UILayout, context: bpy.types.Context, job: Job) -> None:
+    """Draw what is known of a job's result, and a warning sign where something is off."""
+    if job.report is not None:
+        column = layout.column(align=True)
+        column.scale_y = 0.9
+        _draw_mesh(column, context, job.report)
+        _draw_textures(column, job, job.report)
+        _draw_fit(column, job, job.report)
+    for finding in quality.findings(job):
+        sentences(layout, context, finding.text, icon="ERROR" if finding.is_warning else "INFO")
+    _draw_presence(layout, context, job)
+
+
+def _draw_mesh(layout: bpy.types.UILayout, context: bpy.types.Context, report: MeshReport) -> None:
+    fact(layout, "Triangles", job_words.thousands(report.triangles))
+    watertight = quality.is_watertight(report)
+    if watertight is not None:
+        fact(layout, "Watertight", "Yes" if watertight else "No")
+    if report.size is not None:
+        fact(layout, "X × Y × Z", units.size_text(context.scene.unit_settings, report.size))
+    fact(layout, "Materials", str(report.materials))
+
+
+def _draw_textures(layout: bpy.types.UILayout, job: Job, report: MeshReport) -> None:
+    fact(layout, "Textures", str(len(report.images or report.textures)) if report.textures else "None")
+    for texture in report.images[:MOST_TEXTURES]:
+        fact(layout, texture_name(job, texture), PIXELS.format(width=texture.width, height=texture.height))
+    if len(report.images) > MOST_TEXTURES:
+        fact(layout, "", AND_MORE.format(count=len(report.images) - MOST_TEXTURES))
+
+
+def texture_name(job: Job, texture: Texture) -> str:
+    """Return a texture's name without the session's code, with which every one of them begins."""
+    return texture.name.removeprefix(job.request.session_code).strip() or texture.name
+
+
+def _draw_fit(layout: bpy.types.UILayout, job: Job, report: MeshReport) -> None:
+    if report.difference is not None:
+        fact(layout, "Came back", job_words.off_by(report.difference))
+    if job.state is JobState.PLACED:
+        fact(layout, "Placed as", marks.result_name(job) or job.placed_object)
+        fact(layout, "Fit error", "No box to measure" if job.fit_error is None else job_words.fit_error(job.fit_error))
+
+
+def _draw_presence(layout: bpy.types.UILayout, context: bpy.types.Context, job: Job) -> None:
+    """Draw the toggle between source and result, or say which of them this file does not have."""
+    if not marks.has_looked():
+        return
+    if job.state is JobState.PLACED and not marks.result_name(job):
+        sentences(layout, context, NOT_HERE, icon="INFO")
+    if is_source_gone(job):
+        sentences(layout, context, SOURCE_GONE.format(name=job_words.object_name(job)), icon="INFO")
+    elif job_words.can(job, Deed.SWAP) and marks.result_name(job):
+        shows_result = visibility.shows_result(job)
+        text, icon = ("Show Source", "LOOP_BACK") if shows_result else ("Show Result", "LOOP_FORWARDS")
+        set_job(layout.operator("csm_refine.swap", text=text, icon=icon), job)
+
+
+def is_source_gone(job: Job) -> bool:
+    """Tell whether a job of this file has lost its source object; a job of another file has not."""
+    if not job_words.object_name(job) or marks.source_name(job) or job.state in (JobState.FAILED, JobState.STOPPED):
+        return False
+    return arrivals.is_of_this_file(job, pump.current().window)
+
+
+class CSM_PT_fetch(InSidebar, bpy.types.Panel):
+    bl_label = "Result Without Files"
+    bl_parent_id = "CSM_PT_refine"
+    bl_order = 0
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        keeper = pump.current()
+        return keeper.has_read and fetching_again.is_offered(context.active_object, keeper.jobs.values())
+
+    def draw(self, context: bpy.types.Context) -> None:
+        sidebar.note_draw(context)
+        obj: Any = context.active_object
+        column = self.layout.column()
+        said = NO_FILES.format(name=obj.name, code=marks.of(obj).session_code)
+        sentences(column, context, said, icon="INFO")
+        problem = fetching_again.obstacle(obj)
+        if problem is not None:
+            sentences(column, context, str(problem), icon="BLANK1")
+        column.operator("csm_refine.fetch_again", icon="IMPORT")
+
+
+CLASSES = (CSM_PT_fetch,)

@@ -1,0 +1,147 @@
+"""A bundle tells what a bug report needs and nothing else: every planted secret is gone from what is shown and written."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import zipfile
+
+import pytest
+
+from csm_refine_addon.core import diagnostics
+from csm_refine_addon.core.diagnostics import LOG_LINES, TAKEN_OUT, Redactor
+from csm_refine_addon.core.errors import StorageError
+from csm_refine_addon.core.home import Home
+from csm_refine_addon.core.models import CSM_BASE_URL, JobError, RefineRequest, Secret
+from csm_refine_addon.core.orders import new_job
+
+KEY = "0123456789abcdef0123456789ABCDEF"
+ODD_KEY = "short-key!"
+HOME = "/home/ada"
+SIGNED = "https://store.blob.example:8443/account%40mail.example/SESSION_1/mesh.glb?se=2030-01-01&sp=r&sig=s1gn%2Bature"
+PLANTED = {
+    "key": f"header x-api-key: {KEY} was refused",
+    "key in JSON": f'{{"x-api-key": "{KEY}", "n": 1}}',
+    "key alone": f"took {KEY}.",
+    "known key of another form": f"Client({ODD_KEY})",
+    "bearer": "Authorization: Bearer abc.def-ghi012345",
+    "signed URL": f"GET {SIGNED} -> 403",
+    "URL with a password": "see http://ada:pa55word@internal.example/x?y=1#z",
+    "cut URL": "/mesh.glb?se=2030&sp=r&sig=s1gn%2Bature failed",
+    "mail": "for ada.lovelace+x@mail.example.com here",
+    "encoded mail": "path ada%40mail.example/mesh",
+    "home": f'File "{HOME}/blender/x.py" and "{HOME}"',
+    "home in a list": f"{HOME}:/usr/bin",
+    "Windows home": r"C:\Users\ada\AppData\x and C:\\Users\\ada\\x and C:/Users/ada/x",
+    "Mac home": "/Users/ada/Library/x",
+    "another's home": "/home/grace/x",
+}
+SECRETS = (
+    KEY, ODD_KEY, "abc.def", "s1gn", "2030", "account", "SESSION_1/", "pa55word", "y=1", "ada", "grace", "lovelace",
+    "mail.example",
+)  # fmt: skip
+redact = Redactor((Secret(KEY), Secret(ODD_KEY), Secret("")), HOME)
+
+
+@pytest.mark.parametrize("text", PLANTED.values(), ids=PLANTED)
+def test_each_planted_secret_is_taken_out(text):
+    """Keys, signatures, paths and queries of URLs, e-mail addresses and names of home folders are gone."""
+    found = redact(text)
+    assert [secret for secret in SECRETS if secret in found] == []
+    assert TAKEN_OUT in found or "~" in found
+
+
+@pytest.mark.parametrize("text", PLANTED.values(), ids=PLANTED)
+def test_each_plant_holds_a_secret(text):
+    """The plants are real: without the redactor the search finds something."""
+    assert [secret for secret in SECRETS if secret in text]
+
+
+@pytest.mark.parametrize("plant", ["key alone", "signed URL", "mail", "home", "Windows home"])
+def test_unknown_secrets_go_by_their_form(plant):
+    """Where no secret and no home is known, keys, URLs, e-mail addresses and homes are known by how they look."""
+    found = Redactor()(PLANTED[plant])
+    assert [secret for secret in SECRETS if secret in found] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SESSION_1689256797_6037625 training_refine 42 %",
+        "https://api.csm.ai",
+        "http://127.0.0.1:8787",
+        '"state": "RUNNING", "percent": 30.5',
+        "/usr/lib/blender/5.2/python and ~/x",
+        "a" * 64,
+    ],
+)
+def test_what_a_report_needs_stays(text):
+    """Session codes, words, hosts, numbers, hashes and common paths stay as they are."""
+    assert redact(text) == text
+
+
+def test_a_host_is_enough_of_an_address():
+    """Of a URL remain scheme, host and port."""
+    assert redact(SIGNED) == f"https://store.blob.example:8443/{TAKEN_OUT}"
+
+
+@pytest.fixture
+def home(tmp_path):
+    home = Home(tmp_path / "home").ensure()
+    home.service.mkdir()
+    home.worker_log.write_text("".join(f"line {number}\n" for number in range(1000)) + "\n".join(PLANTED.values()))
+    (home.service / "service.log").write_text(f"key {KEY}\n")
+    return home
+
+
+def bundle(home):
+    made = new_job(RefineRequest("SESSION_1_2"), CSM_BASE_URL, now=0.0, job_id="cafe0001", blend_file=f"{HOME}/a.blend")
+    job = dataclasses.replace(made, error=JobError("error", f"It failed at {SIGNED}.", f"Mail ada@mail.example, {KEY}"))
+    (home.job_folder(job.id) / "blender.log").write_bytes(b"\xff caf\xc3\xa9 " + b"x" * 10**6)
+    return diagnostics.collect(
+        home,
+        redact,
+        versions={"blender": "5.2.0", "python": (3, 13)},
+        settings={"service": CSM_BASE_URL, "service_url": SIGNED},
+        jobs=[(job, [(1.5, "PREPARED"), (2.5, "FAILED")])],
+    )
+
+
+def test_the_bundle_is_whole_and_clean(home):
+    """Versions, settings, the job with its history, and the end of each log; no secret in any of them."""
+    parts = {part.name: part.text for part in bundle(home)}
+    assert list(parts) == [
+        "versions.json", "settings.json", "job_cafe0001.json", "worker.log", "service.log", "job_cafe0001_blender.log",
+    ]  # fmt: skip
+    found = json.loads(parts["job_cafe0001.json"])
+    assert (found["id"], found["blend_file"]) == ("cafe0001", "~/a.blend")
+    assert [step["state"] for step in found["history"]] == ["PREPARED", "FAILED"]
+    assert len(parts["worker.log"].splitlines()) == LOG_LINES
+    assert len(parts["job_cafe0001_blender.log"]) <= diagnostics.LINE_LIMIT
+    for text in parts.values():
+        assert [secret for secret in SECRETS if secret in text] == []
+
+
+def test_logs_that_are_not_there_have_no_part(tmp_path):
+    """Before anything has run there are versions and settings, and no error."""
+    parts = diagnostics.collect(Home(tmp_path / "none"), redact, versions={}, settings={}, jobs=[])
+    assert [part.name for part in parts] == ["versions.json", "settings.json"]
+    assert not (tmp_path / "none").exists()
+
+
+def test_what_is_written_is_what_was_shown(home, tmp_path):
+    """The zip holds each part as it is; a text holds them one after the other."""
+    parts = bundle(home)
+    diagnostics.write(parts, tmp_path / "bundle.zip")
+    with zipfile.ZipFile(tmp_path / "bundle.zip") as archive:
+        written = {name: archive.read(name).decode() for name in archive.namelist()}
+    assert {part.name: part.text for part in parts} == {k: v for k, v in written.items() if k != "README.txt"}
+    diagnostics.write(parts, tmp_path / "bundle.txt")
+    assert (tmp_path / "bundle.txt").read_text(encoding="utf-8") == diagnostics.as_text(parts)
+
+
+def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path):
+    """A folder that is not there is said with a cure."""
+    with pytest.raises(StorageError) as caught:
+        diagnostics.write([], tmp_path / "none" / "bundle.zip")
+    assert caught.value.action
