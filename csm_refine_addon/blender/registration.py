@@ -24,6 +24,7 @@ from . import (
     sidebar,
     status_bar,
     thumbnails,
+    translations,
 )
 
 CLASSES: tuple[type, ...] = (
@@ -149,6 +150,7 @@ def _remove_command() -> None:
 
 
 STEPS = (
+    (translations.add, translations.take_away),
     (_add_classes, _remove_classes),
     (properties.add, properties.take_away),
     (marks.add, marks.take_away),
