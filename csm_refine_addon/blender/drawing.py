@@ -20,6 +20,7 @@ from ..core.axes import Vector3
 from ..core.models import Box
 from . import sketch
 from .sketch import Picture, Sketch
+from .translations import shown
 
 ARM_PX, BACK_PX = 40.0, 10.0
 """The pivot's arms, and how far they reach to the other side."""
@@ -166,7 +167,7 @@ def labels(context: Any, picture: Picture) -> None:
         if picture.request:
             _name_arms(context, picture.request, colors, scale)
         if picture.target and picture.text:
-            _draw_fit(context, picture.target, picture.text, colors.gizmo_secondary, scale)
+            _draw_fit(context, picture.target, shown(picture.text), colors.gizmo_secondary, scale)
     finally:
         _font.disable(0, _font.SHADOW)
 
@@ -185,9 +186,10 @@ def _name_arms(context: Any, shown: Sketch, colors: Any, scale: float) -> None:
         end = view.pixel(middle + frame.to_3x3() @ Vector(arm.direction) * reach)
         if end is None:
             continue
-        place = sketch.beside_arm(pivot, end, length, _text_size(arm.name), GAP_PX * scale)
+        name = shown(arm.name)
+        place = sketch.beside_arm(pivot, end, length, _text_size(name), GAP_PX * scale)
         if place is not None:
-            _write(arm.name, place, _pale(getattr(colors, arm.color)))
+            _write(name, place, _pale(getattr(colors, arm.color)))
 
 
 def _pale(color: Any) -> list[float]:

@@ -7,6 +7,7 @@ from typing import Any
 import bpy
 
 from . import sidebar
+from .translations import in_report
 
 MOST = 5
 _waiting: list[tuple[str, str]] = []
@@ -19,7 +20,7 @@ def say(kind: str, text: str) -> None:
     """
     if bpy.app.background:
         return
-    _waiting.append((kind, text))
+    _waiting.append((kind, in_report(text)))
     del _waiting[:-MOST]
     with sidebar.window_context():
         ours: Any = bpy.ops

@@ -12,6 +12,7 @@ from ..core import checks
 from ..core.errors import CsmError, InputError
 from ..core.models import CSM_BASE_URL, LOCAL, Secret
 from . import locations
+from .translations import shown
 
 KEY_VARIABLE = "CSM_API_KEY"
 SERVICE_VARIABLE = "CSM_SERVICE"
@@ -130,7 +131,7 @@ class CSM_AP_preferences(bpy.types.AddonPreferences):
             return
         problem = key_problem(self.api_key)
         if problem:
-            layout.label(text=problem, icon="INFO")
+            layout.label(text=shown(problem), icon="INFO")
         layout.label(text="Blender keeps the key unencrypted in its preferences file.", icon="INFO")
 
 

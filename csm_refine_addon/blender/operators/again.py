@@ -8,6 +8,7 @@ from ...core.models import CSM_BASE_URL, LOCAL, Job
 from .. import fetching_again, job_words, marks, preferences, pump, visibility
 from ..job_words import Deed
 from ..properties import settings_of
+from ..translations import in_tooltip
 from .common import OfJob, reported
 from .results import is_in_object_mode
 
@@ -40,11 +41,11 @@ class CSM_OT_fetch_again(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         if not marks.is_result(context.active_object):
-            cls.poll_message_set("The active object is no result of a refine. Select one that is.")
+            cls.poll_message_set(in_tooltip("The active object is no result of a refine. Select one that is."))
             return False
         problem = fetching_again.obstacle(context.active_object)
         if problem is not None:
-            cls.poll_message_set(str(problem))
+            cls.poll_message_set(in_tooltip(str(problem)))
         return problem is None
 
     def execute(self, context: bpy.types.Context) -> set[str]:

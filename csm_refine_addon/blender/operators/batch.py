@@ -12,6 +12,7 @@ from ...core.errors import CsmError, InputError
 from ...core.models import TERMINAL, Job, JobState
 from .. import batching, job_rows, job_words, pump
 from ..job_words import Deed
+from ..translations import in_report, in_tooltip, shown
 from .common import reported
 from .results import is_in_object_mode
 from .sending import ask_first
@@ -41,7 +42,7 @@ class CSM_OT_refine_each(bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         if context.view_layer.objects.selected:
             return True
-        cls.poll_message_set("Nothing is selected. Select the objects to refine.")
+        cls.poll_message_set(in_tooltip("Nothing is selected. Select the objects to refine."))
         return False
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
@@ -49,7 +50,7 @@ class CSM_OT_refine_each(bpy.types.Operator):
             self._plan = batching.plan(context)
             _require_orders(self._plan)
         except CsmError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, in_report(str(error)))
             return {"CANCELLED"}
         return ask_first(self, context, "Refine each selected object?", "Refine Each")
 
@@ -64,7 +65,7 @@ class CSM_OT_refine_each(bpy.types.Operator):
         plan = self._plan or batching.plan(context)
         _require_orders(plan)
         for sentence in plan.refused:
-            self.report({"WARNING"}, sentence)
+            self.report({"WARNING"}, in_report(sentence))
         batching.begin(pump.current(), plan.orders)
         return REFINED.format(len(plan.orders), plan.count)
 
@@ -76,15 +77,15 @@ def _require_orders(plan: batching.Plan) -> None:
 
 def draw_plan(layout: bpy.types.UILayout, plan: batching.Plan) -> None:
     """Draw how many are refined, and why others are not."""
-    layout.label(text=WILL_BE_REFINED.format(len(plan.orders), plan.count), icon="MOD_REMESH")
+    layout.label(text=shown(WILL_BE_REFINED.format(len(plan.orders), plan.count)), icon="MOD_REMESH")
     layout.label(text="The local service refines them on this machine.", icon="BLANK1")
     if plan.refused:
-        layout.label(text=NOT_REFINED.format(len(plan.refused)), icon="INFO")
+        layout.label(text=shown(NOT_REFINED.format(len(plan.refused))), icon="INFO")
     column = layout.column(align=True)
     for sentence in plan.refused[:MOST_LINES]:
-        column.label(text=sentence, icon="BLANK1", translate=False)
+        column.label(text=shown(sentence), icon="BLANK1", translate=False)
     if len(plan.refused) > MOST_LINES:
-        column.label(text=MORE.format(len(plan.refused) - MOST_LINES), icon="BLANK1")
+        column.label(text=shown(MORE.format(len(plan.refused) - MOST_LINES)), icon="BLANK1")
 
 
 class CSM_OT_place_all(bpy.types.Operator):
@@ -100,7 +101,9 @@ class CSM_OT_place_all(bpy.types.Operator):
             return False
         if ready_jobs():
             return True
-        cls.poll_message_set("No result of this file is ready. Wait for a job, or place one of another file by itself.")
+        cls.poll_message_set(
+            in_tooltip("No result of this file is ready. Wait for a job, or place one of another file by itself.")
+        )
         return False
 
     def execute(self, context: bpy.types.Context) -> set[str]:
@@ -121,7 +124,10 @@ class CSM_OT_place_all(bpy.types.Operator):
         try:
             return pump.current().place(context, job).placed_object
         except CsmError as error:
-            self.report({"WARNING"}, NOT_PLACED.format(job_words.object_name(job) or job_words.title(job), error))
+            self.report(
+                {"WARNING"},
+                NOT_PLACED.format(job_words.object_name(job) or job_words.title(job), in_report(str(error))),
+            )
             return ""
 
 
@@ -165,7 +171,7 @@ class _OverMany:
     def poll(cls, context: bpy.types.Context) -> bool:
         if cls.meant():
             return True
-        cls.poll_message_set(cls.nothing)  # type: ignore[attr-defined]  # of the operator
+        cls.poll_message_set(in_tooltip(cls.nothing))  # type: ignore[attr-defined]  # of the operator
         return False
 
 
@@ -244,7 +250,9 @@ def confirmed(
 ) -> set[str]:
     """Ask first, and return at once; ``execute`` follows if the user says yes."""
     manager: Any = context.window_manager
-    answer: set[str] = manager.invoke_confirm(operator, event, title=title, message=message, confirm_text=confirm)
+    answer: set[str] = manager.invoke_confirm(
+        operator, event, title=shown(title), message=shown(message), confirm_text=shown(confirm)
+    )
     return answer
 
 

@@ -12,6 +12,7 @@ from ...core.flow import IllegalTransition
 from ...core.models import Job
 from .. import job_rows, job_words, pump
 from ..job_words import Deed
+from ..translations import in_report
 
 
 def reported(operator: bpy.types.Operator, act: Callable[[], str]) -> set[str]:
@@ -19,13 +20,13 @@ def reported(operator: bpy.types.Operator, act: Callable[[], str]) -> set[str]:
     try:
         said = act()
     except IllegalTransition:
-        operator.report({"ERROR"}, "The job has just changed. Look at its state, then decide.")
+        operator.report({"ERROR"}, in_report("The job has just changed. Look at its state, then decide."))
         return {"CANCELLED"}
     except CsmError as error:
-        operator.report({"WARNING" if pump.is_locked(error) else "ERROR"}, _sentence(error))
+        operator.report({"WARNING" if pump.is_locked(error) else "ERROR"}, in_report(_sentence(error)))
         return {"CANCELLED"}
     if said:
-        operator.report({"INFO"}, said)
+        operator.report({"INFO"}, in_report(said))
     return {"FINISHED"}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ import bpy
 from ...core import diagnostics
 from ...core.diagnostics import Part
 from ...core.errors import CsmError, InputError
+from ..translations import in_report, shown
+from ..translations.lines import broken, columns
 from .common import reported
 
 WIDTH = 620
@@ -65,7 +66,7 @@ class CSM_OT_diagnostics(bpy.types.Operator):
         try:
             gather(self.job)
         except CsmError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, in_report(str(error)))
             return {"CANCELLED"}
         self.lines.clear()
         for text, is_heading in lines_of(_shown):
@@ -73,16 +74,16 @@ class CSM_OT_diagnostics(bpy.types.Operator):
             line.name, line.is_heading = text, is_heading
         manager: Any = context.window_manager
         answer: set[str] = manager.invoke_props_dialog(
-            self, width=WIDTH, title="Diagnostics for a Bug Report", confirm_text="Save…"
+            self, width=WIDTH, title=shown("Diagnostics for a Bug Report"), confirm_text=shown("Save…")
         )
         return answer
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
         column = layout.column(align=True)
-        column.label(text=summary(_shown))
-        for line in textwrap.wrap(diagnostics.NOTE, COLUMNS):
-            column.label(text=line)
+        column.label(text=shown(summary(_shown)), translate=False)
+        for line in broken(shown(diagnostics.NOTE), lambda part: columns(part) <= COLUMNS):
+            column.label(text=line, translate=False)
         layout.template_list("CSM_UL_lines", "", self, "lines", self, "active", rows=ROWS, maxrows=ROWS)
 
     def execute(self, context: bpy.types.Context) -> set[str]:

@@ -9,14 +9,15 @@ import bpy
 from ...core.axes import NAMED_PIVOTS, NamedPivot
 from .. import sidebar
 from ..properties import settings_of
+from ..translations import in_tooltip
 
 PICK = "Make {name} of the box the pivot, which becomes the refined mesh's origin: right {x:g}, top {y:g}, front {z:g}"
 POINTS = {named.identifier: named for named in NAMED_PIVOTS}
 
 
-def _described(named: NamedPivot) -> str:
+def _described(named: NamedPivot, name: str = "") -> str:
     x, y, z = named.pivot_point
-    return PICK.format(name=named.name, x=x, y=y, z=z)
+    return PICK.format(name=name or named.name, x=x, y=y, z=z)
 
 
 class CSM_OT_pick_pivot(bpy.types.Operator):
@@ -38,8 +39,9 @@ class CSM_OT_pick_pivot(bpy.types.Operator):
     @classmethod
     def description(cls, context: bpy.types.Context, properties: Any) -> str:
         if not properties.is_property_set("point"):
-            return cls.__doc__ or ""
-        return _described(POINTS[properties.point])
+            return in_tooltip(cls.__doc__ or "")
+        named = POINTS[properties.point]
+        return in_tooltip(_described(named, in_tooltip(named.name)))
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         """A button names its point; from the search and the keyboard, the points' names are searched."""

@@ -13,6 +13,7 @@ from ...core.errors import CsmError, InputError
 from ...core.models import Job, JobState
 from .. import arrivals, job_rows, job_words, pump
 from ..job_words import Deed
+from ..translations import in_report, in_tooltip, shown
 from .common import OfJob, reported
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def is_in_object_mode(operator: Any, context: bpy.types.Context) -> bool:
     """Tell whether Blender is in Object Mode; say what to do where it is not."""
     if context.mode == "OBJECT":
         return True
-    operator.poll_message_set("Results are placed in Object Mode. Leave the mode you are in first.")
+    operator.poll_message_set(in_tooltip("Results are placed in Object Mode. Leave the mode you are in first."))
     return False
 
 
@@ -83,8 +84,8 @@ class CSM_OT_import_here(_Placing, bpy.types.Operator):
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         manager: Any = context.window_manager
         answer: set[str] = manager.invoke_confirm(
-            self, event, title="Import in this window?", message="Blender stands still until it is done.",
-            confirm_text="Import",
+            self, event, title=shown("Import in this window?"),
+            message=shown("Blender stands still until it is done."), confirm_text=shown("Import"),
         )  # fmt: skip
         return answer
 
@@ -131,14 +132,14 @@ class CSM_OT_remove(OfJob, bpy.types.Operator):
         try:
             job = self.found()
         except CsmError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, in_report(str(error)))
             return {"CANCELLED"}
         if job.state in (JobState.PLACED, JobState.FAILED):
             return self.execute(context)
         manager: Any = context.window_manager
         answer: set[str] = manager.invoke_confirm(
-            self, event, title="Remove this job?", message="Its result is not placed, and is deleted.",
-            confirm_text="Remove",
+            self, event, title=shown("Remove this job?"),
+            message=shown("Its result is not placed, and is deleted."), confirm_text=shown("Remove"),
         )  # fmt: skip
         return answer
 
@@ -194,10 +195,10 @@ class CSM_OT_copy_error(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         job = pump.current().jobs.get(self.job)
         if job is None or job.error is None:
-            self.report({"ERROR"}, "This job has no error. Select another one.")
+            self.report({"ERROR"}, in_report("This job has no error. Select another one."))
             return {"CANCELLED"}
         context.window_manager.clipboard = job_words.error_text(job)
-        self.report({"INFO"}, "The error's text is copied.")
+        self.report({"INFO"}, in_report("The error's text is copied."))
         return {"FINISHED"}
 
 
@@ -211,10 +212,10 @@ class CSM_OT_copy_code(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         job = pump.current().jobs.get(self.job)
         if job is None or not job.request.session_code:
-            self.report({"ERROR"}, "This job has no session code yet. Wait until its session is made.")
+            self.report({"ERROR"}, in_report("This job has no session code yet. Wait until its session is made."))
             return {"CANCELLED"}
         context.window_manager.clipboard = job.request.session_code
-        self.report({"INFO"}, f"{job.request.session_code} is copied.")
+        self.report({"INFO"}, in_report(f"{job.request.session_code} is copied."))
         return {"FINISHED"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -14,9 +15,11 @@ from .. import asking, job_rows, job_words, preferences, pump
 from ..asking import Given, Order, Source
 from ..job_words import Deed
 from ..properties import typed_values
+from ..translations import in_report, in_tooltip, shown
 from .common import OfJob, is_on_button, reported
 
 DIALOG_WIDTH = 340
+_COLON = re.compile(r"\s?[:\N{FULLWIDTH COLON}]")
 
 
 class CSM_OT_refine(bpy.types.Operator):
@@ -42,14 +45,14 @@ class CSM_OT_refine(bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         reason = asking.obstacle(context, pump.current().jobs.values()) if is_on_button(context) else None
         if reason is not None:
-            cls.poll_message_set(str(reason))
+            cls.poll_message_set(in_tooltip(str(reason)))
         return reason is None
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         try:
             self._shown = self._order(context)
         except CsmError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, in_report(str(error)))
             return {"CANCELLED"}
         if not self._shown.may_charge:
             return self.execute(context)
@@ -92,7 +95,7 @@ class CSM_OT_create_session(bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         reason = asking.session_obstacle(context) if is_on_button(context) else None
         if reason is not None:
-            cls.poll_message_set(str(reason))
+            cls.poll_message_set(in_tooltip(str(reason)))
         return reason is None
 
     def execute(self, context: bpy.types.Context) -> set[str]:
@@ -130,7 +133,7 @@ class CSM_OT_retry(OfJob, bpy.types.Operator):
         try:
             job = self.found()
         except CsmError as error:
-            self.report({"ERROR"}, str(error))
+            self.report({"ERROR"}, in_report(str(error)))
             return {"CANCELLED"}
         if not asking.needs_yes(job):
             return self.execute(context)
@@ -147,7 +150,7 @@ class CSM_OT_retry(OfJob, bpy.types.Operator):
         if flow.retry_state(job) is JobState.PREPARED:
             _refuse_twice(job)
         job = pump.current().change(job.id, lambda job: flow.retried(job, time.time()))
-        return f"{job_words.title(job)}: {job_words.status(job)}."
+        return f"{in_report(job_words.title(job))}: {in_report(job_words.status(job))}."
 
 
 class CSM_OT_send_again(OfJob, bpy.types.Operator):
@@ -180,7 +183,9 @@ def _refuse_twice(job: Job) -> None:
 def ask_first(operator: Any, context: bpy.types.Context, title: str, confirm: str) -> set[str]:
     """Open the confirmation and return at once; ``execute`` follows if the user says yes."""
     manager: Any = context.window_manager
-    answer: set[str] = manager.invoke_props_dialog(operator, width=DIALOG_WIDTH, title=title, confirm_text=confirm)
+    answer: set[str] = manager.invoke_props_dialog(
+        operator, width=DIALOG_WIDTH, title=shown(title), confirm_text=shown(confirm)
+    )
     return answer
 
 
@@ -188,7 +193,12 @@ def draw_order(layout: bpy.types.UILayout, order: Order) -> None:
     """Draw what will be sent."""
     _draw_facts(layout, order.request.session_code, order.asked.scaled_bbox, order.asked.pivot_point, order.service)
     for warning in order.asked.warnings:
-        layout.label(text=warning.partition(":")[0] + ".", icon="INFO")
+        layout.label(text=_first_clause(shown(warning)), icon="INFO", translate=False)
+
+
+def _first_clause(text: str) -> str:
+    """Return what stands before a colon, as a sentence."""
+    return _COLON.split(text)[0] + text[-1:]
 
 
 def draw_job(layout: bpy.types.UILayout, job_id: str) -> None:
@@ -214,7 +224,7 @@ def _draw_facts(layout: bpy.types.UILayout, code: str, bbox: Any, pivot: Any, se
     for name, value in facts:
         row = column.split(factor=0.3)
         row.label(text=name)
-        row.label(text=value)
+        row.label(text=shown(value), translate=False)
     if preferences.may_charge(service):
         layout.label(text="The service may charge credits, and does not return them.", icon="INFO")
 

@@ -11,6 +11,7 @@ from ...core import checks
 from ...core.errors import CsmError, InputError
 from .. import asking, preferences, pump, session_words, thumbnails
 from ..properties import settings_of
+from ..translations import in_tooltip
 from .common import is_on_button, reported
 
 
@@ -21,7 +22,7 @@ def _is_ready(operator: Any, context: bpy.types.Context) -> bool:
     try:
         asking.ready_service()
     except CsmError as error:
-        operator.poll_message_set(str(error))
+        operator.poll_message_set(in_tooltip(str(error)))
         return False
     return True
 
@@ -116,7 +117,7 @@ def _choices(_operator: Any, _context: bpy.types.Context | None) -> list[tuple[s
     _items[:] = [
         (
             session.code,
-            f"{session.code}  {session_words.stage(session.status)}",
+            f"{session.code.removeprefix('SESSION_')}, {session_words.summary(session, now)}",
             session_words.made(session, now),
             thumbnails.icon(session.thumbnail),
             number,

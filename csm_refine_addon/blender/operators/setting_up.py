@@ -11,6 +11,7 @@ from ...core.errors import CsmError, InputError
 from ...core.models import TERMINAL, Job, JobState, Secret
 from .. import asking, job_words, preferences, pump
 from ..properties import settings_of
+from ..translations import in_report, in_tooltip
 from .common import is_on_button, reported
 
 
@@ -24,13 +25,13 @@ class CSM_OT_paste_code(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         pasted = context.window_manager.clipboard.strip()
         if not pasted:
-            self.report({"WARNING"}, "The clipboard holds no text. Copy a session code first.")
+            self.report({"WARNING"}, in_report("The clipboard holds no text. Copy a session code first."))
             return {"CANCELLED"}
         try:
             # The rest of a mesh's address is a credential: it does not get into the file.
             settings_of(context).session_code = checks.session_code(pasted)
         except CsmError as error:
-            self.report({"WARNING"}, str(error))
+            self.report({"WARNING"}, in_report(str(error)))
             return {"CANCELLED"}
         return {"FINISHED"}
 
@@ -43,7 +44,7 @@ class CSM_OT_use_local(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         preferences.choose_service("LOCAL")
-        self.report({"INFO"}, "Refines run on this machine now.")
+        self.report({"INFO"}, in_report("Refines run on this machine now."))
         return {"FINISHED"}
 
 
@@ -57,7 +58,7 @@ class CSM_OT_open_preferences(bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         if preferences.ADDON in context.preferences.addons:
             return True
-        cls.poll_message_set("CSM Refine is not installed as an extension here. Set CSM_API_KEY instead.")
+        cls.poll_message_set(in_tooltip("CSM Refine is not installed as an extension here. Set CSM_API_KEY instead."))
         return False
 
     def execute(self, context: bpy.types.Context) -> set[str]:
@@ -76,12 +77,12 @@ class CSM_OT_check_service(bpy.types.Operator):
         if not is_on_button(context):
             return True
         if pump.current().check is not None:
-            cls.poll_message_set("The service is being asked already. Wait for its answer.")
+            cls.poll_message_set(in_tooltip("The service is being asked already. Wait for its answer."))
             return False
         try:
             asking.ready_service()
         except CsmError as error:
-            cls.poll_message_set(str(error))
+            cls.poll_message_set(in_tooltip(str(error)))
             return False
         return True
 
@@ -126,7 +127,7 @@ class CSM_OT_wait(bpy.types.Operator):
             job = keeper.place(context, job)
         if job.state is not JobState.PLACED and job.error is not None:
             raise InputError(job.error.message, job.error.action)
-        return f"{job_words.title(job)}: {job_words.status(job)}."
+        return f"{in_report(job_words.title(job))}: {in_report(job_words.status(job))}."
 
     def _found(self, jobs: Mapping[str, Job]) -> Job:
         job = jobs.get(self.job) if self.job else max(jobs.values(), key=lambda job: job.created_at, default=None)

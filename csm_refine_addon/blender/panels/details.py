@@ -12,6 +12,7 @@ from ...core.models import Job, JobState
 from .. import asking, job_words, preferences, pump
 from ..job_words import Deed
 from ..operators.common import set_job
+from ..translations import shown
 from .layouts import fact, sentences
 from .results import draw_result
 
@@ -52,11 +53,11 @@ def _draw_code(layout: bpy.types.UILayout, job: Job) -> None:
 def _draw_facts(layout: bpy.types.UILayout, job: Job) -> None:
     column = layout.column(align=True)
     column.scale_y = 0.9
-    fact(column, "Object", job_words.object_name(job) or "None")
+    fact(column, "Object", job_words.object_name(job) or shown("None"), is_given=True)
     fact(column, "Service", preferences.service_name(job.service))
     fact(column, "State", job_words.STATE_WORDS[job.state])
     if job.remote is not None:
-        fact(column, "Service says", job.remote.word)
+        fact(column, "Service says", job.remote.word, is_given=True)
     if job.request.scaled_bbox is not None:
         fact(column, "W × H × D", job_words.triple(job.request.scaled_bbox))
     if job.request.pivot_point is not None:
@@ -69,7 +70,7 @@ def _draw_facts(layout: bpy.types.UILayout, job: Job) -> None:
 def _draw_progress(layout: bpy.types.UILayout, job: Job) -> None:
     part = job_words.progress(job)
     if part is not None:
-        layout.progress(factor=part[0], text=part[1])
+        layout.progress(factor=part[0], text=shown(part[1]), translate=False)
 
 
 def _hints(job: Job) -> list[str]:

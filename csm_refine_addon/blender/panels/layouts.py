@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import bpy
+
+from ..translations import shown
+from ..translations.lines import broken
 
 FRAME = 68.0
 """What tabs, frame and padding take of a region's width, in points: seen in Blender 5.2 with its default theme."""
@@ -28,19 +30,12 @@ def room_of(context: bpy.types.Context, taken: float = 0.0) -> float:
 
 
 def wrapped(context: bpy.types.Context, text: str, taken: float = 0.0) -> list[str]:
-    """Return the text in lines that fit the region. A word that is too long for a line is broken."""
+    """Return the text in lines that fit the region."""
     import blf
 
     blf.size(0, context.preferences.ui_styles[0].widget.points * _scale(context))
     room = room_of(context, taken)
-    lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if _width(longer) <= room:
-            lines[-1] = longer
-            continue
-        lines += _broken(word, lambda part: _width(part) <= room)
-    return [line for line in lines if line]
+    return broken(text, lambda part: _width(part) <= room)
 
 
 def _width(text: str) -> float:
@@ -49,17 +44,6 @@ def _width(text: str) -> float:
 
     dimensions: Any = blf.dimensions(0, text)  # the stubs know of no return value
     return float(dimensions[0])
-
-
-def _broken(word: str, fits: Callable[[str], bool]) -> list[str]:
-    """Return a word in pieces that fit; a path has no spaces."""
-    pieces = [""]
-    for letter in word:
-        if fits(pieces[-1] + letter) or not pieces[-1]:
-            pieces[-1] += letter
-        else:
-            pieces.append(letter)
-    return pieces
 
 
 def sentences(
@@ -76,15 +60,18 @@ def sentences(
     column.alert = alert
     column.scale_y = 0.8
     has_icon = icon != "NONE"
-    lines = wrapped(context, text, (ICON if has_icon else 0.0) + (BOX if in_box else 0.0))
+    lines = wrapped(context, shown(text), (ICON if has_icon else 0.0) + (BOX if in_box else 0.0))
     for number, line in enumerate(lines):
-        column.label(text=line, icon=icon if number == 0 or not has_icon else "BLANK1")
+        column.label(text=line, icon=icon if number == 0 or not has_icon else "BLANK1", translate=False)
 
 
-def fact(layout: bpy.types.UILayout, name: str, value: str) -> None:
-    """Draw a name with a value next to it, as split properties are drawn."""
+def fact(layout: bpy.types.UILayout, name: str, value: str, *, is_given: bool = False) -> None:
+    """Draw a name with a value next to it, as split properties are drawn.
+
+    ``is_given``: the value is a name that somebody gave, and is not translated.
+    """
     row = layout.split(factor=0.4, align=True)
     left = row.row()
     left.alignment = "RIGHT"
-    left.label(text=name)
-    row.label(text=value)
+    left.label(text=shown(name), translate=False)
+    row.label(text=value if is_given else shown(value), translate=False)

@@ -62,7 +62,7 @@ def _draw_fit(layout: bpy.types.UILayout, job: Job, report: MeshReport) -> None:
     if report.difference is not None:
         fact(layout, "Came back", job_words.off_by(report.difference))
     if job.state is JobState.PLACED:
-        fact(layout, "Placed as", marks.result_name(job) or job.placed_object)
+        fact(layout, "Placed as", marks.result_name(job) or job.placed_object, is_given=True)
         fact(layout, "Fit error", "No box to measure" if job.fit_error is None else job_words.fit_error(job.fit_error))
 
 

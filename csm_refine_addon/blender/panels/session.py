@@ -14,6 +14,7 @@ from ...core.placement import Asked, Choices
 from .. import asking, job_words, preferences, pump, readout, sidebar
 from ..preferences import KeySource
 from ..properties import choices_of, settings_of
+from ..translations import shown
 from . import lookup, pivot
 from .layouts import fact, sentences
 
@@ -45,7 +46,7 @@ class CSM_PT_refine(InSidebar, bpy.types.Panel):
 def _draw_session(layout: bpy.types.UILayout, context: bpy.types.Context, settings: Any) -> None:
     column = layout.column(align=True)
     row = column.row(align=True)
-    row.prop(settings, "session_code", text="", placeholder="Session code, or a URL with one")
+    row.prop(settings, "session_code", text="", placeholder=shown("Session code, or a URL with one"))
     row.operator("csm_refine.paste_code", text="", icon="PASTEDOWN")
     lookup.draw_choice(row)
     if not settings.session_code.strip():
@@ -196,7 +197,7 @@ def _draw_readout(layout: bpy.types.UILayout, context: bpy.types.Context, settin
     column = layout.column(align=True)
     column.scale_y = 0.9
     if reading.measured is not None:
-        fact(column, "Object", reading.measured.object_name)
+        fact(column, "Object", reading.measured.object_name, is_given=True)
     _draw_sent(column, asked, choices)
     for warning in asked.warnings:
         sentences(layout, context, warning, icon="INFO")

@@ -29,6 +29,16 @@ def shown(text: str, where: str = "interface") -> str:
     return table.translated(text) if table is not None and _LETTER.search(text) else text
 
 
+def in_report(text: str) -> str:
+    """Return a text for an operator's report."""
+    return shown(text, "reports")
+
+
+def in_tooltip(text: str) -> str:
+    """Return a text for a tooltip: a description, or why a button is grey."""
+    return shown(text, "tooltips")
+
+
 def _in_use(where: str) -> tables.Table | None:
     if bpy.app.background or not getattr(bpy.context.preferences.view, f"use_translate_{where}"):
         return None
