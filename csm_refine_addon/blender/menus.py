@@ -9,10 +9,15 @@ from typing import Any
 
 import bpy
 
+from ..core.models import Job
 from . import job_rows, job_words, pump
+from .job_words import Deed
 from .operators.common import set_job
 from .panels.details import BUTTONS, button_text
 from .properties import CSM_PG_settings
+
+CHANGING = (Deed.RETRY, Deed.PLACE)
+"""What is called another thing in another state."""
 
 
 class CSM_MT_refine(bpy.types.Menu):
@@ -27,12 +32,32 @@ class CSM_MT_refine(bpy.types.Menu):
         layout.operator("csm_refine.create_session", icon="ADD")
         layout.operator("csm_refine.refine_each")
         layout.operator("csm_refine.place_all", icon="SNAP_ON")
+        layout.operator("csm_refine.fetch_again", icon="IMPORT")
         layout.separator()
         layout.menu("CSM_MT_job")
         layout.menu("CSM_MT_jobs")
         layout.separator()
-        layout.operator("csm_refine.paste_code", icon="PASTEDOWN")
+        layout.menu("CSM_MT_session")
+        layout.operator("csm_refine.pick_pivot", icon="PIVOT_BOUNDBOX")
+        layout.operator("csm_refine.toggle_overlay", icon="OVERLAY")
+        layout.separator()
         layout.menu("CSM_MT_service")
+
+
+class CSM_MT_session(bpy.types.Menu):
+    """Which session is to be refined"""
+
+    bl_label = "Session"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.layout
+        layout.operator_context = "INVOKE_DEFAULT"
+        layout.operator("csm_refine.paste_code", icon="PASTEDOWN")
+        layout.operator("csm_refine.choose_session", icon="VIEWZOOM")
+        layout.operator("csm_refine.look_up", icon="FILE_REFRESH")
+        layout.separator()
+        layout.operator("csm_refine.list_sessions")
+        layout.operator("csm_refine.more_sessions")
 
 
 class CSM_MT_job(bpy.types.Menu):
@@ -49,12 +74,22 @@ class CSM_MT_job(bpy.types.Menu):
             return
         for deed, operator, icon in BUTTONS:
             if job_words.can(job, deed):
-                set_job(layout.operator(operator, text=button_text(job, deed), icon=icon), job)
+                _draw_deed(layout, job, deed, operator, icon)
+        if job_words.can(job, Deed.SWAP):
+            set_job(layout.operator("csm_refine.swap", icon="ARROW_LEFTRIGHT"), job)
         layout.separator()
         if job.request.session_code:
             set_job(layout.operator("csm_refine.copy_code", icon="COPYDOWN"), job)
         if job.error is not None:
             set_job(layout.operator("csm_refine.copy_error", icon="COPYDOWN"), job)
+
+
+def _draw_deed(layout: bpy.types.UILayout, job: Job, deed: Deed, operator: str, icon: str) -> None:
+    """Draw it with the operator's own name, which is longer than a button's, where the state does not change that."""
+    if deed in CHANGING:
+        set_job(layout.operator(operator, text=button_text(job, deed), icon=icon), job)
+    else:
+        set_job(layout.operator(operator, icon=icon), job)
 
 
 class CSM_MT_jobs(bpy.types.Menu):
@@ -82,7 +117,7 @@ class CSM_MT_service(bpy.types.Menu):
         layout.operator("csm_refine.open_preferences", icon="PREFERENCES")
 
 
-CLASSES = (CSM_MT_refine, CSM_MT_job, CSM_MT_jobs, CSM_MT_service)
+CLASSES = (CSM_MT_refine, CSM_MT_session, CSM_MT_job, CSM_MT_jobs, CSM_MT_service)
 
 
 def draw_in_object_menu(self: bpy.types.Menu, _context: bpy.types.Context) -> None:

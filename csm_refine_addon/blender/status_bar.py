@@ -24,6 +24,8 @@ TEXTS: dict[JobState, str] = {
 MAKING = "Making the session of {}"
 TROUBLED = "{}: waiting for the service"
 PERCENT = "{} {} %"
+FIGURE_SPACE = "\N{FIGURE SPACE}"
+"""As wide as a digit: what stands beside the number keeps its place."""
 SEVERAL = "{} refines running"
 SEVERAL_TROUBLED = "{} refines running, {} waiting for the service"
 
@@ -50,7 +52,7 @@ def _one(job: Job) -> str:
     is_making = job.state is S.PREPARED and not job.request.session_code
     text = (MAKING if is_making else TEXTS[job.state]).format(name)
     part = job_words.progress(job)
-    return text if part is None else PERCENT.format(text, round(part[0] * 100))
+    return text if part is None else PERCENT.format(text, f"{part[0] * 100:.0f}".rjust(2, FIGURE_SPACE))
 
 
 def _short(name: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import bpy
 
+from ...core import flow
 from ...core.models import Job
 from .. import job_rows, job_words, pump, sidebar
 from ..operators.batch import ready_jobs
@@ -51,7 +52,8 @@ class CSM_UL_jobs(bpy.types.UIList):
 
 
 def _draw_row_head(row: bpy.types.UILayout, job: Job) -> None:
-    row.label(text=job_words.short_title(job), icon=job_words.ICONS[job.state])
+    icon = "INTERNET_OFFLINE" if job.trouble and flow.is_active(job) else job_words.ICONS[job.state]
+    row.label(text=job_words.short_title(job), icon=icon)
     answered = job_words.last_answer(job, time.time())
     if answered:
         right = row.row()
@@ -68,8 +70,10 @@ def _draw_row_foot(row: bpy.types.UILayout, job: Job) -> None:
     part = job_words.progress(job)
     if part is not None:
         row.progress(factor=part[0], text=part[1])
-    else:
-        row.label(text=job_words.short_status(job))
+    else:  # a button, too: a label of a selected row is drawn for the blue behind the first line, not for the grey here
+        right = row.row()
+        right.alignment = "LEFT"
+        set_job(right.operator("csm_refine.select", text=job_words.short_status(job), emboss=False), job)
 
 
 class CSM_PT_jobs(InSidebar, bpy.types.Panel):
