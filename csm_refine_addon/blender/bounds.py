@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import bpy
@@ -21,6 +22,7 @@ FLAT = 1e-6
 """A side below this part of the diagonal counts as zero."""
 FINITE = 1e30
 """Blender's cached box has the greatest float32, 3.4e38, in place of an infinite coordinate."""
+NOR = "{} and no {}"
 SIDES = ("width (X)", "depth (Y)", "height (Z)")
 
 
@@ -148,7 +150,7 @@ def _thickened(size: Array, thickness: float | None, name: str, *, allow_flat: b
         return np.where(flat, thickness, size)
     if allow_flat:
         return np.where(flat, 0.0, size)
-    sides = " and no ".join(side for side, is_flat in zip(SIDES, flat, strict=True) if is_flat)
+    sides = functools.reduce(NOR.format, (side for side, is_flat in zip(SIDES, flat, strict=True) if is_flat))
     raise InputError(f"“{name}” is flat: it has no {sides}.", "Give it a thickness, or type the bounds.")
 
 

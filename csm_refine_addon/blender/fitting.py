@@ -15,6 +15,9 @@ from .bounds import FLAT, SIDES
 from .mesh_io import transform_mesh
 from .pieces import Array, point_bounds, read_positions
 
+RESIZED = "size {} changed to {}"
+MOVED = "moved by ({})"
+BOTH = "size {} changed to {} and moved by ({})"
 SAME = 1e-5
 """A difference below this part of the box's diagonal is not worth a word; the vertices are snapped all the same."""
 
@@ -40,14 +43,14 @@ def correction(found: Box, wanted: Box) -> str:
     """Say in numbers what fitting changes; empty below :data:`SAME`."""
     if difference(found, wanted) < SAME:
         return ""
-    said = []
-    if np.abs(np.subtract(found.size, wanted.size)).max() >= SAME * wanted.diagonal:
-        said.append(f"size {_numbers(found.size, ' x ')} changed to {_numbers(wanted.size, ' x ')}")
-    if np.abs(np.subtract(found.centre, wanted.centre)).max() >= SAME * wanted.diagonal:
-        moved = np.subtract(wanted.centre, found.centre)
-        moved[np.abs(moved) < SAME * wanted.diagonal] = 0.0
-        said.append(f"moved by ({_numbers(vector(moved), ', ')})")
-    return " and ".join(said)
+    sizes = (_numbers(found.size, " x "), _numbers(wanted.size, " x "))
+    is_other_size = np.abs(np.subtract(found.size, wanted.size)).max() >= SAME * wanted.diagonal
+    moved = np.subtract(wanted.centre, found.centre)
+    moved[np.abs(moved) < SAME * wanted.diagonal] = 0.0
+    if not moved.any():
+        return RESIZED.format(*sizes)
+    way = _numbers(vector(moved), ", ")
+    return BOTH.format(*sizes, way) if is_other_size else MOVED.format(way)
 
 
 def flat_sides(found: Box) -> tuple[str, ...]:

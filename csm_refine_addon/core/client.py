@@ -289,7 +289,7 @@ def _refusal(answer: _Answer) -> errors.CsmError:
     """Return what an answer that is not 2xx means to the user, with the service's own words."""
     reply = answer.reply
     status = reply.status
-    said = f" It says: {reply.text}" if reply.text else ""
+    said = f" It says: {reply.text.rstrip('.')}." if reply.text else ""
     if answer.says_not_taken:
         return errors.ServiceBusy(f"The service is busy ({status}).{said}", "It is tried again.", answer.retry_after_s)
     if 300 <= status < 400:
@@ -297,18 +297,18 @@ def _refusal(answer: _Answer) -> errors.CsmError:
     if status >= 500:
         return errors.ServiceUnreachable(f"The service has a failure of its own ({status}).{said}", "Try again later.")
     kind, sentence, action = _REFUSALS.get(
-        status, (errors.RefineFailed, "The service refuses the request", "Mend what it says, then retry.")
+        status, (errors.RefineFailed, "The service refuses the request ({}).", "Mend what it says, then retry.")
     )
-    return kind(f"{sentence} ({status}).{said}", action)
+    return kind(sentence.format(status) + said, action)
 
 
-_KEY_REFUSED = (errors.KeyRefused, "The service refuses the API key", "Check the key, or make a new one.")
+_KEY_REFUSED = (errors.KeyRefused, "The service refuses the API key ({}).", "Check the key, or make a new one.")
 _REFUSALS: dict[int, tuple[type[errors.CsmError], str, str]] = {
     401: _KEY_REFUSED,
-    402: (errors.OutOfCredits, "The account has no credits left", "Buy credits, then retry."),
+    402: (errors.OutOfCredits, "The account has no credits left ({}).", "Buy credits, then retry."),
     403: _KEY_REFUSED,
-    404: (errors.SessionUnknown, "The service knows no such session", "Check the code and the service."),
-    409: (errors.SessionNotRefinable, "The session cannot be refined now", "Wait, then retry."),
+    404: (errors.SessionUnknown, "The service knows no such session ({}).", "Check the code and the service."),
+    409: (errors.SessionNotRefinable, "The session cannot be refined now ({}).", "Wait, then retry."),
 }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import array
 import contextlib
 import enum
+import functools
 import json
 import math
 import re
@@ -45,6 +46,7 @@ _OBJ_LINE = re.compile(rb"(?:#|v|vt|vn|vp|f|o|g|s|mtllib|usemtl|l|p)(?:[ \t#]|$)
 _ODD_VERTEX = re.compile(rb"\nv [^\n]*?(?:nan|inf)", re.IGNORECASE)
 _COMPONENT_BYTES = {5120: 1, 5121: 1, 5122: 2, 5123: 2, 5125: 4, 5126: 4}
 _COMPONENTS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
+NOR = "{} and no {}"
 _AGAIN = "Download it again, or refine again."
 
 
@@ -274,7 +276,7 @@ def _check_obj_text(file: IO[bytes]) -> None:
         rest = newline + rest[-MAX_LINE_BYTES:]
     missing = _missing_in(rest, missing)
     if missing:
-        raise MeshUnusable(f"The OBJ has no {' and no '.join(missing.values())}.", _AGAIN)
+        raise MeshUnusable(f"The OBJ has no {functools.reduce(NOR.format, missing.values())}.", _AGAIN)
 
 
 def _missing_in(lines: bytes, missing: dict[bytes, str]) -> dict[bytes, str]:
