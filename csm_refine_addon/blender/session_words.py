@@ -25,13 +25,14 @@ STAGES_BY_KIND: dict[RemoteKind, str] = {
     RemoteKind.FAILED: "Refine has failed",
 }
 VERDICTS: dict[RemoteKind, str] = {
-    RemoteKind.BEFORE: "It cannot be refined yet: it has no preview mesh.",
-    RemoteKind.BROKEN: "It cannot be refined: it failed before its preview mesh.",
-    RemoteKind.REFINABLE: "It can be refined.",
-    RemoteKind.RUNNING: "It is being refined already. Refine follows it and sends nothing.",
-    RemoteKind.DONE: "It can be refined again; it was refined before.",
-    RemoteKind.FAILED: "It can be refined again; the last refine failed.",
+    RemoteKind.BEFORE: "No preview to refine yet",
+    RemoteKind.BROKEN: "It cannot be refined",
+    RemoteKind.REFINABLE: "It can be refined",
+    RemoteKind.RUNNING: "It is refining already",
+    RemoteKind.DONE: "It can be refined again",
+    RemoteKind.FAILED: "It can be refined again",
 }
+"""Short enough for one line of a narrow sidebar: what stands below it stays where it is."""
 CAN_BE_REFINED = frozenset({RemoteKind.REFINABLE, RemoteKind.DONE, RemoteKind.FAILED})
 
 
@@ -48,8 +49,8 @@ def can_be_refined(status: RemoteStatus) -> bool:
 
 
 def verdict(status: RemoteStatus) -> str:
-    """Return the sentence that tells whether a session can be refined, or why not."""
-    return VERDICTS[status.kind] if status.word else "The service does not say whether it can be refined."
+    """Return whether a session can be refined, or why not, in a few words."""
+    return VERDICTS[status.kind] if status.word else "The service does not say"
 
 
 def made(session: SeenSession, now: float) -> str:

@@ -204,12 +204,12 @@ def test_the_list_is_read_when_it_is_opened(home):
 @pytest.mark.parametrize(
     ("word", "kind", "stage", "verdict", "icon"),
     [
-        ("preview_done", RemoteKind.REFINABLE, "Preview is ready", "It can be refined.", "CHECKMARK"),
-        ("training_preview", RemoteKind.BEFORE, "Making the preview", "it has no preview mesh", "INFO"),
+        ("preview_done", RemoteKind.REFINABLE, "Preview is ready", "It can be refined", "CHECKMARK"),
+        ("training_preview", RemoteKind.BEFORE, "Making the preview", "No preview to refine yet", "INFO"),
         ("preview_failed", RemoteKind.BROKEN, "Preview has failed", "It cannot be refined", "INFO"),
-        ("training_refine", RemoteKind.RUNNING, "Being refined", "sends nothing", "INFO"),
+        ("training_refine", RemoteKind.RUNNING, "Being refined", "refining already", "INFO"),
         ("refine_done", RemoteKind.DONE, "Refined", "refined again", "CHECKMARK"),
-        ("warming_the_oven", RemoteKind.RUNNING, "Being refined", "sends nothing", "INFO"),
+        ("warming_the_oven", RemoteKind.RUNNING, "Being refined", "refining already", "INFO"),
         ("", RemoteKind.RUNNING, "Unknown stage", "does not say", "INFO"),
     ],
 )

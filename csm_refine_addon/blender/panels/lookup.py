@@ -26,12 +26,14 @@ def draw_session(layout: bpy.types.UILayout, context: bpy.types.Context, code: s
     seen = lookup.sessions[0] if lookup is not None and lookup.sessions else None
     box = layout.box().column()
     _draw_seen(box, seen, looking.now())
-    _draw_state(box, lookup, looking, "csm_refine.look_up")
     if lookup is not None and lookup.error is not None:
         _draw_error(box, context, lookup)
     elif seen is not None:
         icon = "CHECKMARK" if session_words.can_be_refined(seen.status) else "INFO"
         sentences(box, context, session_words.verdict(seen.status), icon=icon, in_box=True)
+    else:
+        sentences(box, context, "Not looked up yet", icon="INFO", in_box=True)
+    _draw_state(box, lookup, looking, "csm_refine.look_up")
 
 
 def draw_choice(row: bpy.types.UILayout) -> None:
@@ -47,7 +49,7 @@ def _draw_seen(layout: bpy.types.UILayout, seen: SeenSession | None, now: float)
     _draw_picture(row, seen, PICTURE_SCALE)
     column = row.column(align=True)
     column.scale_y = 0.8
-    column.label(text=session_words.stage(seen.status) if seen else "Not looked up")
+    column.label(text=session_words.stage(seen.status) if seen else "")
     column.label(text=_word(seen))
     column.label(text=session_words.made(seen, now) if seen else "")
 
@@ -79,10 +81,11 @@ def _draw_state(layout: bpy.types.UILayout, lookup: Lookup | None, looking: Look
         row.label(text="Reading…", icon="SORTTIME")
     elif lookup is not None and lookup.answered_at < lookup.asked_at:
         row.label(text="No answer came", icon="INFO")
-    elif lookup is not None and lookup.sessions:
-        row.label(text=session_words.read(lookup.sessions[0].seen_at, now), icon="TIME")
+    elif lookup is None:
+        row.label(text="Not read yet", icon="TIME")
     else:
-        row.label(text="Not read yet" if lookup is None else "Read", icon="TIME")
+        at = lookup.sessions[0].seen_at if lookup.sessions else lookup.answered_at
+        row.label(text=session_words.read(at, now), icon="TIME")
     button = row.row(align=True)
     button.operator_context = "INVOKE_DEFAULT"  # see common.is_on_button
     button.operator(operator, text="", icon="FILE_REFRESH")
@@ -120,14 +123,13 @@ class CSM_UL_sessions(bpy.types.UIList):
             return
         row = layout.row()
         _draw_picture(row, seen, ROW_PICTURE_SCALE)
-        column = row.column(align=True)
+        column = row.column(align=True)  # both lines take a click; of a row, Blender takes one on its first line only
         column.scale_y = 0.8
-        column.label(text=seen.code.removeprefix("SESSION_"))
-        about = column.row(align=True)
-        about.alignment = "LEFT"
-        text = session_words.summary(seen, looking.now())
-        button: Any = about.operator("csm_refine.take_session", text=text, emboss=False)
-        button.session = seen.code
+        for text in (seen.code.removeprefix("SESSION_"), session_words.summary(seen, looking.now())):
+            line = column.row(align=True)
+            line.alignment = "LEFT"
+            button: Any = line.operator("csm_refine.take_session", text=text, icon="BLANK1", emboss=False)
+            button.session = seen.code
 
     def draw_filter(self, context: bpy.types.Context, layout: bpy.types.UILayout) -> None:
         """Leave Blender's own filter away: the search stands above the list."""
