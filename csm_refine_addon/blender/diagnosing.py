@@ -72,7 +72,7 @@ def _settings() -> dict[str, Any]:
     return {
         **shown,
         "service in use": preferences.service_text(),
-        "key": preferences.key_source().value,
+        "key from": preferences.key_source().value,
         "key has the usual form": _has_usual_key(),
         "online access": preferences.is_online(),
         "home": str(pump.home().folder),

@@ -13,6 +13,8 @@ from ..core.errors import CsmError, InputError
 from ..core.models import Box, Job, Placement, RefineRequest
 from . import asking, marks, preferences
 
+SAME_SCALE = 1e-5
+"""A scale so near to 1 is the float32 noise of a rotation."""
 OTHER_SERVICE = "This result is from {service}, which is not the service in use."
 
 
@@ -78,7 +80,7 @@ def _placement(obj: Any) -> Placement:
 
     frame, box = bounds.frame(obj), marks.box_of(obj)
     if box is not None:
-        x, y, z = obj.matrix_world.to_scale()
+        x, y, z = (1.0 if abs(part - 1.0) < SAME_SCALE else part for part in obj.matrix_world.to_scale())
         (a, b, c), (width, depth, height) = box.centre, box.size
         box = Box((a * x, b * y, c * z), (abs(width * x), abs(depth * y), abs(height * z)))
     return Placement(frame.origin, frame.rotation, box, obj.name)

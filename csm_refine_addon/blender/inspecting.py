@@ -92,12 +92,12 @@ def _is_colour(node: Any) -> bool:
     return any(link.to_socket.identifier == "Base Color" for link in (*links, *behind))
 
 
-def _texture(image: bpy.types.Image, *, is_colour: bool) -> Texture:
+def _texture(image: Any, *, is_colour: bool) -> Texture:
     width, height = image.size
     return Texture(image.name, width, height, is_colour and _is_plain(image))
 
 
-def _is_plain(image: bpy.types.Image) -> bool:
+def _is_plain(image: Any) -> bool:
     width, height = image.size
     if min(width, height) <= COLOURED or width * height > PIXEL_LIMIT:
         return False

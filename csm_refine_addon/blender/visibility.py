@@ -70,6 +70,7 @@ def _both(context: bpy.types.Context, job: Job) -> tuple[Any, Any]:
     if source is None:
         name = job.placement.object_name if job.placement else ""
         raise InputError(SOURCE_GONE.format(name=name), "There is only the result to be seen.")
+    context.view_layer.update()  # what was unlinked just now is still listed before
     for obj in (result, source):
         if obj.name not in context.view_layer.objects:
             raise InputError(ELSEWHERE.format(name=obj.name), "Show its collection, or go to its scene.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import bpy
 
 from ...core.models import CSM_BASE_URL, LOCAL, Job
@@ -76,7 +78,7 @@ class CSM_OT_use_settings(OfJob, bpy.types.Operator):
         return f"The panel has the settings of {job_words.title(job)}."
 
 
-def fill(settings: bpy.types.PropertyGroup, job: Job) -> None:
+def fill(settings: Any, job: Job) -> None:
     """Fill the panel's settings from a job; what it left to the service is left to it again."""
     request = job.request
     settings.session_code = request.session_code
