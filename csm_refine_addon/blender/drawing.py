@@ -18,9 +18,8 @@ from mathutils import Matrix, Vector
 
 from ..core.axes import Vector3
 from ..core.models import Box
-from . import sketch
+from . import sketch, translations
 from .sketch import Picture, Sketch
-from .translations import shown
 
 ARM_PX, BACK_PX = 40.0, 10.0
 """The pivot's arms, and how far they reach to the other side."""
@@ -167,16 +166,16 @@ def labels(context: Any, picture: Picture) -> None:
         if picture.request:
             _name_arms(context, picture.request, colors, scale)
         if picture.target and picture.text:
-            _draw_fit(context, picture.target, shown(picture.text), colors.gizmo_secondary, scale)
+            _draw_fit(context, picture.target, translations.shown(picture.text), colors.gizmo_secondary, scale)
     finally:
         _font.disable(0, _font.SHADOW)
 
 
-def _name_arms(context: Any, shown: Sketch, colors: Any, scale: float) -> None:
-    frame, view = frame_now(shown), _view(context)
+def _name_arms(context: Any, request: Sketch, colors: Any, scale: float) -> None:
+    frame, view = frame_now(request), _view(context)
     if frame is None:
         return
-    middle = frame @ Vector(shown.pivot)
+    middle = frame @ Vector(request.pivot)
     pivot = view.pixel(middle)
     if pivot is None:
         return
@@ -186,7 +185,7 @@ def _name_arms(context: Any, shown: Sketch, colors: Any, scale: float) -> None:
         end = view.pixel(middle + frame.to_3x3() @ Vector(arm.direction) * reach)
         if end is None:
             continue
-        name = shown(arm.name)
+        name = translations.shown(arm.name)
         place = sketch.beside_arm(pivot, end, length, _text_size(name), GAP_PX * scale)
         if place is not None:
             _write(name, place, _pale(getattr(colors, arm.color)))
