@@ -201,7 +201,7 @@ class Pump:
             changed |= self._hear_check()
             changed |= self._keep_worker()
             changed |= job_rows.show(self.jobs)
-            status_bar.follow(self.jobs.values())
+            status_bar.follow(self.jobs.values(), len(self.waiting))
             changed |= sidebar.is_seen(now) and marks.update(self.jobs.values(), now)
             overlay.follow(context, self.jobs)
         self._redraw(changed, now)
@@ -261,6 +261,8 @@ class Pump:
             elif job.request.session_code:
                 scene.csm_refine.session_code = job.request.session_code
                 del self._wanted_codes[job_id]
+                if not arrivals.hindrance(bpy.context):  # else the next undo step has it, and its undo takes it, too
+                    bpy.ops.ed.undo_push(message="New Session")
 
     def _place_next(self, context: bpy.types.Context) -> bool:
         """Place at most one result in a turn."""

@@ -8,7 +8,7 @@ import bpy
 
 from ..core import flow
 from ..core.models import Job, JobState
-from . import job_words
+from . import job_words, translations
 
 S = JobState
 
@@ -27,6 +27,7 @@ PERCENT = "{} {} %"
 FIGURE_SPACE = "\N{FIGURE SPACE}"
 """As wide as a digit: what stands beside the number keeps its place."""
 SEVERAL = "{} refines running"
+WAITING = "Results that wait to be placed: {}"
 SEVERAL_TROUBLED = "{} refines running, {} waiting for the service"
 
 
@@ -34,11 +35,14 @@ class _Shown:
     text = ""
 
 
-def text_of(jobs: Iterable[Job]) -> str:
-    """Return what the status bar says about these jobs: nothing where none is under way."""
+def text_of(jobs: Iterable[Job], waiting_here: int = 0) -> str:
+    """Return what the status bar says about these jobs: nothing where none is under way.
+
+    ``waiting_here`` is how many results belong into the open file and cannot be placed at this moment.
+    """
     active = [job for job in jobs if flow.is_active(job)]
     if not active:
-        return ""
+        return WAITING.format(waiting_here) if waiting_here else ""
     if len(active) == 1:
         return _one(active[0])
     waiting = sum(1 for job in active if job.trouble)
@@ -59,9 +63,9 @@ def _short(name: str) -> str:
     return name if len(name) <= MOST_LETTERS else name[: MOST_LETTERS - 1] + "…"
 
 
-def follow(jobs: Iterable[Job]) -> bool:
-    """Show how these jobs stand; tell whether that is another text than before. For the timer."""
-    text = text_of(jobs)
+def follow(jobs: Iterable[Job], waiting_here: int = 0) -> bool:
+    """Show how these jobs stand, as :func:`text_of`; tell whether that is another text than before. For the timer."""
+    text = text_of(jobs, waiting_here)
     if text == _Shown.text:
         return False
     _Shown.text = text
@@ -83,7 +87,7 @@ def _redraw() -> None:
 def draw(self: bpy.types.Header, _context: bpy.types.Context) -> None:
     """Draw the text at the end of the status bar; nothing while nothing runs."""
     if _Shown.text:
-        self.layout.label(text=_Shown.text, icon="MOD_REMESH", translate=False)
+        self.layout.label(text=translations.shown(_Shown.text), icon="MOD_REMESH", translate=False)
 
 
 def add() -> None:

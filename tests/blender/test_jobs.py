@@ -57,7 +57,7 @@ class List:
         self.filter_name = text
 
     filter_items = CSM_UL_jobs.filter_items
-    _is_shown = CSM_UL_jobs._is_shown
+    _is_wanted = CSM_UL_jobs._is_wanted
 
 
 def listed(text: str = "") -> list[str]:
@@ -192,6 +192,12 @@ def test_the_status_bar_counts_several_jobs():
     assert status_bar.text_of([running, running, of("C", JobState.PLACED)]) == "2 refines running"
     assert status_bar.text_of([running, waiting]) == "2 refines running, 1 waiting for the service"
     assert status_bar.text_of([waiting]) == "B: waiting for the service"
+
+
+def test_the_status_bar_says_that_results_wait():
+    """Results that arrive in Edit Mode are not placed, and the panel that tells why may be closed."""
+    assert status_bar.text_of([of("Chair", JobState.READY)], 2) == "Results that wait to be placed: 2"
+    assert status_bar.text_of([of("Chair")], 2) == "Refining Chair 42 %"
 
 
 def test_the_status_bar_cuts_a_long_name():

@@ -12,6 +12,7 @@ from ...core.models import Job
 from .. import job_rows, job_words, pump, sidebar
 from ..operators.batch import ready_jobs
 from ..operators.common import set_job
+from ..translations import shown
 from . import details
 from .session import InSidebar
 
@@ -44,36 +45,37 @@ class CSM_UL_jobs(bpy.types.UIList):
     def filter_items(self, context: bpy.types.Context, data: Any, property_name: str) -> tuple[list[int], list[int]]:
         keeper = pump.current()
         jobs = [keeper.jobs.get(row.name) for row in getattr(data, property_name)]
-        shown = [job is not None and self._is_shown(job, keeper.window) for job in jobs]
-        return [self.bitflag_filter_item if each else 0 for each in shown], job_rows.order(jobs)
+        wanted = [job is not None and self._is_wanted(job, keeper.window) for job in jobs]
+        return [self.bitflag_filter_item if each else 0 for each in wanted], job_rows.order(jobs)
 
-    def _is_shown(self, job: Job, window: str) -> bool:
+    def _is_wanted(self, job: Job, window: str) -> bool:
         return job_rows.is_listed(job, window) and (not self.filter_name or job_rows.matches(job, self.filter_name))
 
 
 def _draw_row_head(row: bpy.types.UILayout, job: Job) -> None:
     icon = "INTERNET_OFFLINE" if job.trouble and flow.is_active(job) else job_words.ICONS[job.state]
-    row.label(text=job_words.short_title(job), icon=icon)
+    row.label(text=shown(job_words.short_title(job)), icon=icon, translate=False)
     answered = job_words.last_answer(job, time.time())
     if answered:
         right = row.row()
         right.alignment = "RIGHT"
-        right.label(text=answered)
+        right.label(text=shown(answered), translate=False)
 
 
 def _draw_row_foot(row: bpy.types.UILayout, job: Job) -> None:
     row.scale_y = 0.8
     left = row.row()
     left.alignment = "LEFT"
-    name = job_words.object_name(job) or "No object"
-    set_job(left.operator("csm_refine.select", text=name, icon="BLANK1", emboss=False), job)
+    name = job_words.object_name(job) or shown("No object")
+    set_job(left.operator("csm_refine.select", text=name, icon="BLANK1", emboss=False, translate=False), job)
     part = job_words.progress(job)
     if part is not None:
-        row.progress(factor=part[0], text=part[1])
+        row.progress(factor=part[0], text=shown(part[1]), translate=False)
     else:  # a button, too: a label of a selected row is drawn for the blue behind the first line, not for the grey here
         right = row.row()
         right.alignment = "LEFT"
-        set_job(right.operator("csm_refine.select", text=job_words.short_status(job), emboss=False), job)
+        status = shown(job_words.short_status(job))
+        set_job(right.operator("csm_refine.select", text=status, emboss=False, translate=False), job)
 
 
 class CSM_PT_jobs(InSidebar, bpy.types.Panel):
@@ -107,7 +109,7 @@ def _draw_choices(layout: bpy.types.UILayout, kept: Any) -> None:
 def _draw_place_all(layout: bpy.types.UILayout) -> None:
     count = len(ready_jobs())
     if count > 1:
-        layout.operator("csm_refine.place_all", text=PLACE_ALL.format(count), icon="SNAP_ON")
+        layout.operator("csm_refine.place_all", text=shown(PLACE_ALL.format(count)), icon="SNAP_ON", translate=False)
 
 
 CLASSES = (CSM_UL_jobs, CSM_PT_jobs)
