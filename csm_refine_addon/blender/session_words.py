@@ -1,10 +1,11 @@
-"""A session in the words that the panel shows. Pure: nothing here touches Blender's data."""
+"""A session in the words that the panel shows; in English, but for :func:`summary`."""
 
 from __future__ import annotations
 
 from ..core.lookups import SeenSession
 from ..core.models import RemoteKind, RemoteStatus
 from . import job_words
+from .translations import shown
 
 DAY_S = 24 * 3600.0
 JUST_NOW_S = 10.0
@@ -59,10 +60,10 @@ def made(session: SeenSession, now: float) -> str:
 
 
 def summary(session: SeenSession, now: float) -> str:
-    """Return stage and age in one line."""
+    """Return stage and age in one line, in Blender's language."""
     if session.made_at is None:
-        return stage(session.status)
-    return f"{stage(session.status)}, {age(now - session.made_at)}"
+        return shown(stage(session.status))
+    return f"{shown(stage(session.status))}, {shown(age(now - session.made_at))}"
 
 
 def read(at: float, now: float) -> str:

@@ -332,6 +332,13 @@ def test_a_click_fills_the_field(keeper, home, way):
     assert bpy.context.window_manager.csm_refine.active_session == 1
 
 
+def test_a_search_without_a_list_reads_it_first(keeper, home):
+    """The button next to the field works before the list was ever opened: it is read, and nothing is chosen."""
+    assert bpy.ops.csm_refine.choose_session() == {"FINISHED"}
+    assert questions(home) == ["0"]
+    assert panel.settings().session_code == ""
+
+
 def test_a_new_list_does_not_change_the_field(keeper, home):
     """Rows that come or go select nothing by themselves."""
     panel.settings().session_code = CODE

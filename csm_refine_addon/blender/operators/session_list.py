@@ -11,7 +11,7 @@ from ...core import checks
 from ...core.errors import CsmError, InputError
 from .. import asking, preferences, pump, session_words, thumbnails
 from ..properties import settings_of
-from ..translations import in_tooltip
+from ..translations import in_tooltip, shown
 from .common import is_on_button, reported
 
 
@@ -63,11 +63,15 @@ class CSM_OT_list_sessions(bpy.types.Operator):
         return reported(self, self._ask)
 
     def _ask(self) -> str:
-        service = asking.ready_service()
-        keeper = pump.current()
-        keeper.press()
-        keeper.looking.ask_list(keeper.journal(), service)
+        _read_list()
         return "Your sessions are being read."
+
+
+def _read_list() -> None:
+    service = asking.ready_service()
+    keeper = pump.current()
+    keeper.press()
+    keeper.looking.ask_list(keeper.journal(), service)
 
 
 class CSM_OT_more_sessions(bpy.types.Operator):
@@ -118,7 +122,7 @@ def _choices(_operator: Any, _context: bpy.types.Context | None) -> list[tuple[s
         (
             session.code,
             f"{session.code.removeprefix('SESSION_')}, {session_words.summary(session, now)}",
-            session_words.made(session, now),
+            shown(session_words.made(session, now)),
             thumbnails.icon(session.thumbnail),
             number,
         )
@@ -144,15 +148,17 @@ class CSM_OT_choose_session(bpy.types.Operator):
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         if not _choices(self, context):
-            return reported(self, self._read_first)
+            return self.execute(context)
         context.window_manager.invoke_search_popup(self)
         return {"RUNNING_MODAL"}
 
     def execute(self, context: bpy.types.Context) -> set[str]:
+        if not _choices(self, context):
+            return reported(self, self._read_first)
         return reported(self, lambda: _take(context, self.session))
 
     def _read_first(self) -> str:
-        bpy.ops.csm_refine.list_sessions()
+        _read_list()
         return "Your sessions are being read. Choose one in a moment."
 
 

@@ -11,6 +11,7 @@ from ...core.lookups import Lookup, SeenSession
 from ...core.models import LOCAL
 from .. import preferences, pump, session_words, sidebar, thumbnails
 from ..looking import Looking
+from ..translations import shown
 from .layouts import sentences
 
 PICTURE_SCALE = 3.0
@@ -49,9 +50,9 @@ def _draw_seen(layout: bpy.types.UILayout, seen: SeenSession | None, now: float)
     _draw_picture(row, seen, PICTURE_SCALE)
     column = row.column(align=True)
     column.scale_y = 0.8
-    column.label(text=session_words.stage(seen.status) if seen else "")
-    column.label(text=_word(seen))
-    column.label(text=session_words.made(seen, now) if seen else "")
+    column.label(text=shown(session_words.stage(seen.status)) if seen else "", translate=False)
+    column.label(text=_word(seen), translate=False)
+    column.label(text=shown(session_words.made(seen, now)) if seen else "", translate=False)
 
 
 def _word(seen: SeenSession | None) -> str:
@@ -69,8 +70,9 @@ def _draw_picture(layout: bpy.types.UILayout, seen: SeenSession | None, scale: f
 
 
 def _stand_in() -> int:
-    icons: Any = bpy.types.UILayout.bl_rna.functions["prop"].parameters["icon"]
-    return int(icons.enum_items[thumbnails.NO_PICTURE].value)
+    layout: Any = bpy.types.UILayout.bl_rna
+    icons = layout.functions["prop"].parameters["icon"].enum_items
+    return int(icons[thumbnails.NO_PICTURE].value)
 
 
 def _draw_state(layout: bpy.types.UILayout, lookup: Lookup | None, looking: Looking, operator: str) -> None:
@@ -85,7 +87,7 @@ def _draw_state(layout: bpy.types.UILayout, lookup: Lookup | None, looking: Look
         row.label(text="Not read yet", icon="TIME")
     else:
         at = lookup.sessions[0].seen_at if lookup.sessions else lookup.answered_at
-        row.label(text=session_words.read(at, now), icon="TIME")
+        row.label(text=shown(session_words.read(at, now)), icon="TIME", translate=False)
     button = row.row(align=True)
     button.operator_context = "INVOKE_DEFAULT"  # see common.is_on_button
     button.operator(operator, text="", icon="FILE_REFRESH")
@@ -128,7 +130,9 @@ class CSM_UL_sessions(bpy.types.UIList):
         for text in (seen.code.removeprefix("SESSION_"), session_words.summary(seen, looking.now())):
             line = column.row(align=True)
             line.alignment = "LEFT"
-            button: Any = line.operator("csm_refine.take_session", text=text, icon="BLANK1", emboss=False)
+            button: Any = line.operator(
+                "csm_refine.take_session", text=text, icon="BLANK1", emboss=False, translate=False
+            )
             button.session = seen.code
 
     def draw_filter(self, context: bpy.types.Context, layout: bpy.types.UILayout) -> None:
