@@ -20,6 +20,10 @@ def _described(named: NamedPivot, name: str = "") -> str:
     return PICK.format(name=name or named.name, x=x, y=y, z=z)
 
 
+ITEMS = [(named.identifier, named.name, _described(named)) for named in NAMED_PIVOTS]
+"""Not in the annotation: Python 3.11 evaluates that where a comprehension does not see this module."""
+
+
 class CSM_OT_pick_pivot(bpy.types.Operator):
     """Make a named point of the box the pivot, which becomes the refined mesh's origin"""
 
@@ -31,7 +35,7 @@ class CSM_OT_pick_pivot(bpy.types.Operator):
     point: bpy.props.EnumProperty(
         name="Point",
         description="The point of the box, as seen from its front",
-        items=[(named.identifier, named.name, _described(named)) for named in NAMED_PIVOTS],
+        items=ITEMS,
         default="CENTER",
         options={"SKIP_SAVE"},
     )
