@@ -79,7 +79,7 @@ class _Server(ThreadingHTTPServer):
         self.owner = owner
         self.seen: list[Seen] = []
         self.ending = threading.Event()
-        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.005,), daemon=True).start()
 
     @property
     def url(self) -> str:
