@@ -56,9 +56,11 @@ class Looking:
 
     # --- for draw -------------------------------------------------------------------------------------------------
 
-    def note_panel(self) -> None:
-        """Note that the panel with the code is drawn."""
+    def note_panel(self, context: bpy.types.Context) -> None:
+        """Note that the panel with the code is drawn: what stands in it the first time was not typed into it."""
         self._panel_drawn = True
+        if context.scene.name_full not in self._noted:
+            self._noted[context.scene.name_full] = _Wanted(_code(context), _service())
 
     def note_list(self) -> None:
         """Note that the list of sessions is drawn: it is read when the user opens it."""

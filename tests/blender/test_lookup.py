@@ -127,6 +127,15 @@ def test_a_loaded_file_asks_nothing(home):
     assert "Not looked up" in shown()
 
 
+def test_a_code_typed_before_the_timers_first_turn_is_read(home):
+    """What was not there when the panel was drawn first has been typed, however busy Blender was meanwhile."""
+    draw(bpy.types.CSM_PT_refine)
+    panel.settings().session_code = CODE
+    turn(0.0)
+    turn(1.0)
+    assert questions(home) == [CODE]
+
+
 @pytest.mark.parametrize("what", ["offline", "no key", "no address"])
 def test_nothing_is_asked_where_nothing_may_be_sent(keeper, home, what):
     """Without online access, key or address no question is written; it is as soon as they are there."""

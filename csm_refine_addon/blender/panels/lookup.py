@@ -37,9 +37,9 @@ def draw_session(layout: bpy.types.UILayout, context: bpy.types.Context, code: s
     _draw_state(box, lookup, looking, "csm_refine.look_up")
 
 
-def draw_choice(row: bpy.types.UILayout) -> None:
+def draw_choice(row: bpy.types.UILayout, context: bpy.types.Context) -> None:
     """Draw the button that searches the account's sessions, next to the field."""
-    pump.current().looking.note_panel()
+    pump.current().looking.note_panel(context)
     button = row.row(align=True)
     button.operator_context = "INVOKE_DEFAULT"  # see common.is_on_button
     button.operator("csm_refine.choose_session", text="", icon="VIEWZOOM")

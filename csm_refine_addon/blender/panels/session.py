@@ -48,7 +48,7 @@ def _draw_session(layout: bpy.types.UILayout, context: bpy.types.Context, settin
     row = column.row(align=True)
     row.prop(settings, "session_code", text="", placeholder=shown("Session code, or a URL with one"))
     row.operator("csm_refine.paste_code", text="", icon="PASTEDOWN")
-    lookup.draw_choice(row)
+    lookup.draw_choice(row, context)
     if not settings.session_code.strip():
         return
     try:
