@@ -10,7 +10,7 @@ METRIC = (("KILOMETERS", 1e3, "km"), ("METERS", 1.0, "m"), ("CENTIMETERS", 1e-2,
           ("MILLIMETERS", 1e-3, "mm"), ("MICROMETERS", 1e-6, "µm"))  # fmt: skip
 IMPERIAL = (("MILES", 1609.344, "mi"), ("FEET", 0.3048, "ft"), ("INCHES", 0.0254, "in"), ("THOU", 2.54e-5, "thou"))
 SYSTEMS = {"METRIC": METRIC, "IMPERIAL": IMPERIAL}
-TEMPLATE = "{0:.4g} × {1:.4g} × {2:.4g} {unit}"
+TEMPLATE = "{0} × {1} × {2} {unit}"
 
 
 def size_text(settings: Any, size: Vector3) -> str:
@@ -20,10 +20,18 @@ def size_text(settings: Any, size: Vector3) -> str:
     """
     units = SYSTEMS.get(settings.system)
     if units is None:
-        return TEMPLATE.format(*size, unit="").strip()
+        return TEMPLATE.format(*map(number, size), unit="").strip()
     metres = [side * settings.scale_length for side in size]
     _, length, unit = next((each for each in units if each[0] == settings.length_unit), _suiting(units, max(metres)))
-    return TEMPLATE.format(*(side / length for side in metres), unit=unit)
+    return TEMPLATE.format(*(number(side / length) for side in metres), unit=unit)
+
+
+def number(value: float) -> str:
+    """Return a length in about three digits: a sidebar's line holds three of them."""
+    if value < 1.0:
+        return f"{value:.3g}"
+    text = f"{value:.{2 if value < 10.0 else 1 if value < 100.0 else 0}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _suiting(units: tuple[tuple[str, float, str], ...], longest: float) -> tuple[str, float, str]:

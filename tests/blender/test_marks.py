@@ -11,7 +11,7 @@ import pytest
 
 from csm_refine_addon.blender import arrivals, marks, pump, visibility
 from csm_refine_addon.core.errors import InputError
-from csm_refine_addon.core.models import CSM_BASE_URL, Box, Job, JobState, Placement
+from csm_refine_addon.core.models import CSM_BASE_URL, Box, Job, JobState, Placement, RefineRequest
 from tests.support import panel, scenes
 from tests.support.panel import CODE, KEY
 
@@ -220,6 +220,22 @@ def test_undo_takes_exactly_the_placing_back(blend):
     assert bpy.context.view_layer.objects.active == result
     assert marks.of(result).job == job.id
     assert bpy.data.objects["Chair"].hide_get()
+
+
+def test_undo_keeps_the_code_of_a_session_made_here(blend, tmp_path):
+    """The field was filled before the result came: taking the result back does not empty it."""
+    chair()
+    bpy.ops.ed.undo_push(message="Before")
+    job = added(blend, JobState.RUNNING, request=RefineRequest(""), source_blend=str(tmp_path / "source.blend"))
+    with panel.journal(tmp_path / "home") as journal:
+        journal.change(job.id, lambda job: dataclasses.replace(job, request=RefineRequest(CODE)))
+        for state in (JobState.DOWNLOADING, JobState.PREPARING, JobState.READY):
+            journal.change(job.id, lambda job, state=state: dataclasses.replace(job, state=state))
+    placed(job)
+    assert panel.settings().session_code == CODE
+    bpy.ops.ed.undo()
+    assert "Chair refined" not in names()
+    assert panel.settings().session_code == CODE
 
 
 def test_after_an_undo_the_job_is_placed_again_on_request(blend):

@@ -115,6 +115,23 @@ def test_sizes_are_in_the_scenes_units(system, unit, scale, expected):
     assert units.size_text(settings, (0.5, 1.25, 2.0)) == expected
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (0.01234, "0.0123"),
+        (1.0, "1"),
+        (2.0508, "2.05"),
+        (12.345, "12.3"),
+        (100.0, "100"),
+        (12345.6, "12346"),
+    ],
+)
+def test_sizes_are_short(value, text):
+    """Three of them have to fit into a line of the sidebar."""
+    assert units.number(value) == text
+
+
 # --- where it stands --------------------------------------------------------------------------------------------------
 
 
