@@ -6,6 +6,7 @@ import dataclasses
 import struct
 import time
 import zlib
+from types import SimpleNamespace
 
 import bpy
 import pytest
@@ -346,6 +347,13 @@ def test_a_search_without_a_list_reads_it_first(keeper, home):
     assert bpy.ops.csm_refine.choose_session() == {"FINISHED"}
     assert questions(home) == ["0"]
     assert panel.settings().session_code == ""
+
+
+def test_the_search_stands_in_the_lists_header():
+    """Sessions can be searched without opening the list, and the code's field keeps its width."""
+    recorded: list = []
+    bpy.types.CSM_PT_sessions.draw_header_preset(SimpleNamespace(layout=StrictLayout(recorded)), bpy.context)
+    assert operators(recorded) == ["csm_refine.choose_session"]
 
 
 def test_a_new_list_does_not_change_the_field(keeper, home):

@@ -37,14 +37,6 @@ def draw_session(layout: bpy.types.UILayout, context: bpy.types.Context, code: s
     _draw_state(box, lookup, looking, "csm_refine.look_up")
 
 
-def draw_choice(row: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    """Draw the button that searches the account's sessions, next to the field."""
-    pump.current().looking.note_panel(context)
-    button = row.row(align=True)
-    button.operator_context = "INVOKE_DEFAULT"  # see common.is_on_button
-    button.operator("csm_refine.choose_session", text="", icon="VIEWZOOM")
-
-
 def _draw_seen(layout: bpy.types.UILayout, seen: SeenSession | None, now: float) -> None:
     row = layout.row(align=False)
     _draw_picture(row, seen, PICTURE_SCALE)
@@ -157,6 +149,11 @@ class CSM_PT_sessions(bpy.types.Panel):
     bl_parent_id = "CSM_PT_refine"
     bl_options = {"DEFAULT_CLOSED"}
     bl_order = 0
+
+    def draw_header_preset(self, context: bpy.types.Context) -> None:
+        row = self.layout.row()
+        row.operator_context = "INVOKE_DEFAULT"  # see common.is_on_button
+        row.operator("csm_refine.choose_session", text="", icon="VIEWZOOM", emboss=False)
 
     def draw(self, context: bpy.types.Context) -> None:
         sidebar.note_draw(context)

@@ -44,11 +44,11 @@ class CSM_PT_refine(InSidebar, bpy.types.Panel):
 
 
 def _draw_session(layout: bpy.types.UILayout, context: bpy.types.Context, settings: Any) -> None:
+    pump.current().looking.note_panel(context)
     column = layout.column(align=True)
     row = column.row(align=True)
     row.prop(settings, "session_code", text="", placeholder=shown("Session code, or a URL with one"))
     row.operator("csm_refine.paste_code", text="", icon="PASTEDOWN")
-    lookup.draw_choice(row, context)
     if not settings.session_code.strip():
         return
     try:
