@@ -199,18 +199,27 @@ def _pale(color: Any) -> list[float]:
 def _draw_fit(context: Any, shown: Sketch, text: str, color: Any, scale: float) -> None:
     frame, view = frame_now(shown), _view(context)
     corners = [view.pixel(frame @ Vector(corner)) for corner in sketch.corners_of(shown)]
-    room = (context.region.width - _covered(context), context.region.height)
     seen = [corner for corner in corners if corner is not None]
-    place = sketch.above(seen, _text_size(text), room, GAP_PX * scale)
+    place = sketch.below(seen, _text_size(text), _room(context), GAP_PX * scale)
     if place is not None:
         _write(text, place, color)
 
 
-def _covered(context: Any) -> float:
-    """Return how many pixels on the right the sidebar covers, where regions lie over one another."""
+def _room(context: Any) -> sketch.Room:
+    """Return what sidebar, toolbar and headers leave, where regions lie over one another."""
+    room = sketch.Room(0.0, 0.0, float(context.region.width), float(context.region.height))
     if not context.preferences.system.use_region_overlap:
-        return 0.0
-    return float(max((each.width for each in context.area.regions if each.type == "UI"), default=0))
+        return room
+    for each in context.area.regions:
+        if each.alignment == "LEFT":
+            room = room._replace(left=room.left + each.width)
+        elif each.alignment == "RIGHT":
+            room = room._replace(right=room.right - each.width)
+        elif each.alignment == "BOTTOM":
+            room = room._replace(bottom=room.bottom + each.height)
+        elif each.alignment == "TOP":
+            room = room._replace(top=room.top - each.height)
+    return room
 
 
 def _text_size(text: str) -> tuple[float, float]:

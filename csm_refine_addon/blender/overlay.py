@@ -17,9 +17,9 @@ from . import asking, job_rows, job_words, notices, preferences, readout, sideba
 from .properties import choices_of, settings_of
 from .sketch import Picture, Sketch
 
-PLACED_TEXT = "Placed: {difference} off the box"
-READY_TEXT = "Ready: {difference} off the box"
-FITTED_TEXT = "Ready: fitted, came back {difference} off the box"
+PLACED_TEXT = "Placed. Difference to the box: {difference}"
+READY_TEXT = "Ready. Difference to the box: {difference}"
+FITTED_TEXT = "Ready, fitted. It came back with a difference of {difference}"
 TROUBLE = "CSM Refine cannot draw in the viewport: {error}. The system console has more."
 
 
@@ -138,6 +138,11 @@ def take_away() -> None:
 def handlers() -> int:
     """Return how many draw functions of ours the viewports call: Blender cannot list them."""
     return len(_overlay.handles)
+
+
+def trouble() -> str:
+    """Return the mistake after which nothing is drawn any more, or an empty text."""
+    return _overlay.trouble
 
 
 def _draw_lines() -> None:

@@ -185,18 +185,27 @@ def beside_arm(pivot: Vector, end: Vector, length: float, text: tuple[float, flo
     return middle - Vector((text[0] / 2, text[1] / 2))
 
 
-def above(points: Iterable[Vector], text: tuple[float, float], room: tuple[float, float], gap: float) -> Vector | None:
-    """Return the lower left corner of a text above points on the screen, kept inside ``room``; None where none is seen.
+class Room(NamedTuple):
+    """The part of a viewport that nothing covers, in pixels from its lower left corner."""
 
-    Pixels; ``room`` is the width and height that nothing covers, from the lower left corner.
+    left: float
+    bottom: float
+    right: float
+    top: float
+
+
+def below(points: Iterable[Vector], text: tuple[float, float], room: Room, gap: float) -> Vector | None:
+    """Return the lower left corner of a text below points on the screen, inside the room; None where none is seen.
+
+    Pixels. Below, because Blender writes its own text into the upper left corner.
     """
-    seen = list(points)
+    seen = [(point.x, point.y) for point in points]
     if not seen:
         return None
-    left, right = min(point.x for point in seen), max(point.x for point in seen)
-    top = max(point.y for point in seen)
-    if right < 0 or left > room[0] or top < 0 or min(point.y for point in seen) > room[1]:
+    left, right = min(x for x, _ in seen), max(x for x, _ in seen)
+    bottom, top = min(y for _, y in seen), max(y for _, y in seen)
+    if right < room.left or left > room.right or top < room.bottom or bottom > room.top:
         return None
-    x = min(max((left + right - text[0]) / 2, gap), max(gap, room[0] - text[0] - gap))
-    y = min(max(top + gap, gap), max(gap, room[1] - text[1] - gap))
-    return Vector((math.floor(x), math.floor(y)))
+    x = min((left + right - text[0]) / 2, room.right - text[0] - gap)
+    y = min(bottom - text[1] - gap, room.top - text[1] - gap)
+    return Vector((math.floor(max(x, room.left + gap)), math.floor(max(y, room.bottom + gap))))

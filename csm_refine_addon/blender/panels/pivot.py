@@ -20,7 +20,7 @@ def draw_picker(layout: bpy.types.UILayout, settings: Any) -> None:
     pivot = typed_values(settings.pivot)
     picker = layout.column()
     _draw_levels(picker.row(align=True), pivot)
-    _draw_points(picker.row(), pivot)
+    _draw_points(picker, pivot)
     named = named_pivot(pivot)
     name = picker.row()
     name.alignment = "CENTER"
@@ -33,25 +33,28 @@ def _draw_levels(row: bpy.types.UILayout, pivot: Vector3) -> None:
         _draw_point(row, (x, level, z), is_chosen=y == level, text=name)
 
 
-def _draw_points(row: bpy.types.UILayout, pivot: Vector3) -> None:
+def _draw_points(layout: bpy.types.UILayout, pivot: Vector3) -> None:
     """Draw a row of three for back, middle and front, with the directions written around them."""
     x, y, z = pivot
-    row.alignment = "CENTER"
-    _draw_words(row, ("", "Left", ""))
-    grid = row.column(align=True)
+    parts = layout.split(factor=0.4)
+    _draw_words(parts, ("", "Left", ""), "RIGHT")
+    right_part = parts.row()
+    grid = right_part.column(align=True)
     for front in COLUMNS:
         line = grid.row(align=True)
         for right in COLUMNS:
             is_chosen = (x, z) == (right, front)
             icon = "RADIOBUT_ON" if is_chosen else "RADIOBUT_OFF"
             _draw_point(line, (right, y, front), is_chosen=is_chosen, icon=icon)
-    _draw_words(row, ("Back", "Right", "Front"))
+    _draw_words(right_part, ("Back", "Right", "Front"), "LEFT")
 
 
-def _draw_words(layout: bpy.types.UILayout, words: tuple[str, ...]) -> None:
+def _draw_words(layout: bpy.types.UILayout, words: tuple[str, ...], alignment: str) -> None:
     column = layout.column(align=True)
     for word in words:
-        column.label(text=word)
+        row: Any = column.row()
+        row.alignment = alignment
+        row.label(text=word)
 
 
 def _draw_point(

@@ -132,9 +132,7 @@ class CSM_PT_bounds(InSidebar, bpy.types.Panel):
     bl_order = 1
 
     def draw_header_preset(self, context: bpy.types.Context) -> None:
-        settings = settings_of(context)
-        eye = "HIDE_OFF" if settings.show_overlay else "HIDE_ON"
-        self.layout.prop(settings, "show_overlay", text="", icon=eye, emboss=False)
+        self.layout.prop(settings_of(context), "show_overlay", text="", icon="OVERLAY")
 
     def draw(self, context: bpy.types.Context) -> None:
         sidebar.note_draw(context)
