@@ -43,6 +43,7 @@ def test_settings_and_versions_without_keys(home):
     assert diagnosing.addon_version()
     assert '"key from": "Environment"' in parts["settings.json"]
     assert '"key has the usual form": true' in parts["settings.json"]
+    assert "api_key" not in parts["settings.json"]
     assert CODE in parts[f"job_{made.id}.json"]
     assert '"history"' in parts[f"job_{made.id}.json"]
     for secret in (KEY, PREFERRED, LOCAL_KEY):

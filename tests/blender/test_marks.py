@@ -115,6 +115,7 @@ def test_a_copy_knows_it_too(blend):
     job = placed(added(blend))
     result = bpy.data.objects[job.placed_object]
     copy = scenes.link(result.copy())
+    copy.name = "A copy"
     assert marks.of(copy).job == job.id
     assert marks.find_result(job) == result
     bpy.data.objects.remove(result)
