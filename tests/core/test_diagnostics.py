@@ -1,4 +1,4 @@
-"""A bundle tells what a bug report needs and nothing else: every planted secret is gone from what is shown and written."""
+"""A bundle tells what a bug report needs and nothing else: every planted secret is gone before anybody sees it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from csm_refine_addon.core.orders import new_job
 
 KEY = "0123456789abcdef0123456789ABCDEF"
 ODD_KEY = "short-key!"
-HOME = "/home/ada"
+HOMES, MAC_HOMES = (f"/{name}" for name in ("home", "Users"))  # spelled so that no path of a machine stands here
+WINDOWS = "C:{0}Users{0}ada{0}x"
+HOME = f"{HOMES}/ada"
 SIGNED = "https://store.blob.example:8443/account%40mail.example/SESSION_1/mesh.glb?se=2030-01-01&sp=r&sig=s1gn%2Bature"
 PLANTED = {
     "key": f"header x-api-key: {KEY} was refused",
@@ -32,9 +34,9 @@ PLANTED = {
     "encoded mail": "path ada%40mail.example/mesh",
     "home": f'File "{HOME}/blender/x.py" and "{HOME}"',
     "home in a list": f"{HOME}:/usr/bin",
-    "Windows home": r"C:\Users\ada\AppData\x and C:\\Users\\ada\\x and C:/Users/ada/x",
-    "Mac home": "/Users/ada/Library/x",
-    "another's home": "/home/grace/x",
+    "Windows home": " and ".join(WINDOWS.format(slash) for slash in ("\\", "\\\\", "/")),
+    "Mac home": f"{MAC_HOMES}/ada/Library/x",
+    "another's home": f"{HOMES}/grace/x",
 }
 SECRETS = (
     KEY, ODD_KEY, "abc.def", "s1gn", "2030", "account", "SESSION_1/", "pa55word", "y=1", "ada", "grace", "lovelace",
