@@ -29,7 +29,7 @@ import bpy  # noqa: E402
 from demonstration import picture, sample  # noqa: E402
 
 from csm_refine_addon import cli  # noqa: E402
-from csm_refine_addon.blender import exporting  # noqa: E402
+from csm_refine_addon.blender.scene import exporting  # noqa: E402
 
 
 def main() -> int:

@@ -26,7 +26,12 @@ ROOMS = ("blender/**/*.py", "core/*.py")
 SERVICE = ("refinery", "refining")
 """Modules of the local service whose sentences the panel repeats."""
 NOT_SHOWN = (
-    *("blender/headless.py", "blender/exporting.py", "blender/diagnosing.py", "blender/translations/__init__.py"),
+    *(
+        "blender/headless.py",
+        "blender/scene/exporting.py",
+        "blender/jobs/diagnosing.py",
+        "blender/translations/__init__.py",
+    ),
     *("blender/translations/tables.py", "core/home.py", "core/documents.py"),
 )
 """They serve the command line and bug reports, which speak English, or the programmer."""

@@ -18,11 +18,14 @@ from ..core.models import LOCAL, Job, JobState, RefineRequest, Secret
 from ..core.orders import new_job
 from ..core.placement import Choices, Measured
 from ..core.workshop import BlenderWorkshop
-from . import arrivals, bounds, exporting, locations, preferences, session_source
+from . import locations, preferences
+from .measuring import bounds
+from .meshes import session_source
+from .scene import arrivals, exporting
 
 if TYPE_CHECKING:
     from ..commands.settings import Settings
-    from .placing import Placed
+    from .scene.placing import Placed
 
 
 def settings() -> Settings:

@@ -10,7 +10,9 @@ import bpy
 from ..core import checks, placement
 from ..core.axes import PIVOT_LIMIT, Vector3
 from ..core.placement import BoundsSource, Choices, PivotSource
-from . import job_rows, preferences, readout, session_rows
+from . import preferences
+from .jobs import job_rows, session_rows
+from .measuring import readout
 
 BOUNDS_MODES = (
     ("OBJECT", "From Object", "The box of the selected object, with all that belongs to it"),

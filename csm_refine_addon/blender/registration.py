@@ -8,24 +8,11 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
-from . import (
-    job_rows,
-    marks,
-    menus,
-    notices,
-    operators,
-    overlay,
-    panels,
-    preferences,
-    properties,
-    pump,
-    readout,
-    session_rows,
-    sidebar,
-    status_bar,
-    thumbnails,
-    translations,
-)
+from . import operators, panels, preferences, properties, translations
+from .jobs import job_rows, pump, session_rows
+from .measuring import readout
+from .scene import marks
+from .viewport import menus, notices, overlay, sidebar, status_bar, thumbnails
 
 CLASSES: tuple[type, ...] = (
     preferences.CSM_AP_preferences,

@@ -29,7 +29,7 @@ class BlenderWorkshop:
     pause: Pause
 
     def prepare(self, job: Job, mesh: Path) -> tuple[Path, MeshReport]:
-        """Turn a checked mesh file into a .blend with one object; see ``blender/prepare.py``.
+        """Turn a checked mesh file into a .blend with one object; see ``meshes/prepare.py``.
 
         Raises MeshUnusable where the mesh is at fault, PrepareFailed where Blender is, Stopped.
         """
@@ -39,16 +39,18 @@ class BlenderWorkshop:
         request.write_text(json.dumps(wanted), encoding="utf-8")
         report.unlink(missing_ok=True)
         arguments = ["--mesh", str(mesh), "--blend", str(blend), "--report", str(report)]
-        self._run(job, "blender.prepare", [*arguments, "--name", job.request.session_code, "--request", str(request)])
+        self._run(
+            job, "blender.meshes.prepare", [*arguments, "--name", job.request.session_code, "--request", str(request)]
+        )
         return blend, documents.decode(MeshReport, _outcome(report))
 
     def export_source(self, job: Job) -> Path:
-        """Turn the job's source .blend into a GLB; see ``blender/session_source.py``. Raises as :meth:`prepare`."""
+        """Turn the job's source .blend into a GLB; see ``meshes/session_source.py``. Raises as :meth:`prepare`."""
         folder = self.home.job_folder(job.id)
         mesh, report = folder / "source.glb", folder / "source.json"
         report.unlink(missing_ok=True)
         arguments = ["--blend", job.source_blend, "--mesh", str(mesh), "--report", str(report), "--objects"]
-        self._run(job, "blender.session_source", [*arguments, *job.source_objects])
+        self._run(job, "blender.meshes.session_source", [*arguments, *job.source_objects])
         _outcome(report)
         return mesh
 

@@ -24,7 +24,7 @@ import bmesh
 import numpy as np
 from mathutils import Matrix, Vector
 
-from ..blender import mesh_io
+from ..blender.meshes import mesh_io
 from ..core import axes
 from ..core.axes import Vector3
 from ..core.errors import CsmError, MeshUnusable

@@ -38,7 +38,7 @@ def click(archive: str, jobs: int) -> dict[str, Any]:
 
     installed.install(archive)
     fill_journal(jobs)
-    pump = installed.part("blender.pump")
+    pump = installed.part("blender.jobs.pump")
     started = time.perf_counter()
     pump.current().refresh()  # an open panel has done that long before the click
     opening = time.perf_counter() - started

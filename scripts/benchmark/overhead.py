@@ -33,7 +33,7 @@ def job(archive: str) -> dict[str, Any]:
 
     installed.install(archive)
     operators: Any = bpy.ops
-    pump = installed.part("blender.pump")
+    pump = installed.part("blender.jobs.pump")
     played = arrival.Played(pump)
     operators.csm_refine.create_session()
     code = follow(pump, played).request.session_code

@@ -8,6 +8,7 @@ A scenario is a script for Blender's `--python` that uses `window.kit`; see scri
 from __future__ import annotations
 
 import argparse
+import enum
 import os
 import subprocess
 import sys
@@ -21,9 +22,9 @@ if __name__ == "__main__":
 
     environment.run_inside(__file__)
 
-import build
 import environment
 
+import build
 from window import room
 
 SIZE = (1024, 640)
@@ -38,6 +39,14 @@ _INSIDE = {
 }
 
 
+class Installs(enum.Enum):
+    """What is done to the user folder before Blender's window opens."""
+
+    ENABLED = "the extension is installed and enabled"
+    DISABLED = "the extension is installed"
+    NOTHING = "it stays as the last Blender left it"
+
+
 def run(
     scenario: Path,
     folder: Path,
@@ -47,18 +56,24 @@ def run(
     limit_s: float = 120.0,
     simulate: bool = True,
     settings: Mapping[str, str] | None = None,
+    installs: Installs = Installs.ENABLED,
 ) -> int:
     """Play a scenario of this repository and return Blender's exit code; what it writes into /job is in ``folder``.
 
-    The extension is built and installed into an empty user folder. With ``simulate`` Blender takes events from
-    `Window.event_simulate` and none from outside. ``settings`` are environment variables for the scenario.
+    The extension is installed into the folder's user folder, which is empty at first, and built unless its zip lies in
+    the folder. With ``simulate`` Blender takes events from `Window.event_simulate` and none from outside.
+    ``settings`` are environment variables for the scenario.
     Ends with 124 where it is not done after ``limit_s``. Raises room.RoomError.
     """
     place = room.ready(room.SUITES[suite])
     folder.mkdir(parents=True, exist_ok=True)
-    archive = build.build(folder)
+    archive = folder / build.archive_name()
+    if not archive.is_file():
+        archive = build.build(folder)
     inside = f"{room.PROJECT}/{scenario.resolve().relative_to(environment.ROOT)}"
-    screen = ["python3", f"{room.PROJECT}/scripts/window/screen.py", inside, f"{room.JOB}/{archive.name}"]
+    screen = ["python3", f"{room.PROJECT}/scripts/window/screen.py", inside]
+    screen += [] if installs is Installs.NOTHING else ["--archive", f"{room.JOB}/{archive.name}"]
+    screen += ["--disabled"] if installs is Installs.DISABLED else []
     screen += ["--size", *map(str, size), "--limit", str(limit_s), *(["--simulate"] if simulate else [])]
     command = room.command_inside(place, environment.ROOT, folder, screen)
     path = {"PATH": f"{_INSIDE['PATH']}:{os.environ['PATH']}"}

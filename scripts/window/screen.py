@@ -34,12 +34,9 @@ def x_server(size: tuple[int, int], log: Path) -> Iterator[str]:
         server.wait()
 
 
-def install(archive: str) -> None:
-    subprocess.run(
-        [BLENDER, "--command", "extension", "install-file", "--repo", "user_default", "--enable", archive],
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
+def install(archive: str, *, enable: bool) -> None:
+    command = [BLENDER, "--command", "extension", "install-file", "--repo", "user_default"]
+    subprocess.run([*command, *(["--enable"] if enable else []), archive], check=True, stdout=subprocess.DEVNULL)
 
 
 def show(options: argparse.Namespace) -> int:
@@ -58,13 +55,15 @@ def show(options: argparse.Namespace) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("scenario")
-    parser.add_argument("archive")
+    parser.add_argument("--archive", help="what is installed before; nothing: the user folder is as it is")
+    parser.add_argument("--disabled", action="store_true", help="install, but leave enabling to the scenario")
     parser.add_argument("--size", type=int, nargs=2, required=True)
     parser.add_argument("--limit", type=float, required=True)
     parser.add_argument("--simulate", action="store_true")
     options = parser.parse_args()
-    install(options.archive)
-    with x_server(tuple(options.size), Path(options.archive).with_name("xvfb.log")) as display:
+    if options.archive:
+        install(options.archive, enable=not options.disabled)
+    with x_server(tuple(options.size), Path("/job/xvfb.log")) as display:
         os.environ["DISPLAY"] = display
         os.environ["STARTED_AT"] = str(time.time())
         return show(options)

@@ -7,7 +7,8 @@ import zipfile
 import bpy
 import pytest
 
-from csm_refine_addon.blender import diagnosing, preferences, pump
+from csm_refine_addon.blender import preferences
+from csm_refine_addon.blender.jobs import diagnosing, pump
 from csm_refine_addon.blender.operators import diagnosing as operators
 from csm_refine_addon.core.models import JobState
 from tests.support import panel

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mathutils import Euler, Matrix
 
-from csm_refine_addon.blender import exporting
+from csm_refine_addon.blender.scene import exporting
 from csm_refine_addon.core.errors import InputError
 from tests.support import returned, scenes
 

@@ -6,8 +6,9 @@ import bpy
 import pytest
 from mathutils import Euler, Matrix
 
-from csm_refine_addon.blender import fetching_again, marks, pump
+from csm_refine_addon.blender.jobs import pump
 from csm_refine_addon.blender.panels.results import CSM_PT_fetch
+from csm_refine_addon.blender.scene import fetching_again, marks
 from csm_refine_addon.core import flow
 from csm_refine_addon.core.flow import Step
 from csm_refine_addon.core.models import CSM_BASE_URL, LOCAL, Box, JobState, Placement
@@ -155,7 +156,7 @@ def test_a_second_press_does_not_fetch_twice():
 
 def test_retry_of_a_fetch_asks_for_no_money():
     """A fetch that failed before it was read is retried without the question that a refine needs."""
-    from csm_refine_addon.blender import asking
+    from csm_refine_addon.blender.jobs import asking
 
     made = panel.job(JobState.FAILED, fetch_only=True, accepted_at=None, sent_at=None)
     assert flow.retry_state(made) is JobState.PREPARED

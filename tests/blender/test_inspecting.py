@@ -11,7 +11,7 @@ import pytest
 import trimesh
 from PIL import Image
 
-from csm_refine_addon.blender import inspecting, prepare
+from csm_refine_addon.blender.meshes import inspecting, prepare
 from csm_refine_addon.core.models import Box
 from tests.support import returned, scenes
 

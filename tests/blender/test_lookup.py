@@ -11,8 +11,9 @@ from types import SimpleNamespace
 import bpy
 import pytest
 
-from csm_refine_addon.blender import looking, pump, session_rows, session_words, sidebar, thumbnails
+from csm_refine_addon.blender.jobs import looking, pump, session_rows, session_words
 from csm_refine_addon.blender.panels import lookup as panel_lookup
+from csm_refine_addon.blender.viewport import sidebar, thumbnails
 from csm_refine_addon.core.lookups import Lookup, LookupKind, SeenSession
 from csm_refine_addon.core.models import LOCAL, JobError, JobState, RemoteKind, RemoteStatus
 from tests.support import panel

@@ -9,7 +9,8 @@ from pathlib import Path
 import bpy
 import pytest
 
-from csm_refine_addon.blender import arrivals, marks, pump, visibility
+from csm_refine_addon.blender.jobs import pump
+from csm_refine_addon.blender.scene import arrivals, marks, visibility
 from csm_refine_addon.core.errors import InputError
 from csm_refine_addon.core.models import CSM_BASE_URL, Box, Job, JobState, Placement, RefineRequest
 from tests.support import panel, scenes

@@ -8,8 +8,9 @@ import sys
 import bpy
 import pytest
 
-from csm_refine_addon.blender import arrivals, asking, job_rows, pump
+from csm_refine_addon.blender.jobs import asking, job_rows, pump
 from csm_refine_addon.blender.operators import sending
+from csm_refine_addon.blender.scene import arrivals
 from csm_refine_addon.core.models import CSM_BASE_URL, LOCAL, Box, JobState, Placement
 from tests.support import panel, scenes
 from tests.support.panel import CODE, KEY
@@ -382,7 +383,7 @@ def test_a_script_refines_the_selection_in_two_lines(tmp_path):
         "bpy.context.object.rotation_euler = (0.3, 0.2, 0.1)\n"
         "bpy.ops.csm_refine.create_session()\n"
         "bpy.ops.csm_refine.wait()\n"
-        "job = next(iter(__import__('csm_refine_addon.blender.pump', fromlist=['x']).current().jobs.values()))\n"
+        "job = next(iter(__import__('csm_refine_addon.blender.jobs.pump', fromlist=['x']).current().jobs.values()))\n"
         "print('RESULT', job.state, job.fit_error < 1e-5, job.placed_object in bpy.data.objects, flush=True)\n"
         "bpy.ops.preferences.addon_disable(module='csm_refine_addon')\n"
         "os._exit(0)\n"

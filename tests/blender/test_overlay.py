@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from mathutils import Euler, Matrix, Vector
 
-from csm_refine_addon.blender import bounds, job_rows, overlay, pump, readout, sidebar, sketch
+from csm_refine_addon.blender.jobs import job_rows, pump
+from csm_refine_addon.blender.measuring import bounds, readout
+from csm_refine_addon.blender.viewport import overlay, sidebar, sketch
 from csm_refine_addon.core import placement
 from csm_refine_addon.core.models import Box, JobState, Placement
 from csm_refine_addon.core.placement import BoundsSource, Choices, PivotSource

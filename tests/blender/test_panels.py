@@ -5,7 +5,9 @@ import dataclasses
 import bpy
 import pytest
 
-from csm_refine_addon.blender import job_rows, panels, pump, readout
+from csm_refine_addon.blender import panels
+from csm_refine_addon.blender.jobs import job_rows, pump
+from csm_refine_addon.blender.measuring import readout
 from csm_refine_addon.blender.panels import layouts
 from csm_refine_addon.blender.panels.jobs import CSM_UL_jobs
 from csm_refine_addon.core import errors, flow

@@ -3,7 +3,7 @@ from __future__ import annotations
 import bpy
 import pytest
 
-from csm_refine_addon.blender import readout
+from csm_refine_addon.blender.measuring import readout
 from csm_refine_addon.blender.operators.pivot import CSM_OT_pick_pivot
 from csm_refine_addon.blender.panels.session import CSM_PT_bounds
 from csm_refine_addon.core.axes import NAMED_PIVOTS

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 from mathutils import Euler, Matrix, Vector
 
-from csm_refine_addon.blender import bounds, exporting, marks, placing, prepare
+from csm_refine_addon.blender.measuring import bounds
+from csm_refine_addon.blender.meshes import prepare
+from csm_refine_addon.blender.scene import exporting, marks, placing
 from csm_refine_addon.core.errors import MeshUnusable
 from csm_refine_addon.core.models import Box, Placement
 from csm_refine_addon.core.placement import Asked, BoundsSource, Choices, PivotSource, ask

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from csm_refine_addon.blender import fitting, prepare
+from csm_refine_addon.blender.meshes import fitting, prepare
 from csm_refine_addon.core import documents
 from csm_refine_addon.core.background import find_background_blender
 from csm_refine_addon.core.models import Box, MeshReport, Placement
@@ -194,7 +194,7 @@ def test_runs_as_a_background_blender(tmp_path):
     """The command line that the engine starts works in a process of its own."""
     mesh = returned.write_glb(tmp_path / "mesh.glb", BBOX, PIVOT)
     command = find_background_blender(bpy.app.binary_path).command(
-        "blender.prepare", *arguments(tmp_path, mesh, Placement(box=BOX))
+        "blender.meshes.prepare", *arguments(tmp_path, mesh, Placement(box=BOX))
     )
     assert subprocess.run(command, capture_output=True, timeout=120, check=False).returncode == 0
     assert json.loads((tmp_path / "report.json").read_text())["ok"]

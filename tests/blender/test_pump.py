@@ -9,8 +9,12 @@ from pathlib import Path
 import bpy
 import pytest
 
-from csm_refine_addon.blender import arrivals, pump, readout, registration, sidebar
-from csm_refine_addon.blender.worker_process import RESTARTS, ServiceCheck, WorkerProcess, reap
+from csm_refine_addon.blender import registration
+from csm_refine_addon.blender.jobs import pump
+from csm_refine_addon.blender.jobs.worker_process import RESTARTS, ServiceCheck, WorkerProcess, reap
+from csm_refine_addon.blender.measuring import readout
+from csm_refine_addon.blender.scene import arrivals
+from csm_refine_addon.blender.viewport import sidebar
 from csm_refine_addon.core import worker
 from csm_refine_addon.core.home import Home
 from csm_refine_addon.core.models import LOCAL, Box, JobState, Placement, Secret

@@ -6,7 +6,8 @@ import sys
 import bpy
 import pytest
 
-from csm_refine_addon.blender import pump, registration
+from csm_refine_addon.blender import registration
+from csm_refine_addon.blender.jobs import pump
 from tests.support import left_behind
 
 SLOW = ("requests", "urllib3", "bottle", "waitress", "csm_refine_addon.core.client", "csm_refine_addon.core.journal")
@@ -42,7 +43,9 @@ def test_names_are_those_of_the_interface():
     registration.register()
     try:
         names = {kind.__name__ for kind in registration.CLASSES}
-        assert all(name.startswith(("CSM_PT_", "CSM_OT_", "CSM_UL_", "CSM_MT_", "CSM_PG_", "CSM_AP_")) for name in names)
+        assert all(
+            name.startswith(("CSM_PT_", "CSM_OT_", "CSM_UL_", "CSM_MT_", "CSM_PG_", "CSM_AP_")) for name in names
+        )
         panels = [kind for kind in registration.CLASSES if issubclass(kind, bpy.types.Panel)]
         assert {panel.bl_category for panel in panels} == {"CSM"}
         promised = {"refine", "wait", "stop", "retry", "place", "fit", "remove", "create_session", "check_service"}

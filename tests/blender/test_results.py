@@ -7,8 +7,11 @@ import dataclasses
 import bpy
 import pytest
 
-from csm_refine_addon.blender import job_rows, marks, panels, pump, units
+from csm_refine_addon.blender import panels
+from csm_refine_addon.blender.jobs import job_rows, pump
+from csm_refine_addon.blender.measuring import units
 from csm_refine_addon.blender.panels import results
+from csm_refine_addon.blender.scene import marks
 from csm_refine_addon.core.models import LOCAL, Box, JobState, MeshReport, Placement, RefineRequest, Texture
 from tests.support import panel, scenes
 from tests.support.panel import CODE

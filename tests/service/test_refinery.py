@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from csm_refine_addon.blender import mesh_io
+from csm_refine_addon.blender.meshes import mesh_io
 from csm_refine_addon.core import axes
 from csm_refine_addon.core.errors import MeshUnusable
 from csm_refine_addon.service import refinery

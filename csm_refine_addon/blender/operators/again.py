@@ -7,9 +7,11 @@ from typing import Any
 import bpy
 
 from ...core.models import CSM_BASE_URL, LOCAL, Job
-from .. import fetching_again, job_words, marks, preferences, pump, visibility
-from ..job_words import Deed
+from .. import preferences
+from ..jobs import job_words, pump
+from ..jobs.job_words import Deed
 from ..properties import settings_of
+from ..scene import fetching_again, marks, visibility
 from ..translations import in_tooltip
 from .common import OfJob, reported
 from .results import is_in_object_mode

@@ -10,8 +10,8 @@ import bpy
 from ...core import flow
 from ...core.errors import CsmError, InputError
 from ...core.models import TERMINAL, Job, JobState
-from .. import batching, job_rows, job_words, pump
-from ..job_words import Deed
+from ..jobs import batching, job_rows, job_words, pump
+from ..jobs.job_words import Deed
 from ..translations import in_report, in_tooltip, shown
 from .common import reported
 from .results import is_in_object_mode

@@ -10,8 +10,8 @@ import bpy
 from ...core.errors import CsmError, InputError
 from ...core.flow import IllegalTransition
 from ...core.models import Job
-from .. import job_rows, job_words, pump
-from ..job_words import Deed
+from ..jobs import job_rows, job_words, pump
+from ..jobs.job_words import Deed
 from ..translations import in_report
 
 

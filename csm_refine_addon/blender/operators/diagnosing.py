@@ -126,7 +126,7 @@ class CSM_OT_save_diagnostics(bpy.types.Operator):
 
 def gather(job_id: str) -> None:
     """Put the bundle together anew. Raises CsmError."""
-    from .. import diagnosing
+    from ..jobs import diagnosing
 
     _shown[:] = diagnosing.bundle(job_id)
 

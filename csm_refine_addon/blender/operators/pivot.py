@@ -7,9 +7,9 @@ from typing import Any
 import bpy
 
 from ...core.axes import NAMED_PIVOTS, NamedPivot
-from .. import sidebar
 from ..properties import settings_of
 from ..translations import in_tooltip
+from ..viewport import sidebar
 
 PICK = "Make {name} of the box the pivot, which becomes the refined mesh's origin: right {x:g}, top {y:g}, front {z:g}"
 POINTS = {named.identifier: named for named in NAMED_PIVOTS}

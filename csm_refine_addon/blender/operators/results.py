@@ -11,13 +11,14 @@ import bpy
 from ...core import flow
 from ...core.errors import CsmError, InputError
 from ...core.models import Job, JobState
-from .. import arrivals, job_rows, job_words, pump
-from ..job_words import Deed
+from ..jobs import job_rows, job_words, pump
+from ..jobs.job_words import Deed
+from ..scene import arrivals
 from ..translations import in_report, in_tooltip, shown
 from .common import OfJob, reported
 
 if TYPE_CHECKING:
-    from ..placing import Placed
+    from ..scene.placing import Placed
 
 
 class CSM_OT_stop(OfJob, bpy.types.Operator):
@@ -109,7 +110,7 @@ class CSM_OT_fit(OfJob, bpy.types.Operator):
         return reported(self, self._fit)
 
     def _fit(self) -> str:
-        from .. import placing
+        from ..scene import placing
 
         job = self.found()
         placed = arrivals.placed_object(job)

@@ -11,9 +11,10 @@ import bpy
 from ...core import flow
 from ...core.errors import CsmError
 from ...core.models import Job, JobState
-from .. import asking, job_rows, job_words, preferences, pump
-from ..asking import Given, Order, Source
-from ..job_words import Deed
+from .. import preferences
+from ..jobs import asking, job_rows, job_words, pump
+from ..jobs.asking import Given, Order, Source
+from ..jobs.job_words import Deed
 from ..properties import typed_values
 from ..translations import in_report, in_tooltip, shown
 from .common import OfJob, is_on_button, reported
@@ -111,10 +112,11 @@ class CSM_OT_create_session(bpy.types.Operator):
 def write_source(context: bpy.types.Context) -> Source:
     """Write the selected objects into a .blend in the folder of a job to come. Raises InputError or StorageError."""
     from ...core import orders
-    from .. import bounds, pieces, session_source
+    from ..measuring import bounds, family
+    from ..meshes import session_source
 
     active, chosen = bounds.selection(context.view_layer)
-    for each in pieces.with_children(chosen):
+    for each in family.with_children(chosen):
         if each.mode == "EDIT":
             each.update_from_editmode()
     job_id = orders.new_id()

@@ -9,9 +9,11 @@ import bpy
 
 from ...core import checks
 from ...core.errors import CsmError, InputError
-from .. import asking, preferences, pump, session_words, thumbnails
+from .. import preferences
+from ..jobs import asking, pump, session_words
 from ..properties import settings_of
 from ..translations import in_tooltip, shown
+from ..viewport import thumbnails
 from .common import is_on_button, reported
 
 

@@ -9,7 +9,8 @@ import bpy
 from ...core import checks
 from ...core.errors import CsmError, InputError
 from ...core.models import TERMINAL, Job, JobState, Secret
-from .. import asking, job_words, preferences, pump
+from .. import preferences
+from ..jobs import asking, job_words, pump
 from ..properties import settings_of
 from ..translations import in_report, in_tooltip
 from .common import is_on_button, reported

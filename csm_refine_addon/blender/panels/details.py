@@ -9,8 +9,9 @@ import bpy
 from ...core import flow
 from ...core.errors import CsmError
 from ...core.models import Job, JobState
-from .. import asking, job_words, preferences, pump
-from ..job_words import Deed
+from .. import preferences
+from ..jobs import asking, job_words, pump
+from ..jobs.job_words import Deed
 from ..operators.common import set_job
 from ..translations import shown
 from .layouts import fact, sentences

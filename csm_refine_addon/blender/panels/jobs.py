@@ -9,10 +9,11 @@ import bpy
 
 from ...core import flow
 from ...core.models import Job
-from .. import job_rows, job_words, pump, sidebar
+from ..jobs import job_rows, job_words, pump
 from ..operators.batch import ready_jobs
 from ..operators.common import set_job
 from ..translations import shown
+from ..viewport import sidebar
 from . import details
 from .session import InSidebar
 

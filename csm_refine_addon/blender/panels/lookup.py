@@ -9,9 +9,11 @@ import bpy
 from ...core.errors import CsmError
 from ...core.lookups import Lookup, SeenSession
 from ...core.models import LOCAL
-from .. import preferences, pump, session_words, sidebar, thumbnails
-from ..looking import Looking
+from .. import preferences
+from ..jobs import pump, session_words
+from ..jobs.looking import Looking
 from ..translations import shown
+from ..viewport import sidebar, thumbnails
 from .layouts import sentences
 
 PICTURE_SCALE = 3.0

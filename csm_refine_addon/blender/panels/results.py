@@ -8,9 +8,12 @@ import bpy
 
 from ...core import quality
 from ...core.models import Job, JobState, MeshReport, Texture
-from .. import arrivals, fetching_again, job_words, marks, pump, sidebar, units, visibility
-from ..job_words import Deed
+from ..jobs import job_words, pump
+from ..jobs.job_words import Deed
+from ..measuring import units
 from ..operators.common import set_job
+from ..scene import arrivals, fetching_again, marks, visibility
+from ..viewport import sidebar
 from .layouts import fact, sentences
 from .session import InSidebar
 

@@ -11,10 +11,13 @@ from ...core import checks
 from ...core.errors import CsmError
 from ...core.models import LOCAL
 from ...core.placement import Asked, Choices
-from .. import asking, job_words, preferences, pump, readout, sidebar
+from .. import preferences
+from ..jobs import asking, job_words, pump
+from ..measuring import readout
 from ..preferences import KeySource
 from ..properties import choices_of, settings_of
 from ..translations import shown
+from ..viewport import sidebar
 from . import lookup, pivot
 from .layouts import fact, sentences
 

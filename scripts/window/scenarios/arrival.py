@@ -84,7 +84,7 @@ def time_the_pump() -> None:
 
 
 def pump() -> Any:
-    return importlib.import_module(f"{EXTENSION}.csm_refine_addon.blender.pump")
+    return importlib.import_module(f"{EXTENSION}.csm_refine_addon.blender.jobs.pump")
 
 
 def planted() -> kit.Steps:

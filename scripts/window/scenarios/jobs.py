@@ -28,6 +28,7 @@ SCALE = float(os.environ.get("SCALE", "1"))
 THEMES = {"light": "Blender_Light.xml"}
 _context: Any = bpy.context
 _operators: Any = bpy.ops
+_utils: Any = bpy.utils
 NAMES = ("Armchair", "Bookcase", "Candle", "Door", "Easel", "Fountain", "Guitar", "Hat stand with a very long name")
 
 
@@ -49,7 +50,7 @@ def scenario() -> kit.Steps:
 
 def dress() -> None:
     if LOOK in THEMES:
-        folder = Path(bpy.utils.system_resource("SCRIPTS"), "presets", "interface_theme")
+        folder = Path(_utils.system_resource("SCRIPTS"), "presets", "interface_theme")
         bpy.ops.script.execute_preset(
             filepath=str(folder / THEMES[LOOK]), menu_idname="USERPREF_MT_interface_theme_presets"
         )
@@ -80,10 +81,10 @@ def batch() -> kit.Steps:
     yield 0.3
     with kit.view().override():
         _operators.csm_refine.refine_each()
-    jobs = module("blender.pump").current
+    jobs = module("blender.jobs.pump").current
     yield from kit.until(lambda: len(jobs().jobs) == 2, what="two jobs")
     yield from shot("batch_begun")
-    bar = module("blender.status_bar")
+    bar = module("blender.viewport.status_bar")
     kit.say("status bar:", bar.shown())
     seen: list[str] = []
 
@@ -109,7 +110,7 @@ def escape() -> None:
 
 def written(change: Callable[[int], dict[str, Any]], count: int) -> kit.Steps:
     models, orders = module("core.models"), module("core.orders")
-    keeper = module("blender.pump").current()
+    journal = module("core.journal").Journal(module("blender.jobs.pump").home().journal, busy_timeout_s=5.0)
     for number in range(count):
         code = f"SESSION_16892{number:05d}_{6037000 + number}"
         placement = models.Placement(
@@ -118,15 +119,17 @@ def written(change: Callable[[int], dict[str, Any]], count: int) -> kit.Steps:
         request = models.RefineRequest(code, (1.0, 3.0, 2.0), (0.0, -0.5, 0.0))
         now = time.time() - number
         job = orders.new_job(request, models.CSM_BASE_URL, now=now, placement=placement, place_automatically=False)
-        keeper.journal().add(dataclasses.replace(job, **change(number)))
-    keeper._version = -2  # noqa: SLF001 -- what this connection writes itself it does not hear of
+        journal.add(dataclasses.replace(job, **change(number)))
+    journal.close()
     yield 1.0
 
 
 def forget_all() -> None:
-    keeper = module("blender.pump").current()
-    for job_id in list(keeper.jobs):
-        keeper.remove(job_id)
+    keeper, pump = module("blender.jobs.pump").current(), module("blender.jobs.pump")
+    journal = module("core.journal").Journal(pump.home().journal, busy_timeout_s=5.0)
+    for job_id in keeper.jobs:
+        journal.remove(job_id)
+    journal.close()
 
 
 def running(number: int, **changes: Any) -> dict[str, Any]:
@@ -161,14 +164,14 @@ def bad_network() -> kit.Steps:
     for number in range(len(kinds)):
         kept.active = number
         yield from shot(f"bad_network_{number}")
-    kit.say("status bar:", module("blender.status_bar").shown())
+    kit.say("status bar:", module("blender.viewport.status_bar").shown())
 
 
 def many(count: int) -> kit.Steps:
     models, errors, flow = module("core.models"), module("core.errors"), module("core.flow")
     forget_all()
     states = models.JobState
-    window = module("blender.pump").current().window
+    window = module("blender.jobs.pump").current().window
     failed = flow.job_error(errors.RefineFailed("The service failed the refine.", "Retry sends it again."))
 
     usual = (states.PLACED, states.RUNNING, states.READY, states.FAILED, states.STOPPED)

@@ -61,7 +61,7 @@ def scenario() -> kit.Steps:
     yield from shown("ready")
     keep(job("PLACED"))
     yield from shown("placed")
-    trouble = part("blender.overlay").trouble()
+    trouble = part("blender.viewport.overlay").trouble()
     if trouble or not _spent:
         raise RuntimeError(trouble or "nothing was drawn")
     settings.show_overlay = False
@@ -99,7 +99,7 @@ def gone(why: str) -> kit.Steps:
 
 def watch_drawing() -> None:
     """Note how long each of the two draw handlers takes, with all that it asks before it draws."""
-    overlay = part("blender.overlay")
+    overlay = part("blender.viewport.overlay")
     draw = overlay._guarded  # noqa: SLF001 -- what Blender calls
 
     def measured(name: str) -> None:
@@ -147,7 +147,7 @@ def open_bounds() -> None:
 
 def job(state: str) -> Any:
     """A finished job of the object; placed a little away from where it stands now."""
-    models, readout = part("core.models"), part("blender.readout")
+    models, readout = part("core.models"), part("blender.measuring.readout")
     measured = readout.current().measured
     origin = tuple(a + b for a, b in zip(measured.origin, (-1.7, 0.0, 0.3), strict=True))
     place = models.Placement(origin, measured.rotation, measured.box, "Chair")
@@ -162,7 +162,7 @@ def job(state: str) -> Any:
 
 
 def keep(made: Any) -> None:
-    part("blender.pump").current().add(made)
+    part("blender.jobs.pump").current().add(made)
 
 
 kit.play(scenario, limit_s=180.0)

@@ -1,0 +1,189 @@
+"""What the panel asks for: its settings and the selection, checked and put together before anything is written down.
+
+The button's tooltip, the confirmation and the job all come from here, so they cannot disagree.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import bpy
+
+from ...core import checks, flow, placement
+from ...core.axes import Vector3
+from ...core.errors import BlenderOffline, CsmError, InputError
+from ...core.models import LOCAL, Job, JobState, RefineRequest
+from ...core.placement import Asked, BoundsSource, Choices, Measured
+from .. import preferences
+from ..measuring import readout
+from ..properties import choices_of, settings_of
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a script gives instead of the panel's settings; API axes. None: the panel's."""
+
+    session_code: str | None = None
+    scaled_bbox: Vector3 | None = None
+    pivot_point: Vector3 | None = None
+
+
+FROM_PANEL = Given()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The objects that the local service makes a session of, written into a .blend in the folder of the job to come."""
+
+    job_id: str = ""
+    blend: str = ""
+    objects: tuple[str, ...] = ()
+
+
+NO_SOURCE = Source()
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A checked refine: nothing is written down or sent yet."""
+
+    request: RefineRequest
+    asked: Asked
+    service: str
+
+    @property
+    def may_charge(self) -> bool:
+        """Whether the service may charge for it, so that the user has to say yes."""
+        return preferences.may_charge(self.service)
+
+    def job(self, window: str, source: Source = NO_SOURCE) -> Job:
+        """Return the job to write down, with the preferences as they stand now."""
+        from ...core import orders
+
+        values = preferences.preferences()
+        return orders.new_job(
+            self.request,
+            self.service,
+            now=time.time(),
+            timeout_s=values.follow_hours * 3600.0,
+            poll_s=(values.poll_first_s, max(values.poll_first_s, values.poll_longest_s)),
+            placement=self.asked.placement,
+            fit_to_box=values.fit_to_box,
+            place_automatically=values.place_automatically,
+            blend_file=bpy.data.filepath,
+            window=window,
+            source_blend=source.blend,
+            source_objects=source.objects,
+            job_id=source.job_id,
+        )
+
+
+def refine_order(context: bpy.types.Context, jobs: Iterable[Job], given: Given = FROM_PANEL) -> Order:
+    """Return the refine that the panel's settings, or ``given``, and the selection make. Raises CsmError."""
+    settings = settings_of(context)
+    code = checks.session_code(settings.session_code if given.session_code is None else given.session_code)
+    service = ready_service()
+    refuse_twice(code, service, jobs)
+    asked = _asked(context, choices_of(settings, given.scaled_bbox, given.pivot_point))
+    return Order(RefineRequest(code, asked.scaled_bbox, asked.pivot_point), asked, service)
+
+
+def session_order(context: bpy.types.Context) -> Order:
+    """Return the refine of a session that the local service is to make out of the selection. Raises CsmError."""
+    from ..measuring import bounds
+
+    bounds.measure(context.evaluated_depsgraph_get(), *bounds.selection(context.view_layer), allow_flat=True)
+    asked = _asked(context, choices_of(settings_of(context)))
+    return Order(RefineRequest("", asked.scaled_bbox, asked.pivot_point), asked, LOCAL)
+
+
+def obstacle(context: bpy.types.Context, jobs: Iterable[Job]) -> CsmError | None:
+    """Return why the panel's settings cannot be sent as they stand, from what is known without measuring; cheap."""
+    settings = settings_of(context)
+    try:
+        code = checks.session_code(settings.session_code)
+        refuse_twice(code, ready_service(), jobs)
+        choices = choices_of(settings)
+    except CsmError as error:
+        return error
+    return readout.current().problem if choices.needs_geometry else None
+
+
+def session_obstacle(context: bpy.types.Context) -> CsmError | None:
+    """Return why no session can be made out of the selection; cheap."""
+    try:
+        choices_of(settings_of(context))
+    except CsmError as error:
+        return error
+    if not context.view_layer.objects.selected:
+        return InputError("Nothing is selected.", "Select the object to refine.")
+    return readout.current().problem
+
+
+def ready_service() -> str:
+    """Return the address of the service in use where a request could leave now.
+
+    Raises InputError, KeyMissing or BlenderOffline.
+    """
+    service = preferences.service_address()
+    require_key(service)
+    require_online(service)
+    return service
+
+
+def require_online(service: str) -> None:
+    """Raise BlenderOffline where a request to the service would need online access that Blender does not allow."""
+    if not checks.is_loopback(service) and not preferences.is_online():
+        raise BlenderOffline(
+            "Blender's online access is off.", "Allow it in the preferences under System, or use the local service."
+        )
+
+
+def refuse_twice(code: str, service: str, jobs: Iterable[Job]) -> None:
+    """Raise InputError where a job of this session is under way, or unclear: it would be paid for twice."""
+    for job in jobs:
+        if job.request.session_code != code or job.service != service:
+            continue
+        if job.state is JobState.UNCERTAIN:
+            raise InputError("A refine of this session may have been sent already.", "Look at its job in the list.")
+        if flow.is_active(job):
+            raise InputError("This session is being refined already.", "Wait for its job, or stop following it.")
+
+
+def needs_yes(job: Job) -> bool:
+    """Tell whether *Retry* of a job sends it anew to a service that may charge."""
+    return flow.retry_state(job) is JobState.PREPARED and not job.fetch_only and preferences.may_charge(job.service)
+
+
+def require_key(service: str) -> None:
+    """Raise KeyMissing where the service needs a key and there is none."""
+    if service != LOCAL:
+        preferences.api_key()
+
+
+def asked_now(measured: Measured | None, choices: Choices) -> Asked | None:
+    """Return what would be sent for a reading, or None where something for it is missing; for ``draw``."""
+    try:
+        return placement.ask(measured, choices)
+    except InputError:
+        return None
+
+
+def _asked(context: bpy.types.Context, choices: Choices) -> Asked:
+    return placement.ask(_measured(context, choices), choices)
+
+
+def _measured(context: bpy.types.Context, choices: Choices) -> Measured | None:
+    """Measure the selection; nothing selected is fine where no choice needs an object."""
+    from ..measuring import bounds  # brings numpy
+
+    try:
+        active, chosen = bounds.selection(context.view_layer)
+    except InputError:
+        if choices.needs_geometry:
+            raise
+        return None
+    thickness = settings_of(context).thickness if choices.bounds is BoundsSource.OBJECT else None
+    return bounds.measure_for(choices, context.evaluated_depsgraph_get(), active, chosen, thickness=thickness)

@@ -1,0 +1,150 @@
+"""One refine for each of many objects: all are measured at the click, then written down one in a turn of the timer."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import bpy
+
+from ...core import placement
+from ...core.errors import CsmError, InputError, StorageError
+from ...core.models import LOCAL, Job, RefineRequest
+from ...core.placement import BoundsSource, Choices
+from .. import locations
+from ..properties import choices_of, settings_of
+from .asking import Order, Source
+
+if TYPE_CHECKING:
+    from .pump import Pump
+
+
+GONE = "“{}” is gone, so it is not refined."
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the selection comes to: an order for each object that can be refined, a sentence for each that cannot."""
+
+    orders: tuple[Order, ...]
+    refused: tuple[str, ...]
+
+    @property
+    def count(self) -> int:
+        """How many objects were looked at."""
+        return len(self.orders) + len(self.refused)
+
+
+@dataclass(frozen=True, slots=True)
+class _One:
+    object_name: str
+    order: Order
+    window: str
+
+
+_waiting: list[_One] = []
+
+
+def plan(context: bpy.types.Context) -> Plan:
+    """Measure each selected object, with its children, in its own frame. Raises InputError where none is selected.
+
+    An object whose parent is selected, too, belongs to that one, as it does in a single refine.
+    """
+    from ..measuring import bounds  # brings numpy
+
+    _active, chosen = bounds.selection(context.view_layer)
+    # Each has a box of its own: one that is typed in, right or wrong, is not for many.
+    choices = choices_of(settings_of(context), scaled_bbox=(1.0, 1.0, 1.0))
+    choices = dataclasses.replace(choices, bounds=BoundsSource.OBJECT, typed_bbox=None)
+    orders, refused = [], []
+    for obj in _tops(chosen):
+        try:
+            orders.append(_order(context, obj, choices))
+        except CsmError as error:
+            refused.append(error.message)
+    return Plan(tuple(orders), tuple(refused))
+
+
+def _tops(chosen: Sequence[bpy.types.Object]) -> list[bpy.types.Object]:
+    known = set(chosen)
+    return sorted((obj for obj in chosen if not known.intersection(_parents(obj))), key=lambda obj: obj.name)
+
+
+def _parents(obj: bpy.types.Object) -> list[bpy.types.Object]:
+    found = []
+    while obj.parent is not None:
+        obj = obj.parent
+        found.append(obj)
+    return found
+
+
+def _order(context: bpy.types.Context, obj: bpy.types.Object, choices: Choices) -> Order:
+    from ..measuring import bounds
+
+    depsgraph = context.evaluated_depsgraph_get()
+    measured = bounds.measure(depsgraph, obj, thickness=settings_of(context).thickness)
+    asked = placement.ask(measured, choices)
+    return Order(RefineRequest("", asked.scaled_bbox, asked.pivot_point), asked, LOCAL)
+
+
+def begin(keeper: Pump, orders: Sequence[Order]) -> None:
+    """Have a job made for each order, in the turns to come; without a window, now. Raises CsmError then."""
+    keeper.press()
+    _waiting.extend(_One(_name(order), order, keeper.window) for order in orders)
+    while bpy.app.background and _waiting:
+        make_next(keeper)
+
+
+def _name(order: Order) -> str:
+    return order.asked.placement.object_name or ""
+
+
+def is_waiting() -> bool:
+    """Tell whether there are jobs to be made."""
+    return bool(_waiting)
+
+
+def drop() -> int:
+    """Make none of the jobs that were not made yet; return how many that were."""
+    count = len(_waiting)
+    _waiting.clear()
+    return count
+
+
+def make_next(keeper: Pump) -> Job | None:
+    """Make the next job. Raises CsmError where its object is gone or cannot be written; the others go on then.
+
+    Raises StorageError where the folder or the journal cannot be written: then it waits on.
+    """
+    one = _waiting[0]
+    try:
+        made = _make(keeper, one) if one.window == keeper.window else None  # else another file is open
+    except StorageError:
+        raise
+    except CsmError:
+        _waiting.remove(one)
+        raise
+    _waiting.remove(one)
+    return made
+
+
+def _make(keeper: Pump, one: _One) -> Job:
+    obj = bpy.context.view_layer.objects.get(one.object_name)
+    if obj is None:
+        raise InputError(GONE.format(one.object_name), "Refine another object.")
+    return keeper.add(one.order.job(keeper.window, _source(obj)), in_front=False)
+
+
+def _source(obj: Any) -> Source:
+    from ...core import orders
+    from ..measuring.family import with_children
+    from ..meshes import session_source
+
+    for each in with_children([obj]):
+        if each.mode == "EDIT":
+            each.update_from_editmode()
+    job_id = orders.new_id()
+    blend = locations.home().job_folder(job_id) / "source.blend"
+    return Source(job_id, str(blend), session_source.write(obj, (), blend))

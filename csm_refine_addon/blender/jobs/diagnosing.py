@@ -1,0 +1,102 @@
+"""Puts the bundle for a bug report together out of what this Blender knows; ``core/diagnostics`` takes secrets out."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from ...core.background import PACKAGE_PARENT
+from ...core.diagnostics import Part, Redactor, collect
+from ...core.errors import CsmError
+from ...core.models import Job, Secret
+from .. import preferences
+from . import pump
+
+NEWEST = 5
+"""How many jobs are described where none is chosen."""
+SECRET_PREFERENCES = ("api_key",)
+
+
+def bundle(job_id: str = "") -> tuple[Part, ...]:
+    """Return the parts of the bundle about a job, or about the newest ones. Reads files, but waits for nothing.
+
+    Raises StorageError where the journal cannot be read.
+    """
+    keeper = pump.current()
+    keeper.refresh()
+    newest = sorted(keeper.jobs.values(), key=lambda job: job.created_at, reverse=True)
+    chosen: Sequence[Job] = [keeper.jobs[job_id]] if job_id in keeper.jobs else newest[:NEWEST]
+    histories = [(job, keeper.journal().history(job.id)) for job in chosen]
+    redact = Redactor(_secrets(), str(Path.home()))
+    return collect(pump.home(), redact, versions=_versions(), settings=_settings(), jobs=histories)
+
+
+def _versions() -> dict[str, Any]:
+    app = bpy.app
+    build = {name: _text(getattr(app, f"build_{name}", "")) for name in ("hash", "date", "branch", "platform")}
+    return {
+        "csm_refine": addon_version(),
+        "blender": app.version_string,
+        "blender build": build,
+        "background": app.background,
+        "python": sys.version,
+        "system": platform.platform(),
+        "machine": platform.machine(),
+    }
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def addon_version() -> str:
+    """Return the version that the manifest names, or an empty text where there is none."""
+    import tomllib
+
+    try:
+        return str(tomllib.loads((PACKAGE_PARENT / "blender_manifest.toml").read_text("utf-8"))["version"])
+    except (OSError, ValueError, KeyError):
+        return ""
+
+
+def _settings() -> dict[str, Any]:
+    values = preferences.preferences()
+    shown = {name: getattr(values, name) for name in preferences.names() if name not in SECRET_PREFERENCES}
+    keeper = pump.current()
+    return {
+        **shown,
+        "service in use": preferences.service_text(),
+        "key from": preferences.key_source().value,
+        "key has the usual form": _has_usual_key(),
+        "online access": preferences.is_online(),
+        "home": str(pump.home().folder),
+        "file": bpy.data.filepath,
+        "worker runs": keeper.worker.is_alive,
+        "trouble": [text for text in (keeper.trouble, keeper.worker.trouble) if text],
+        "unit system": bpy.context.scene.unit_settings.system,
+        "unit scale": bpy.context.scene.unit_settings.scale_length,
+    }
+
+
+def _has_usual_key() -> bool | None:
+    from ...core import checks
+
+    try:
+        return checks.is_usual_key(preferences.api_key())
+    except CsmError:
+        return None
+
+
+def _secrets() -> tuple[Secret, ...]:
+    """Return every key that is known here, so that it is found whatever its form."""
+    known = [os.environ.get(preferences.KEY_VARIABLE, ""), preferences.preferences().api_key]
+    with suppress(OSError):
+        known.append((pump.home().service / "key").read_text("utf-8"))
+    return tuple(Secret(key.strip()) for key in known if key.strip())

@@ -1,0 +1,423 @@
+"""The one timer: journal -> panel. Reads what changed, keeps the worker up, places what is ready.
+
+``tick`` is a plain function that returns the seconds until its next turn, so a test calls it by hand. Nothing here
+opens a file or starts a process before a panel of ours was on screen or the user pressed something.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+import bpy
+
+from ...core import flow
+from ...core.errors import CsmError, InputError, StorageError
+from ...core.home import Home
+from ...core.models import LOCAL, Job, JobState, Secret
+from .. import preferences
+from ..measuring import readout
+from ..properties import choices_of, settings_of
+from ..scene import arrivals, marks
+from ..viewport import notices, overlay, sidebar, status_bar
+from . import batching, job_rows, job_words, late_imports
+from .looking import Looking
+from .worker_process import CheckAnswer, ServiceCheck, WorkerProcess
+
+if TYPE_CHECKING:  # sqlite3 and numpy come in when they are needed: enabling the extension stays cheap
+    from ...core.journal import Journal
+    from ..scene.placing import Placed
+
+BUSY_S = 0.05
+"""How long the window may wait for another process's transaction; a script without a window waits longer."""
+PATIENT_S = 5.0
+AT_ONCE_S = 0.01
+AWAKE_S = 0.1
+IDLE_S = 0.5
+AFTER_TROUBLE_S = 2.0
+REDRAW_EVERY_S = 1.0
+
+
+class Pump:
+    """What one Blender knows of the jobs, and what its timer does about them."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, Job] = {}
+        """Every job of the journal, as last read; this is what panels draw from."""
+        self.window = os.urandom(8).hex()
+        """Names this process and its open file: results asked for from here are placed here."""
+        self.trouble = ""
+        self.waiting: dict[str, str] = {}
+        """Why a result that belongs here is not placed yet, by job."""
+        self.worker = WorkerProcess()
+        self.check: ServiceCheck | None = None
+        self.check_answer: CheckAnswer | None = None
+        self.looking = Looking()
+        """What is known of sessions."""
+        self._journal: Journal | None = None
+        self._revision = 0
+        self._version = -1
+        self._pressed = False
+        self._wanted_codes: dict[str, str] = {}
+        self._unwritten: dict[str, Placed] = {}
+        self._redrawn_at = 0.0
+
+    @property
+    def has_read(self) -> bool:
+        """Whether the journal has been read: before, a job that is not in ``jobs`` may still be there."""
+        return bool(self.jobs) or self._version != -1
+
+    # --- what operators call --------------------------------------------------------------------------------------
+
+    def press(self) -> None:
+        """Note that the user asked for something: from now on files and processes are in order."""
+        self._pressed = True
+        self.worker.try_again()
+
+    def journal(self) -> Journal:
+        """Return the journal, opened when first asked for. Raises StorageError."""
+        if self._journal is None:
+            from ...core.journal import Journal
+
+            self._journal = Journal(home().journal, busy_timeout_s=PATIENT_S if bpy.app.background else BUSY_S)
+            self._revision, self._version, self.jobs = 0, -1, {}
+        return self._journal
+
+    def refresh(self) -> list[Job]:
+        """Read what changed and return the changed jobs as they were before, for who compares. Raises StorageError."""
+        changes = self.journal().changes_since(self._revision)
+        self._revision = changes.revision
+        before = [self.jobs[job.id] for job in changes.jobs if job.id in self.jobs]
+        self.jobs.update({job.id: job for job in changes.jobs})
+        for job_id in changes.removed:
+            self.jobs.pop(job_id, None)
+        return before
+
+    def add(self, job: Job, *, in_front: bool = True) -> Job:
+        """Write a new job down, and select it where it is to stand ``in_front``. Raises StorageError."""
+        self.press()
+        written = self.journal().add(job)
+        self._take_in(written)
+        job_rows.show(self.jobs, select=written.id if in_front else "")
+        marks.mark_source(written)
+        if job.source_blend and in_front:
+            self._wanted_codes[job.id] = bpy.context.scene.name
+        return written
+
+    def change(self, job_id: str, step: Callable[[Job], Job]) -> Job:
+        """Change a job. Raises StorageError, InputError where it is gone, IllegalTransition."""
+        self.press()
+        written = self.journal().change(job_id, step)
+        self._take_in(written)
+        return written
+
+    def remove(self, job_id: str) -> None:
+        """Forget a job. Raises StorageError."""
+        self.press()
+        self.journal().remove(job_id)
+        self.jobs.pop(job_id, None)
+        job_rows.show(self.jobs)
+        sidebar.redraw()
+
+    def place(
+        self,
+        context: bpy.types.Context,
+        job: Job,
+        bring: Callable[[bpy.types.Context, Job], Placed] = arrivals.place,
+    ) -> Job:
+        """Bring a result into the scene now and write it down; the caller makes the undo step.
+
+        Raises CsmError: InputError where another Blender is about to place it.
+        """
+        self.press()
+        if not arrivals.claimed(self.journal(), job, self.window):
+            raise InputError("Another Blender is placing this job.", "Look there.")
+        try:
+            self._unwritten[job.id] = bring(context, job)
+            self._write_placed()
+        finally:
+            self.journal().release(job.id, self.window)
+        return self.jobs.get(job.id, job)
+
+    def ask_service(self, service: str) -> None:
+        """Ask whether a service's address and key are good; the answer comes with a later turn."""
+        self.press()
+        if self.check is not None:
+            self.check.give_up()
+        self.check_answer = None
+        self.check = ServiceCheck(home(), service, self._control_line())
+
+    def close(self) -> None:
+        """Let go of journal, worker and check."""
+        self.worker.let_go()
+        if self.check is not None:
+            self.check.give_up()
+            self.check = None
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+
+    def file_loaded(self) -> None:
+        """Another file is open: what was asked for from the last one does not place itself here."""
+        self.window = os.urandom(8).hex()
+        self.waiting.clear()
+        self.looking.file_loaded()
+        self._unwritten.clear()
+        self._wanted_codes.clear()
+
+    # --- the timer's turn -------------------------------------------------------------------------------------------
+
+    def tick(self) -> float:
+        """Take one turn and return the seconds until the next one. Raises what is a mistake in the program."""
+        if not (self._pressed or sidebar.was_seen()):
+            return IDLE_S
+        now = time.monotonic()
+        if late_imports.next_one():
+            return AT_ONCE_S
+        with sidebar.window_context() as context:
+            changed = self._measure(context, now)
+            try:
+                changed |= self._read_journal()
+                self._write_placed()
+                changed |= self._place_next(context)
+                changed |= self._look_up(context, now)
+                changed |= self._make_next()
+            except StorageError as error:
+                return self._storage_trouble(error)
+            changed |= bool(self.trouble)
+            self.trouble = ""
+            changed |= self._hear_check()
+            changed |= self._keep_worker()
+            changed |= job_rows.show(self.jobs)
+            status_bar.follow(self.jobs.values(), len(self.waiting))
+            changed |= sidebar.is_seen(now) and marks.update(self.jobs.values(), now)
+            overlay.follow(context, self.jobs)
+        self._redraw(changed, now)
+        if batching.is_waiting():
+            return AT_ONCE_S
+        return AWAKE_S if self._is_busy(now) else IDLE_S
+
+    def _measure(self, context: bpy.types.Context, now: float) -> bool:
+        if not sidebar.is_seen(now):
+            return False
+        settings = settings_of(context)
+        try:
+            choices = choices_of(settings)
+        except CsmError:
+            choices = readout.AT_ONCE
+        return readout.update(context, choices, settings.thickness, now)
+
+    def _look_up(self, context: bpy.types.Context, now: float) -> bool:
+        if not sidebar.is_seen(now):
+            return False
+        return self.looking.turn(context, self.journal(), self.jobs.values(), home(), now)
+
+    def _read_journal(self) -> bool:
+        journal = self.journal()
+        version = journal.data_version()
+        if version == self._version:
+            return False
+        count, revision = len(self.jobs), self._revision
+        marks.mark_stale()
+        is_first = self._version == -1
+        before = {job.id: job for job in self.refresh()}
+        self._version = version
+        if not is_first:
+            self._report(before)
+        self._fill_codes()
+        return self.looking.read(journal) or is_first or revision != self._revision or count != len(self.jobs)
+
+    def _report(self, before: dict[str, Job]) -> None:
+        """Say once what became of the jobs that ended meanwhile."""
+        for job_id, old in before.items():
+            job = self.jobs.get(job_id)
+            if job is not None and job.state is not old.state:
+                self._say_end(job)
+
+    def _say_end(self, job: Job) -> None:
+        if job.state in (JobState.FAILED, JobState.UNCERTAIN) and job.error is not None:
+            notices.say("WARNING", f"CSM Refine: {job.error.message}")
+        elif job.state is JobState.READY and not arrivals.belongs_here(job, self.window):
+            notices.say("INFO", f"CSM Refine: {job_words.title(job)} is ready to be placed.")
+
+    def _fill_codes(self) -> None:
+        """Put the code of a session made here into the field that the user would type it in."""
+        for job_id, scene_name in list(self._wanted_codes.items()):
+            job, scene = self.jobs.get(job_id), bpy.data.scenes.get(scene_name)
+            if job is None or scene is None:
+                del self._wanted_codes[job_id]
+            elif job.request.session_code:
+                scene.csm_refine.session_code = job.request.session_code
+                del self._wanted_codes[job_id]
+                if not arrivals.hindrance(bpy.context):  # else the next undo step has it, and its undo takes it, too
+                    bpy.ops.ed.undo_push(message="New Session")
+
+    def _place_next(self, context: bpy.types.Context) -> bool:
+        """Place at most one result in a turn."""
+        waiting: dict[str, str] = {}
+        ready = [job for job in self.jobs.values() if arrivals.belongs_here(job, self.window)]
+        reason = arrivals.hindrance(context) if ready else ""
+        placed = False
+        for job in ready:
+            if reason:
+                waiting[job.id] = reason
+            elif not placed:
+                placed = self._place(context, job)
+        changed = placed or waiting != self.waiting
+        self.waiting = waiting
+        return changed
+
+    def _place(self, context: bpy.types.Context, job: Job) -> bool:
+        if not arrivals.claimed(self.journal(), job, self.window):
+            return False
+        try:
+            self._unwritten[job.id] = placed = arrivals.place(context, job)
+        except CsmError as error:
+            self.fail(job, error)
+            notices.say("WARNING", f"CSM Refine: {error.message}")
+            return True
+        bpy.ops.ed.undo_push(message="Place Refined Mesh")
+        self._write_placed()
+        notices.say("INFO", f"CSM Refine: {job_words.title(job)} is placed as “{placed.object_name}”.")
+        return True
+
+    def _make_next(self) -> bool:
+        """Make at most one job of a batch in a turn. Raises StorageError."""
+        if not batching.is_waiting():
+            return False
+        try:
+            batching.make_next(self)
+        except StorageError:
+            raise
+        except CsmError as error:
+            notices.say("WARNING", f"CSM Refine: {error.message}")
+        return True
+
+    def fail(self, job: Job, error: CsmError) -> None:
+        """Write down that a job failed here."""
+        with _unless_gone():
+            self._take_in(self.journal().change(job.id, lambda job: flow.failed(job, error, time.time())))
+        self.journal().release(job.id, self.window)
+
+    def _write_placed(self) -> None:
+        """Note what was placed. A locked journal must not place it twice, so this is tried again on its own."""
+        for job_id, placed in list(self._unwritten.items()):
+            with _unless_gone():
+                self._take_in(arrivals.written_down(self.journal(), job_id, placed))
+            del self._unwritten[job_id]
+            self.journal().release(job_id, self.window)
+
+    def _keep_worker(self) -> bool:
+        if not (any(flow.is_active(job) for job in self.jobs.values()) or self.looking.is_waiting()):
+            return False
+        before = self.worker.trouble
+        self.worker.keep_up(home(), self._control_line())
+        return self.worker.trouble != before
+
+    def _control_line(self) -> bytes:
+        from ...core import worker
+
+        return worker.control_line(preferences.is_online(), self._keys(), preferences.network_timeout_s())
+
+    def _keys(self) -> dict[str, Secret]:
+        """Return the key for each service that it may go to: the chosen one, and those of jobs under way."""
+        services = {job.service for job in self.jobs.values() if flow.is_active(job)} | self.looking.services()
+        with suppress(CsmError):
+            services.add(preferences.service_address())
+        try:
+            return dict.fromkeys(sorted(services - {LOCAL}), preferences.api_key())
+        except CsmError:
+            return {}
+
+    def _hear_check(self) -> bool:
+        if self.check is None:
+            return False
+        self.check_answer = self.check.answer()
+        if self.check_answer is None:
+            return False
+        self.check = None
+        notices.say("INFO" if self.check_answer.is_good else "WARNING", f"CSM Refine: {self.check_answer.message}")
+        return True
+
+    def _storage_trouble(self, error: StorageError) -> float:
+        if is_locked(error):
+            return AWAKE_S
+        if self.trouble != str(error):
+            self.trouble = str(error)
+            sidebar.redraw()
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+        return AFTER_TROUBLE_S
+
+    def _redraw(self, changed: bool, now: float) -> None:
+        is_counting = any(flow.is_active(job) for job in self.jobs.values()) and sidebar.is_seen(now)
+        if changed or (is_counting and now - self._redrawn_at >= REDRAW_EVERY_S):
+            self._redrawn_at = now
+            sidebar.redraw()
+
+    def _is_busy(self, now: float) -> bool:
+        active = any(flow.is_active(job) for job in self.jobs.values()) or self.looking.is_waiting()
+        return active or self.check is not None or bool(self._unwritten) or sidebar.is_seen(now)
+
+    def _take_in(self, job: Job) -> None:
+        self.jobs[job.id] = job
+        marks.mark_stale()
+        sidebar.redraw()
+
+
+_pump = Pump()
+
+
+def current() -> Pump:
+    """Return the pump of this Blender."""
+    return _pump
+
+
+def start_anew() -> Pump:
+    """Let go of everything and begin again, for register and for tests."""
+    global _pump  # noqa: PLW0603  # one Blender, one pump
+    _pump.close()
+    _pump = Pump()
+    return _pump
+
+
+def home() -> Home:
+    """Return the folder of journal and downloads."""
+    from .. import locations
+
+    return locations.home()
+
+
+@contextmanager
+def _unless_gone() -> Iterator[None]:
+    """Let pass that the user has removed or stopped a job meanwhile; a journal in trouble is still raised."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except (InputError, flow.IllegalTransition):
+        pass
+
+
+def tick() -> float:
+    """Take the timer's turn; the only place that catches everything, because a timer that raises is removed."""
+    try:
+        return _pump.tick()
+    except Exception as error:  # noqa: BLE001  # the top of the timer
+        import traceback
+
+        traceback.print_exc()
+        _pump.trouble = f"CSM Refine made a mistake: {error!r}. The system console has more."
+        return AFTER_TROUBLE_S
+
+
+def is_locked(error: CsmError) -> bool:
+    """Tell whether the journal is only in use by another process for this moment."""
+    import sqlite3
+
+    cause = error.__cause__
+    return isinstance(cause, sqlite3.OperationalError) and "locked" in str(cause)

@@ -1,0 +1,192 @@
+"""The worker process as Blender sees it: started, told how things stand, restarted when it died, and left to end."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import bpy
+
+from ...core.background import detached
+from ...core.home import Home
+
+RESTARTS = 3
+WITHIN_S = 60.0
+LOG_LIMIT_BYTES = 1_000_000
+CHECK_LIMIT_S = 90.0
+"""The local service may have to be started first; a request has a time-out of its own."""
+
+_leaving: list[subprocess.Popen[bytes]] = []
+"""Workers whose stdin is closed: they end by themselves; kept until they have, so that none stays a zombie."""
+
+
+class WorkerProcess:
+    """At most one worker. Every method returns at once, except that starting a process takes some milliseconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._process: subprocess.Popen[bytes] | None = None
+        self._told = b""
+        self._starts: deque[float] = deque(maxlen=RESTARTS + 1)
+        self.trouble = ""
+        """Why there is no worker though there should be one; empty while all is well."""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int | None:
+        """The process's id, while there is one."""
+        return self._process.pid if self._process else None
+
+    def keep_up(self, home: Home, control_line: bytes) -> None:
+        """See that the worker runs and knows how things stand."""
+        reap()
+        if not self.is_alive:
+            self._start_again(home)
+        if self.is_alive and control_line != self._told:
+            self._tell(control_line)
+
+    def try_again(self) -> None:
+        """Forget earlier deaths: the user asked for something new."""
+        self._starts.clear()
+        self.trouble = ""
+
+    def let_go(self) -> None:
+        """Close the worker's stdin: it ends within a second, and Blender does not wait for it."""
+        process, self._process, self._told = self._process, None, b""
+        if process is None:
+            return
+        _close(process)
+        _leaving.append(process)
+        reap()
+
+    def _start_again(self, home: Home) -> None:
+        now = self._clock()
+        if len(self._starts) > RESTARTS and now - self._starts[0] < WITHIN_S:
+            self.trouble = (
+                f"The background worker ended {RESTARTS} times in a minute. What it said is in {home.worker_log}."
+            )
+            return
+        self._starts.append(now)
+        self.let_go()
+        try:
+            self._process = _start(home)
+        except OSError as error:
+            self.trouble = f"The background worker cannot be started: {error.strerror or error}."
+            return
+        self.trouble = ""
+
+    def _tell(self, line: bytes) -> None:
+        """Write a line far smaller than a pipe's buffer, so it does not wait for the reader."""
+        stdin = self._process.stdin if self._process else None
+        if stdin is None:
+            return
+        try:
+            stdin.write(line)
+            stdin.flush()
+        except OSError:
+            return  # it has just died: the next turn starts another
+        self._told = line
+
+
+def _start(home: Home) -> subprocess.Popen[bytes]:
+    from ...core import worker
+
+    home.folder.mkdir(parents=True, exist_ok=True)
+    fresh = not home.worker_log.exists() or home.worker_log.stat().st_size > LOG_LIMIT_BYTES
+    with home.worker_log.open("wb" if fresh else "ab") as log:
+        return subprocess.Popen(
+            worker.command(home, sys.executable, bpy.app.binary_path),
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            env=worker.environment(),
+            **detached(),
+        )
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
+    try:
+        if process.stdin:
+            process.stdin.close()
+    except OSError:
+        pass  # it was dead already
+
+
+def reap() -> None:
+    """Collect workers and checks that have ended meanwhile."""
+    _leaving[:] = [process for process in _leaving if process.poll() is None]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckAnswer:
+    """What a service said to the question whether address and key are good."""
+
+    service: str
+    is_good: bool
+    message: str
+
+
+class ServiceCheck:
+    """One question to a service, asked by a short-lived process; the timer looks whether it has answered."""
+
+    def __init__(
+        self, home: Home, service: str, control_line: bytes, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        from ...core import worker
+
+        self.service = service
+        self._clock = clock
+        self._ends_at = clock() + CHECK_LIMIT_S
+        home.folder.mkdir(parents=True, exist_ok=True)
+        with home.worker_log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*worker.command(home, sys.executable, bpy.app.binary_path), "--check", service],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=worker.environment(),
+                **detached(),
+            )
+        if self._process.stdin:
+            self._process.stdin.write(control_line)
+        _close(self._process)
+
+    def answer(self) -> CheckAnswer | None:
+        """Return what came out, or None while there is no answer yet. Does not wait."""
+        if self._process.poll() is None:
+            return self._overdue()
+        return self._read()
+
+    def give_up(self) -> None:
+        """End the question without an answer."""
+        self._process.kill()
+        _leaving.append(self._process)
+        if self._process.stdout:
+            self._process.stdout.close()
+
+    def _overdue(self) -> CheckAnswer | None:
+        if self._clock() < self._ends_at:
+            return None
+        self.give_up()
+        return CheckAnswer(self.service, is_good=False, message="The service did not answer in time. Try again later.")
+
+    def _read(self) -> CheckAnswer:
+        """Read the line of a process that has ended: it fits a pipe's buffer, so nothing waits."""
+        if self._process.stdout is None:
+            raise AssertionError("stdout is a pipe")
+        with self._process.stdout as stream:
+            text = stream.read()
+        try:
+            said = json.loads(text)
+            return CheckAnswer(self.service, is_good=bool(said["ok"]), message=str(said["message"]))
+        except (ValueError, KeyError, TypeError):
+            return CheckAnswer(self.service, is_good=False, message="The check itself failed; see worker.log.")

@@ -1,0 +1,1 @@
+"""Objects in the scene -> their box, origin and extent, in numbers."""

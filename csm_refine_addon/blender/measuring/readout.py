@@ -1,0 +1,89 @@
+"""The selection's box and pivot as the panel shows them: measured by the timer, kept here for ``draw``.
+
+Measuring may evaluate a heavy mesh, so it happens neither in ``draw`` nor in a handler, but between two turns of the
+timer: only after something changed, only while the panel is looked at, and with pauses of twenty times its cost.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import bpy
+
+from ...core.errors import CsmError, InputError
+from ...core.placement import BoundsSource, Choices, Measured
+
+PAUSE_PER_COST = 20.0
+LEAST_PAUSE_S = 0.1
+AT_ONCE = Choices()
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was measured last: an object, or nothing and (where a choice needs it) the sentence why."""
+
+    measured: Measured | None = None
+    problem: CsmError | None = None
+
+
+class _Readout:
+    def __init__(self) -> None:
+        self.reading = Reading()
+        self.stale = True
+        self.due_at = -math.inf
+
+
+_readout = _Readout()
+
+
+def current() -> Reading:
+    """Return the last reading."""
+    return _readout.reading
+
+
+def mark_stale() -> None:
+    """Note that selection, geometry or choices changed. Free: handlers and ``update=`` callbacks call it."""
+    _readout.stale = True
+
+
+def forget() -> None:
+    """Drop the reading, for a newly loaded file."""
+    _readout.__init__()  # type: ignore[misc]  # back to how it began
+
+
+def update(context: bpy.types.Context, choices: Choices, thickness: float, now: float) -> bool:
+    """Measure anew where that is due; tell whether the reading changed. ``now`` is a monotonic clock's, in seconds."""
+    if not _readout.stale or now < _readout.due_at:
+        return False
+    from . import bounds  # noqa: F401  # brings numpy, once: that is no part of what measuring costs
+
+    _readout.stale = False
+    began = time.perf_counter()
+    reading = take(context, choices, thickness)
+    cost = time.perf_counter() - began
+    _readout.due_at = now + max(LEAST_PAUSE_S, PAUSE_PER_COST * cost)
+    changed = reading != _readout.reading
+    _readout.reading = reading
+    return changed
+
+
+def take(context: bpy.types.Context, choices: Choices = AT_ONCE, thickness: float = 0.0) -> Reading:
+    """Measure the selection now."""
+    from . import bounds  # brings numpy
+
+    try:
+        active, chosen = bounds.selection(context.view_layer)
+    except InputError as error:
+        return Reading(None, error)
+    depsgraph = context.evaluated_depsgraph_get()
+    allow_flat = choices.bounds is not BoundsSource.OBJECT
+    try:
+        return Reading(bounds.measure(depsgraph, active, chosen, thickness=thickness, allow_flat=allow_flat))
+    except InputError as error:
+        problem = error
+    try:
+        return Reading(bounds.frame(active), problem)
+    except InputError as error:
+        return Reading(None, error)

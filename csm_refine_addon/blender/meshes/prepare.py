@@ -1,0 +1,182 @@
+"""Run by a background Blender: a mesh file -> a checked .blend with exactly one object, and a report.
+
+The report is a :class:`~..core.models.MeshReport` as JSON with two more keys, ``ok`` and ``error``; ``error`` is null
+or ``{code, message, action}``. It is written last: where there is a good report, there is a good .blend.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from ...core import documents, mesh_files
+from ...core.errors import CsmError, PrepareFailed
+from ...core.models import Box, MeshReport, Placement
+from . import fitting, inspecting, mesh_io
+from .slimming import slim
+
+FAILED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to make of a mesh: ``name`` for all that it brings, the box that it belongs in, whether to fit it there."""
+
+    name: str
+    box: Box | None = None
+    fit: bool = True
+
+
+def main(argv: Sequence[str]) -> int:
+    """Prepare a mesh file; return 0, or 8 with the reason in the report. ``--request`` names a JSON file:
+
+    ``{"placement": Placement as JSON or null, "fit": bool}``.
+    """
+    options = _parser().parse_args(argv)
+    try:
+        bpy.ops.wm.read_factory_settings(use_empty=True)
+        report = prepare(options.mesh, options.blend, _wanted(options))
+    except Exception as error:  # noqa: BLE001  # the top of a program: whatever it is, the report says it
+        traceback.print_exc(file=sys.stderr)
+        _write_json(options.report, {"ok": False, "error": _said(error)})
+        return FAILED
+    _write_json(options.report, {**dataclasses.asdict(report), "ok": True, "error": None})
+    return 0
+
+
+def prepare(mesh: Path, blend: Path, wanted: Wanted) -> MeshReport:
+    """Read a mesh file into this empty Blender and save it as ``blend`` with nothing but its one object.
+
+    Raises MeshUnusable where the file is not a usable mesh; then there is no ``blend``.
+    """
+    blend.unlink(missing_ok=True)
+    mesh_files.check(mesh)
+    with tempfile.TemporaryDirectory(dir=blend.parent) as scratch:
+        obj = mesh_io.import_mesh(mesh, Path(scratch))
+        report = finish(obj, wanted, mesh.stat().st_size)
+        _keep_only(obj)
+        _save(blend)
+    return report
+
+
+def finish(obj: bpy.types.Object, wanted: Wanted, size_bytes: int) -> MeshReport:
+    """Make of a mesh as imported one that can be placed: plain data, named, in its box; and say what it is.
+
+    With ``wanted.fit`` the vertices fill ``wanted.box`` exactly, however small the difference was. Without, they stay
+    as returned, except that an origin outside the box, which could not be sent, is put back.
+    """
+    _strip(obj)
+    found = fitting.mesh_box(obj.data)
+    problems: tuple[str, ...] = ()
+    said = ""
+    difference = fitting.difference(found, fitting.expected_box(wanted.box)) if wanted.box else None
+    if wanted.box and wanted.fit:
+        problems = fitting.flat_sides(found)
+        said = fitting.correction(found, fitting.expected_box(wanted.box))
+        fitting.fit_mesh(obj.data, wanted.box)
+    elif wanted.box:
+        fitting.restore_origin(obj.data, wanted.box)
+    slim(obj)
+    _name(obj, wanted.name)
+    report = _report(obj, found, size_bytes)
+    return dataclasses.replace(report, problems=problems, correction=said, difference=difference)
+
+
+def _report(obj: bpy.types.Object, found: Box, size_bytes: int) -> MeshReport:
+    mesh = obj.data
+    images = inspecting.images_of(obj)
+    return MeshReport(
+        triangles=len(mesh.loops) - 2 * len(mesh.polygons),
+        vertices=len(mesh.vertices),
+        materials=len(mesh.materials),
+        textures=tuple(image.name for image in images),
+        box=found,
+        size_bytes=size_bytes,
+        images=inspecting.textures(obj),
+        open_edges=inspecting.open_edges(mesh),
+        has_uv=bool(mesh.uv_layers),
+        size=fitting.mesh_box(mesh).size,
+    )
+
+
+def _strip(obj: bpy.types.Object) -> None:
+    """Take off what is no part of a mesh and its looks: animation, drivers, custom properties."""
+    materials = [material for material in obj.data.materials if material]
+    trees = [material.node_tree for material in materials if material.node_tree]
+    for block in (obj, obj.data, *materials, *trees):
+        block.animation_data_clear()
+        for key in list(block.keys()):
+            del block[key]
+
+
+def _name(obj: bpy.types.Object, name: str) -> None:
+    obj.name = obj.data.name = name
+    for material in obj.data.materials:
+        if material:
+            material.name = name
+    for image in inspecting.images_of(obj):
+        image.name = f"{name} {image.name}"
+
+
+def _keep_only(obj: bpy.types.Object) -> None:
+    """Remove every other object, and all that then belongs to none: cameras, lights, actions, texts, libraries."""
+    for other in [found for found in bpy.data.objects if found != obj]:
+        bpy.data.objects.remove(other)
+    for collection in list(bpy.data.collections):
+        bpy.data.collections.remove(collection)
+    if obj.name not in bpy.context.scene.collection.objects:
+        bpy.context.scene.collection.objects.link(obj)
+    for text in list(bpy.data.texts):
+        bpy.data.texts.remove(text)
+    bpy.data.orphans_purge(do_local_ids=True, do_linked_ids=True, do_recursive=True)  # type: ignore[call-arg]
+
+
+def _save(blend: Path) -> None:
+    """Save uncompressed: it is read once, on Blender's main thread."""
+    part = blend.with_name(f"{blend.name}.part")
+    bpy.ops.wm.save_as_mainfile(filepath=str(part), check_existing=False, compress=False, copy=True)
+    os.replace(part, blend)
+
+
+def _wanted(options: argparse.Namespace) -> Wanted:
+    if not options.request:
+        return Wanted(options.name)
+    request = json.loads(options.request.read_text(encoding="utf-8"))
+    placement = documents.decode(Placement, request.get("placement") or {})
+    return Wanted(options.name, placement.box, bool(request.get("fit", True)))
+
+
+def _said(error: Exception) -> dict[str, str]:
+    if not isinstance(error, CsmError):
+        error = PrepareFailed(
+            f"Blender failed on the mesh: {str(error) or type(error).__name__}.",
+            "Import the mesh in the window instead.",
+        )
+    return {"code": error.code, "message": error.message, "action": error.action}
+
+
+def _write_json(path: Path, document: dict[str, Any]) -> None:
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(json.dumps(document), encoding="utf-8")
+    os.replace(part, path)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="prepare", description=__doc__)
+    parser.add_argument("--mesh", type=Path, required=True, help="GLB, OBJ, zip of OBJ, or FBX")
+    parser.add_argument("--blend", type=Path, required=True, help="the .blend to write")
+    parser.add_argument("--report", type=Path, required=True, help="the report to write")
+    parser.add_argument("--name", required=True, help="name for object, mesh, materials")
+    parser.add_argument("--request", type=Path, help="JSON with placement and fit")
+    return parser

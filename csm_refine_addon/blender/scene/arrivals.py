@@ -1,0 +1,119 @@
+"""Results that have arrived: whether they belong here, whether now is the moment, and putting them into the scene."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import bpy
+
+from ...core import flow
+from ...core.errors import InputError
+from ...core.models import Job, JobState, Placement
+from .. import preferences
+from . import marks
+
+if TYPE_CHECKING:  # numpy and sqlite3 come in when they are needed: enabling the extension stays cheap
+    from ...core.journal import Journal
+    from . import placing
+
+LEASE_S = 60.0
+_REFINED = re.compile(r" refined(\.\d+)?$")
+
+
+def belongs_here(job: Job, window: str) -> bool:
+    """Tell whether a result places itself here: the window that asked for it, or one with the same saved file."""
+    if job.state is not JobState.READY or not job.place_automatically:
+        return False
+    return is_of_this_file(job, window)
+
+
+def is_of_this_file(job: Job, window: str) -> bool:
+    """Tell whether a job was asked for from the open file: in this window, or where it is saved."""
+    return job.window == window or bool(job.blend_file and job.blend_file == bpy.data.filepath)
+
+
+def hindrance(context: bpy.types.Context) -> str:
+    """Return why nothing may be put into the scene right now, or an empty text."""
+    if bpy.app.is_job_running("RENDER"):
+        return "It is placed when the render is done."
+    if context.mode != "OBJECT":
+        return "It is placed when you are back in Object Mode."
+    if context.window is not None and any(_holds(tool) for tool in context.window.modal_operators):
+        return "It is placed when the tool in use is finished."
+    return ""
+
+
+def _holds(tool: Any) -> bool:
+    """Tell whether a running tool changes the scene; add-ons that only listen, such as a key display, never end."""
+    return bool(tool.bl_options & {"UNDO", "UNDO_GROUPED", "GRAB_CURSOR", "BLOCKING"})
+
+
+def place(context: bpy.types.Context, job: Job) -> placing.Placed:
+    """Put a prepared result into the scene. Raises CsmError; nothing half-placed is left behind then."""
+    from . import placing
+
+    with marks.known():
+        placement, name = _here(job)
+        blend = Path(job.blend_path)
+        placed = placing.place(context, blend, placement, name=name, hide_source=hides_source())
+        return _marked(job, placed)
+
+
+def import_here(context: bpy.types.Context, job: Job) -> placing.Placed:
+    """Bring a downloaded mesh in with Blender's own importer: the window stands still. Raises CsmError."""
+    from . import placing
+
+    with marks.known():
+        placement, name = _here(job)
+        mesh, fit = Path(job.mesh_path), job.fit_to_box
+        placed = placing.import_here(context, mesh, placement, name=name, fit=fit, hide_source=hides_source())
+        return _marked(job, placed)
+
+
+def _here(job: Job) -> tuple[Placement, str]:
+    """Return where a result belongs, its source as it is called now (None: it is gone), and the result's name."""
+    placement, source = job.placement or Placement(), marks.find_source(job)
+    placement = dataclasses.replace(placement, object_name=source.name if source is not None else None)
+    return placement, result_name(job, placement.object_name)
+
+
+def _marked(job: Job, placed: placing.Placed) -> placing.Placed:
+    """Let result and source know of the job; undone with the placing, because its undo step comes after this."""
+    marks.mark_result(bpy.data.objects[placed.object_name], job)
+    marks.mark_source(job)
+    return placed
+
+
+def hides_source() -> bool:
+    """Return what the preferences want done with the source object."""
+    return bool(preferences.preferences().source_after == "HIDE")
+
+
+def result_name(job: Job, present_name: str | None = None) -> str:
+    """Return what the result is called: after its source object, as it is called now, else after its session."""
+    source = present_name or (job.placement.object_name if job.placement else None)
+    return f"{_REFINED.sub('', source)} refined" if source else job.request.session_code
+
+
+def claimed(journal: Journal, job: Job, owner: str) -> bool:
+    """Take the job, so that no other Blender places it too. False: another one has it."""
+    return journal.claim(job.id, owner, time.time(), LEASE_S)
+
+
+def written_down(journal: Journal, job_id: str, placed: placing.Placed) -> Job:
+    """Note in the journal what stands in the scene."""
+    return journal.change(job_id, lambda job: flow.placed(job, placed.object_name, placed.fit_error, time.time()))
+
+
+def placed_object(job: Job) -> Any:
+    """Return the object that was placed. Raises InputError where it is gone."""
+    found = marks.find_result(job)
+    if found is None:
+        raise InputError(
+            f"The placed object “{job.placed_object}” is not in this file any more.", "Place the result again."
+        )
+    return found

@@ -1,0 +1,239 @@
+"""The prepared mesh into the open scene: appended, put in its place, measured. All on the main thread, all quick.
+
+Measured with 1.3 million triangles and three 2k textures; see ``docs/benchmarks.md``. Nothing here pushes an undo
+step: the operator, or whoever calls, makes one of the whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+
+from ...core import mesh_files
+from ...core.axes import Vector3
+from ...core.errors import MeshUnusable
+from ...core.models import Box, Placement, Quaternion
+from ..measuring.bounds import rotation_matrix
+from ..measuring.pieces import Array, extent, own_pieces
+from ..meshes import fitting, mesh_io
+from ..meshes.prepare import Wanted, finish
+from . import visibility
+
+APPENDED = ("objects", "meshes", "materials", "images", "node_groups", "textures", "libraries")
+"""Where an append or an import leaves something that belongs to the mesh."""
+BESIDE = ("collections", "actions", "armatures", "cameras", "lights", "curves", "texts", "worlds")
+"""Where an importer leaves something that does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """The object as it stands: ``dimensions`` along its own axes x, y, z; ``fit_error`` is None without a box."""
+
+    object_name: str
+    fit_error: float | None
+    dimensions: Vector3
+
+
+def place(
+    context: bpy.types.Context, blend_path: Path, placement: Placement, *, name: str, hide_source: bool = False
+) -> Placed:
+    """Append the prepared object, put it where ``placement`` says, and measure it.
+
+    It goes into the source's collection, or the active one where the source is gone, and becomes the selection, unless
+    the user is sculpting, painting or posing: then that goes on untouched. Edit Mode is left. With ``hide_source`` the
+    source and its children are hidden in viewport and render.
+    Raises MeshUnusable where the prepared file is gone or empty; then everything is as it was.
+    """
+    with _all_or_nothing():
+        obj = _append(blend_path)
+        _leave_edit_mode(context)
+        return _settle(context, obj, placement, name=name, hide_source=hide_source)
+
+
+def import_here(
+    context: bpy.types.Context,
+    mesh_path: Path,
+    placement: Placement,
+    *,
+    name: str,
+    fit: bool = True,
+    hide_source: bool = False,
+) -> Placed:
+    """Do preparing and placing at once in this Blender, which stands still meanwhile. Raises MeshUnusable."""
+    _leave_edit_mode(context)
+    with _all_or_nothing(), tempfile.TemporaryDirectory() as scratch:
+        mesh_files.check(mesh_path)
+        beside = _present(BESIDE)
+        obj = mesh_io.import_mesh(mesh_path, Path(scratch))
+        bpy.data.batch_remove(_present(BESIDE) - beside)
+        finish(obj, Wanted(name, placement.box, fit), mesh_path.stat().st_size)
+        for collection in list(obj.users_collection):
+            collection.objects.unlink(obj)
+        return _settle(context, obj, placement, name=name, hide_source=hide_source)
+
+
+def measure_fit(obj: bpy.types.Object, placement: Placement) -> float | None:
+    """Return how far an object is from its place, relative to the box's diagonal; None without a box.
+
+    The largest difference of a side, of the box's centre, or of the origin; evaluated geometry, without children.
+    """
+    if placement.box is None:
+        return None
+    found = _evaluated_box(obj, placement)
+    offset = np.abs(_origin(obj) - placement.origin).max() / placement.box.diagonal
+    return max(fitting.difference(found, placement.box), float(offset))
+
+
+def fit(obj: bpy.types.Object, placement: Placement) -> str:
+    """Bring an object back to its place and stretch its mesh to the box; say in numbers what changed, or nothing.
+
+    A mesh shared with other objects becomes the object's own first. A mode that the object is in is kept.
+    Raises MeshUnusable where there is no box to fit to, or the object is no mesh with vertices.
+    """
+    if placement.box is None:
+        raise MeshUnusable("This job has no box to fit to: its size was left to the service.", "Scale it by hand.")
+    if obj.type != "MESH" or not obj.data.vertices:
+        raise MeshUnusable(f"“{obj.name}” is no mesh with vertices.", "Place the result again.")
+    with _out_of_edit_mode(obj):
+        _stand(obj, placement)
+        bpy.context.view_layer.update()
+        found = _evaluated_box(obj, placement)
+        if obj.data.users > 1:
+            obj.data = obj.data.copy()
+        fitting.fit_mesh_quickly(obj.data, found, placement.box)
+        bpy.context.view_layer.update()
+    return fitting.correction(found, placement.box)
+
+
+def _settle(
+    context: bpy.types.Context, obj: bpy.types.Object, placement: Placement, *, name: str, hide_source: bool
+) -> Placed:
+    source = context.scene.objects.get(placement.object_name or "")
+    obj.name = obj.data.name = name
+    _collection(context, source).objects.link(obj)
+    _stand(obj, placement)
+    context.view_layer.update()
+    if obj.name not in context.view_layer.objects:
+        raise MeshUnusable("The result cannot be shown in this view layer.", "Include the scene's collection.")
+    if hide_source and source and source.mode == "OBJECT":
+        visibility.hide(context, source)
+    if context.mode == "OBJECT":
+        _select(context, obj)
+    return Placed(obj.name, measure_fit(obj, placement), _evaluated_box(obj, placement).size)
+
+
+def _append(blend_path: Path) -> bpy.types.Object:
+    libraries: Any = bpy.data.libraries
+    before = set(libraries)
+    try:
+        with libraries.load(str(blend_path), link=False) as (source, target):
+            target.objects = list(source.objects)
+    except OSError as error:
+        raise MeshUnusable(f"The prepared file {blend_path.name} cannot be read.", "Retry the job.") from error
+    for library in set(libraries) - before:
+        libraries.remove(library)  # appending leaves it behind, empty
+    objects = [obj for obj in target.objects if obj is not None and obj.type == "MESH"]
+    if len(objects) != 1:
+        raise MeshUnusable(f"The prepared file {blend_path.name} does not hold the one mesh.", "Retry the job.")
+    return objects[0]
+
+
+def _stand(obj: bpy.types.Object, placement: Placement) -> None:
+    obj.parent = None
+    obj.location = placement.origin
+    obj.rotation_mode = "XYZ"
+    obj.rotation_euler = euler_xyz(placement.rotation)
+    obj.scale = (1.0, 1.0, 1.0)
+
+
+def euler_xyz(rotation: Quaternion) -> Vector3:
+    """Return the XYZ Euler angles of a quaternion, in float64.
+
+    ``Quaternion.to_euler`` works in float32: near a pitch of 90 degrees it is off by up to 0.5 degrees (4.5.15).
+    """
+    matrix = rotation_matrix(rotation)
+    flat = np.hypot(matrix[0, 0], matrix[1, 0])
+    pitch = float(np.arctan2(-matrix[2, 0], flat))
+    if flat < 1e-9:
+        return (float(np.arctan2(-matrix[1, 2], matrix[1, 1])), pitch, 0.0)
+    return (float(np.arctan2(matrix[2, 1], matrix[2, 2])), pitch, float(np.arctan2(matrix[1, 0], matrix[0, 0])))
+
+
+def _evaluated_box(obj: bpy.types.Object, placement: Placement) -> Box:
+    """Return the object's own box in the placement's rotation, seen from the object's origin."""
+    depsgraph = bpy.context.evaluated_depsgraph_get()
+    pieces = own_pieces(depsgraph, [obj])
+    if not pieces:
+        raise MeshUnusable(f"“{obj.name}” has no geometry.", "Look at its modifiers, or place the result again.")
+    low, high = extent(pieces, rotation_matrix(placement.rotation), _origin(obj))
+    return Box(fitting.vector((low + high) / 2), fitting.vector(high - low))
+
+
+def _origin(obj: bpy.types.Object) -> Array:
+    return np.array(obj.matrix_world, dtype=np.float64)[:3, 3]
+
+
+def _collection(context: bpy.types.Context, source: bpy.types.Object | None) -> bpy.types.Collection:
+    """Return the source's collection where this view layer shows it, else the active one."""
+    shown = {layer.collection for layer in _layers(context.view_layer.layer_collection)}
+    if source:
+        for collection in source.users_collection:
+            if collection in shown:
+                return collection
+    active = context.view_layer.active_layer_collection.collection
+    return active if active in shown else context.scene.collection
+
+
+def _layers(layer: bpy.types.LayerCollection) -> Iterator[bpy.types.LayerCollection]:
+    if layer.is_visible and layer.collection.library is None:
+        yield layer
+    for child in layer.children:
+        yield from _layers(child)
+
+
+def _select(context: bpy.types.Context, obj: bpy.types.Object) -> None:
+    for other in list(context.view_layer.objects.selected):
+        other.select_set(False)
+    obj.select_set(True)
+    context.view_layer.objects.active = obj
+
+
+def _leave_edit_mode(context: bpy.types.Context) -> None:
+    """Objects cannot come and go in Edit Mode, and an undo step made there would not hold them."""
+    if context.mode.startswith("EDIT"):
+        bpy.ops.object.mode_set(mode="OBJECT")
+
+
+@contextlib.contextmanager
+def _out_of_edit_mode(obj: bpy.types.Object) -> Iterator[None]:
+    """Leave Edit Mode for as long as the block lasts, if it is this object that is edited."""
+    edited = obj.mode == "EDIT"
+    if edited:
+        bpy.ops.object.mode_set(mode="OBJECT")
+    try:
+        yield
+    finally:
+        if edited:
+            bpy.ops.object.mode_set(mode="EDIT")
+
+
+@contextlib.contextmanager
+def _all_or_nothing() -> Iterator[None]:
+    """Take back whatever the block brought into the file, if it fails."""
+    before = _present(APPENDED + BESIDE)
+    try:
+        yield
+    except BaseException:
+        bpy.data.batch_remove(_present(APPENDED + BESIDE) - before)
+        raise
+
+
+def _present(kinds: Sequence[str]) -> set[Any]:
+    return {block for kind in kinds for block in getattr(bpy.data, kind)}

@@ -1,0 +1,137 @@
+"""Every text that can be read has a translation, and a sentence made of parts is found again in its table."""
+
+from __future__ import annotations
+
+import bpy
+import pytest
+
+from csm_refine_addon.blender import registration, translations
+from csm_refine_addon.blender.translations import tables
+from scripts import texts
+from tests.support import panel
+
+TABLE = tables.Table(
+    {
+        "Placed": "Platziert",
+        "Object": "Objekt",
+        "Ready to be placed": "Bereit zum Platzieren",
+        "vertices": "Punkte",
+        "{0} of {1}": "{0} von {1}",
+        "{0} days": "{0} Tage",
+        "Made {0} ago": "Vor {0} angelegt",
+        "“{0}” is hidden.": "„{0}“ ist ausgeblendet.",
+        "Show it.": "Zeige es.",
+        "It waits: {0}": "Es wartet: {0}",
+        "The file is damaged: {0}.": "Die Datei ist beschädigt: {0}.",
+        "it has {0} bytes": "sie hat {0} Byte",
+        "It is busy ({0}).{1}": "Ausgelastet ({0}).{1}",
+        "It says: {0}": "Es sagt: {0}",
+        "Sending {0}": "Sende {0}",
+        "No {0}.": "Keine {0}.",
+        "Texture “{name}” of {count}": "{count}: Textur „{name}“",
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("english", "german"),
+    [
+        ("Placed", "Platziert"),
+        ("3.0 MB of 12.0 MB", "3.0 MB von 12.0 MB"),
+        ("Made 3 days ago", "Vor 3 Tage angelegt"),
+        ("“Object” is hidden. Show it.", "„Object“ ist ausgeblendet. Zeige es."),
+        ("It waits: “A. B” is hidden. Show it.", "Es wartet: „A. B“ ist ausgeblendet. Zeige es."),
+        ("The file is damaged: it has 3 bytes.", "Die Datei ist beschädigt: sie hat 3 Byte."),
+        ("It is busy (503). It says: no {room}", "Ausgelastet (503). Es sagt: no {room}"),
+        ("It is busy (503).", "Ausgelastet (503)."),
+        ("No vertices.", "Keine Punkte."),
+        ("Texture “Placed” of 2", "2: Textur „Placed“"),
+        ("Nobody knows this. Show it.", "Nobody knows this. Zeige es."),
+        ("Nobody knows this", "Nobody knows this"),
+    ],
+)
+def test_a_sentence_is_found(english, german):
+    """A text is translated whole, by its template, or sentence by sentence; what no table knows stays English."""
+    assert TABLE.translated(english) == german
+
+
+@pytest.mark.parametrize("name", ["Object", "Chair of Doom", "Sending Machine", "Placed"])
+def test_a_name_stays(name):
+    """An object's name is shown as it was given, also where it is a word of the product."""
+    assert TABLE.translated(f"Sending {name}") == f"Sende {name}"
+
+
+@pytest.mark.parametrize(
+    ("locale", "language"),
+    [("de_DE", "de_DE"), ("de_AT", "de_DE"), ("es", "es"), ("zh_CN", "zh_HANS"), ("zh_HANT", None), ("", None)],
+)
+def test_language(locale, language):
+    """Blender's locales lead to our languages; traditional Chinese is another one than simplified."""
+    assert tables.language_of(locale) == language
+
+
+@pytest.mark.parametrize("language", tables.LANGUAGES)
+def test_complete(language):
+    """Each text of the sources has a translation with the same fields, and no table holds anything else."""
+    assert texts.problems(texts.collect(), texts.table(language)) == []
+
+
+@pytest.mark.parametrize(
+    ("translation", "problem"),
+    [
+        ({}, "x.py:1: no translation: {0} of {1}"),
+        ({"{0} of {1}": ""}, "empty: {0} of {1}"),
+        ({"{0} of {1}": "{0} von"}, "other fields than “{0} of {1}”: {0} von"),
+        ({"{0} of {1}": " {1}: {0}"}, "begins or ends with a space:  {1}: {0}"),
+        ({"{0} of {1}": "{1}: {0}", "Gone": "Fort"}, "not in the sources any more: Gone"),
+    ],
+)
+def test_an_incomplete_table_is_seen(translation, problem):
+    """A missing, empty, misshapen or left-over translation is named."""
+    assert texts.problems({"{0} of {1}": "x.py:1"}, translation) == [problem]
+
+
+def test_a_new_text_is_seen():
+    """Labels, f-strings, templates and tooltips are found in the sources; logs, docstrings and identifiers are not."""
+    source = '''
+class CSM_OT_new(Operator):
+    """A tooltip"""
+    bl_idname = "csm_refine.new"
+    def draw(self, context):
+        """A docstring."""
+        self.layout.label(text=f"{done:.1f} of {total} done", icon="MOD_REMESH")
+        log.info("Nobody reads this.")
+        raise InputError("{} is gone.".format(name), "Find it.")
+'''
+    found = [texts.numbered(text) for _line, text in texts.texts_in(source) if texts.is_read(text)]
+    assert found == ["A tooltip", "{0} of {1} done", "{0} is gone.", "Find it."]
+
+
+def test_what_blender_shows_is_known(tmp_path, monkeypatch):
+    """Every label, description and choice of a registered class is among the collected texts."""
+    known = texts.collect()
+    with panel.enabled(tmp_path / "home", monkeypatch):
+        shown = {text.strip() for kind in registration.CLASSES for text in _texts_of(kind.bl_rna)}
+    assert {text for text in shown if text not in known and texts.is_read(text)} == set()
+
+
+def _texts_of(described):
+    base = getattr(described, "base", None)
+    inherited = set(base.properties.keys()) if base is not None else set()
+    if described.identifier.startswith(("CSM_OT_", "CSM_MT_")):
+        yield described.description
+    yield described.name if not described.name.startswith("CSM_") else ""
+    for own in described.properties:
+        if own.identifier in inherited or own.identifier in {"rna_type", "name"}:
+            continue
+        yield from (own.name, own.description)
+        for item in getattr(own, "enum_items_static", ()):
+            yield from (item.name, item.description)
+
+
+def test_without_languages_all_is_english(tmp_path, monkeypatch):
+    """A Blender without translations enables the add-on, and shows English."""
+    with panel.enabled(tmp_path / "home", monkeypatch):
+        assert translations.on_language in bpy.app.handlers.translation_update_post
+        assert translations.shown("Ready to be placed") == "Ready to be placed"
+    assert translations.on_language not in bpy.app.handlers.translation_update_post
