@@ -30,8 +30,10 @@ def home(tmp_path, monkeypatch):
 
 
 def wedge(matrix: Matrix = TURNED) -> bpy.types.Object:
-    """A selected object that the timer has measured."""
-    found = scenes.mesh_object(matrix=matrix)
+    """A selected object that the timer has measured; its matrix is its parent's, because its own cannot be sheared."""
+    parent = scenes.link(bpy.data.objects.new("Parent", None))
+    found = scenes.mesh_object()
+    found.parent, found.matrix_parent_inverse = parent, matrix
     scenes.select(found)
     measure()
     return found
@@ -84,7 +86,7 @@ def test_the_box_follows_a_moved_object_without_being_measured(matrix):
     shown = composed().request
     move = Matrix.Translation((1, 2, 3)) @ Euler((0.2, 0.9, -0.3)).to_matrix().to_4x4()
     before = world(shown, sketch.edges(shown.box), obj)
-    obj.matrix_world = move @ obj.matrix_world
+    obj.parent.matrix_world = move
     bpy.context.view_layer.update()
     expected = np.array([move @ Vector(point) for point in before])
     assert np.allclose(world(shown, sketch.edges(shown.box), obj), expected, atol=1e-4)
