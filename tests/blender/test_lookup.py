@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import bpy
 import pytest
 
+from csm_refine_addon.blender import locations
 from csm_refine_addon.blender.jobs import looking, pump, session_rows, session_words
 from csm_refine_addon.blender.panels import lookup as panel_lookup
 from csm_refine_addon.blender.viewport import sidebar, thumbnails
@@ -56,7 +57,7 @@ def turn(now: float = 0.0) -> None:
     """Take a turn at a time of a monotonic clock, without the worker."""
     keeper = pump.current()
     keeper.looking.read(keeper.journal())
-    keeper.looking.turn(bpy.context, keeper.journal(), keeper.jobs.values(), pump.home(), now)
+    keeper.looking.turn(bpy.context, keeper.journal(), keeper.jobs.values(), locations.home(), now)
 
 
 def questions(home) -> list[str]:

@@ -16,7 +16,7 @@ from ...core.background import PACKAGE_PARENT
 from ...core.diagnostics import Part, Redactor, collect
 from ...core.errors import CsmError
 from ...core.models import Job, Secret
-from .. import preferences
+from .. import locations, preferences
 from . import pump
 
 NEWEST = 5
@@ -35,7 +35,7 @@ def bundle(job_id: str = "") -> tuple[Part, ...]:
     chosen: Sequence[Job] = [keeper.jobs[job_id]] if job_id in keeper.jobs else newest[:NEWEST]
     histories = [(job, keeper.journal().history(job.id)) for job in chosen]
     redact = Redactor(_secrets(), str(Path.home()))
-    return collect(pump.home(), redact, versions=_versions(), settings=_settings(), jobs=histories)
+    return collect(locations.home(), redact, versions=_versions(), settings=_settings(), jobs=histories)
 
 
 def _versions() -> dict[str, Any]:
@@ -76,7 +76,7 @@ def _settings() -> dict[str, Any]:
         "key from": preferences.key_source().value,
         "key has the usual form": _has_usual_key(),
         "online access": preferences.is_online(),
-        "home": str(pump.home().folder),
+        "home": str(locations.home().folder),
         "file": bpy.data.filepath,
         "worker runs": keeper.worker.is_alive,
         "trouble": [text for text in (keeper.trouble, keeper.worker.trouble) if text],
@@ -98,5 +98,5 @@ def _secrets() -> tuple[Secret, ...]:
     """Return every key that is known here, so that it is found whatever its form."""
     known = [os.environ.get(preferences.KEY_VARIABLE, ""), preferences.preferences().api_key]
     with suppress(OSError):
-        known.append((pump.home().service / "key").read_text("utf-8"))
+        known.append((locations.home().service / "key").read_text("utf-8"))
     return tuple(Secret(key.strip()) for key in known if key.strip())

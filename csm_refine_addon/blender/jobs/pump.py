@@ -16,24 +16,20 @@ import bpy
 
 from ...core import flow
 from ...core.errors import CsmError, InputError, StorageError
-from ...core.home import Home
 from ...core.models import LOCAL, Job, JobState, Secret
-from .. import preferences
+from .. import locations, preferences
 from ..measuring import readout
 from ..properties import choices_of, settings_of
 from ..scene import arrivals, marks
 from ..viewport import notices, overlay, sidebar, status_bar
 from . import batching, job_rows, job_words, late_imports
+from .book import JobBook, is_locked
 from .looking import Looking
 from .worker_process import CheckAnswer, ServiceCheck, WorkerProcess
 
 if TYPE_CHECKING:  # sqlite3 and numpy come in when they are needed: enabling the extension stays cheap
-    from ...core.journal import Journal
     from ..scene.placing import Placed
 
-BUSY_S = 0.05
-"""How long the window may wait for another process's transaction; a script without a window waits longer."""
-PATIENT_S = 5.0
 AT_ONCE_S = 0.01
 AWAKE_S = 0.1
 IDLE_S = 0.5
@@ -41,12 +37,11 @@ AFTER_TROUBLE_S = 2.0
 REDRAW_EVERY_S = 1.0
 
 
-class Pump:
+class Pump(JobBook):
     """What one Blender knows of the jobs, and what its timer does about them."""
 
     def __init__(self) -> None:
-        self.jobs: dict[str, Job] = {}
-        """Every job of the journal, as last read; this is what panels draw from."""
+        super().__init__()
         self.window = os.urandom(8).hex()
         """Names this process and its open file: results asked for from here are placed here."""
         self.trouble = ""
@@ -57,18 +52,10 @@ class Pump:
         self.check_answer: CheckAnswer | None = None
         self.looking = Looking()
         """What is known of sessions."""
-        self._journal: Journal | None = None
-        self._revision = 0
-        self._version = -1
         self._pressed = False
         self._wanted_codes: dict[str, str] = {}
         self._unwritten: dict[str, Placed] = {}
         self._redrawn_at = 0.0
-
-    @property
-    def has_read(self) -> bool:
-        """Whether the journal has been read: before, a job that is not in ``jobs`` may still be there."""
-        return bool(self.jobs) or self._version != -1
 
     # --- what operators call --------------------------------------------------------------------------------------
 
@@ -77,50 +64,12 @@ class Pump:
         self._pressed = True
         self.worker.try_again()
 
-    def journal(self) -> Journal:
-        """Return the journal, opened when first asked for. Raises StorageError."""
-        if self._journal is None:
-            from ...core.journal import Journal
-
-            self._journal = Journal(home().journal, busy_timeout_s=PATIENT_S if bpy.app.background else BUSY_S)
-            self._revision, self._version, self.jobs = 0, -1, {}
-        return self._journal
-
-    def refresh(self) -> list[Job]:
-        """Read what changed and return the changed jobs as they were before, for who compares. Raises StorageError."""
-        changes = self.journal().changes_since(self._revision)
-        self._revision = changes.revision
-        before = [self.jobs[job.id] for job in changes.jobs if job.id in self.jobs]
-        self.jobs.update({job.id: job for job in changes.jobs})
-        for job_id in changes.removed:
-            self.jobs.pop(job_id, None)
-        return before
-
     def add(self, job: Job, *, in_front: bool = True) -> Job:
         """Write a new job down, and select it where it is to stand ``in_front``. Raises StorageError."""
-        self.press()
-        written = self.journal().add(job)
-        self._take_in(written)
-        job_rows.show(self.jobs, select=written.id if in_front else "")
-        marks.mark_source(written)
+        written = super().add(job, in_front=in_front)
         if job.source_blend and in_front:
             self._wanted_codes[job.id] = bpy.context.scene.name
         return written
-
-    def change(self, job_id: str, step: Callable[[Job], Job]) -> Job:
-        """Change a job. Raises StorageError, InputError where it is gone, IllegalTransition."""
-        self.press()
-        written = self.journal().change(job_id, step)
-        self._take_in(written)
-        return written
-
-    def remove(self, job_id: str) -> None:
-        """Forget a job. Raises StorageError."""
-        self.press()
-        self.journal().remove(job_id)
-        self.jobs.pop(job_id, None)
-        job_rows.show(self.jobs)
-        sidebar.redraw()
 
     def place(
         self,
@@ -148,7 +97,7 @@ class Pump:
         if self.check is not None:
             self.check.give_up()
         self.check_answer = None
-        self.check = ServiceCheck(home(), service, self._control_line())
+        self.check = ServiceCheck(locations.home(), service, self._control_line())
 
     def close(self) -> None:
         """Let go of journal, worker and check."""
@@ -156,9 +105,7 @@ class Pump:
         if self.check is not None:
             self.check.give_up()
             self.check = None
-        if self._journal is not None:
-            self._journal.close()
-            self._journal = None
+        super().close()
 
     def file_loaded(self) -> None:
         """Another file is open: what was asked for from the last one does not place itself here."""
@@ -213,7 +160,7 @@ class Pump:
     def _look_up(self, context: bpy.types.Context, now: float) -> bool:
         if not sidebar.is_seen(now):
             return False
-        return self.looking.turn(context, self.journal(), self.jobs.values(), home(), now)
+        return self.looking.turn(context, self.journal(), self.jobs.values(), locations.home(), now)
 
     def _read_journal(self) -> bool:
         journal = self.journal()
@@ -314,7 +261,7 @@ class Pump:
         if not (any(flow.is_active(job) for job in self.jobs.values()) or self.looking.is_waiting()):
             return False
         before = self.worker.trouble
-        self.worker.keep_up(home(), self._control_line())
+        self.worker.keep_up(locations.home(), self._control_line())
         return self.worker.trouble != before
 
     def _control_line(self) -> bytes:
@@ -348,9 +295,7 @@ class Pump:
         if self.trouble != str(error):
             self.trouble = str(error)
             sidebar.redraw()
-        if self._journal is not None:
-            self._journal.close()
-            self._journal = None
+        super().close()
         return AFTER_TROUBLE_S
 
     def _redraw(self, changed: bool, now: float) -> None:
@@ -362,11 +307,6 @@ class Pump:
     def _is_busy(self, now: float) -> bool:
         active = any(flow.is_active(job) for job in self.jobs.values()) or self.looking.is_waiting()
         return active or self.check is not None or bool(self._unwritten) or sidebar.is_seen(now)
-
-    def _take_in(self, job: Job) -> None:
-        self.jobs[job.id] = job
-        marks.mark_stale()
-        sidebar.redraw()
 
 
 _pump = Pump()
@@ -383,13 +323,6 @@ def start_anew() -> Pump:
     _pump.close()
     _pump = Pump()
     return _pump
-
-
-def home() -> Home:
-    """Return the folder of journal and downloads."""
-    from .. import locations
-
-    return locations.home()
 
 
 @contextmanager
@@ -413,11 +346,3 @@ def tick() -> float:
         traceback.print_exc()
         _pump.trouble = f"CSM Refine made a mistake: {error!r}. The system console has more."
         return AFTER_TROUBLE_S
-
-
-def is_locked(error: CsmError) -> bool:
-    """Tell whether the journal is only in use by another process for this moment."""
-    import sqlite3
-
-    cause = error.__cause__
-    return isinstance(cause, sqlite3.OperationalError) and "locked" in str(cause)

@@ -10,7 +10,7 @@ import bpy
 from ...core.errors import CsmError, InputError
 from ...core.flow import IllegalTransition
 from ...core.models import Job
-from ..jobs import job_rows, job_words, pump
+from ..jobs import book, job_rows, job_words, pump
 from ..jobs.job_words import Deed
 from ..translations import in_report
 
@@ -23,7 +23,7 @@ def reported(operator: bpy.types.Operator, act: Callable[[], str]) -> set[str]:
         operator.report({"ERROR"}, in_report("The job has just changed. Look at its state, then decide."))
         return {"CANCELLED"}
     except CsmError as error:
-        operator.report({"WARNING" if pump.is_locked(error) else "ERROR"}, in_report(_sentence(error)))
+        operator.report({"WARNING" if book.is_locked(error) else "ERROR"}, in_report(_sentence(error)))
         return {"CANCELLED"}
     if said:
         operator.report({"INFO"}, in_report(said))
@@ -31,7 +31,7 @@ def reported(operator: bpy.types.Operator, act: Callable[[], str]) -> set[str]:
 
 
 def _sentence(error: CsmError) -> str:
-    return "The journal is in use for a moment. Press it again." if pump.is_locked(error) else str(error)
+    return "The journal is in use for a moment. Press it again." if book.is_locked(error) else str(error)
 
 
 def is_on_button(context: bpy.types.Context) -> bool:

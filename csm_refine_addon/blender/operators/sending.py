@@ -11,7 +11,7 @@ import bpy
 from ...core import flow
 from ...core.errors import CsmError
 from ...core.models import Job, JobState
-from .. import preferences
+from .. import locations, preferences
 from ..jobs import asking, job_rows, job_words, pump
 from ..jobs.asking import Given, Order, Source
 from ..jobs.job_words import Deed
@@ -120,7 +120,7 @@ def write_source(context: bpy.types.Context) -> Source:
         if each.mode == "EDIT":
             each.update_from_editmode()
     job_id = orders.new_id()
-    blend = pump.home().job_folder(job_id) / "source.blend"
+    blend = locations.home().job_folder(job_id) / "source.blend"
     return Source(job_id, str(blend), session_source.write(active, chosen, blend))
 
 

@@ -110,7 +110,7 @@ def escape() -> None:
 
 def written(change: Callable[[int], dict[str, Any]], count: int) -> kit.Steps:
     models, orders = module("core.models"), module("core.orders")
-    journal = module("core.journal").Journal(module("blender.jobs.pump").home().journal, busy_timeout_s=5.0)
+    journal = module("core.journal").Journal(module("blender.locations").home().journal, busy_timeout_s=5.0)
     for number in range(count):
         code = f"SESSION_16892{number:05d}_{6037000 + number}"
         placement = models.Placement(
@@ -125,8 +125,8 @@ def written(change: Callable[[int], dict[str, Any]], count: int) -> kit.Steps:
 
 
 def forget_all() -> None:
-    keeper, pump = module("blender.jobs.pump").current(), module("blender.jobs.pump")
-    journal = module("core.journal").Journal(pump.home().journal, busy_timeout_s=5.0)
+    keeper = module("blender.jobs.pump").current()
+    journal = module("core.journal").Journal(module("blender.locations").home().journal, busy_timeout_s=5.0)
     for job_id in keeper.jobs:
         journal.remove(job_id)
     journal.close()
