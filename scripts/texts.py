@@ -114,7 +114,7 @@ def _texts(node: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 def _of_f_string(node: ast.JoinedStr) -> Iterator[tuple[int, str]]:
-    yield node.lineno, "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values)
+    yield node.lineno, "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
     for part in node.values:
         if isinstance(part, ast.FormattedValue):
             yield from _texts(part.value)
