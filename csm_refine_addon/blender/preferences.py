@@ -12,7 +12,7 @@ from ..core import checks
 from ..core.errors import CsmError, InputError
 from ..core.models import CSM_BASE_URL, LOCAL, Secret
 from . import locations
-from .translations import shown
+from .translations import CONTEXT, shown
 
 KEY_VARIABLE = "CSM_API_KEY"
 SERVICE_VARIABLE = "CSM_SERVICE"
@@ -32,7 +32,11 @@ class CSM_AP_preferences(bpy.types.AddonPreferences):
     bl_idname = ADDON
 
     service: bpy.props.EnumProperty(
-        name="Service", description="The service that refines", items=SERVICES, default="CSM"
+        name="Service",
+        description="The service that refines",
+        items=SERVICES,
+        default="CSM",
+        translation_context=CONTEXT,
     )
     service_url: bpy.props.StringProperty(
         name="Address", description="The service's base URL, for example https://api.example.com", maxlen=1024

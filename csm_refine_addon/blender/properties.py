@@ -13,6 +13,7 @@ from ..core.placement import BoundsSource, Choices, PivotSource
 from . import preferences
 from .jobs import job_rows, session_rows
 from .measuring import readout
+from .translations import CONTEXT
 
 BOUNDS_MODES = (
     ("OBJECT", "From Object", "The box of the selected object, with all that belongs to it"),
@@ -94,6 +95,7 @@ class CSM_PG_settings(bpy.types.PropertyGroup):
         name="Service",
         description="The service that refines",
         items=preferences.SERVICES,
+        translation_context=CONTEXT,
         get=_service_index,
         set=_choose_service,
     )
@@ -146,6 +148,7 @@ class CSM_PG_settings(bpy.types.PropertyGroup):
     )
     thickness: bpy.props.FloatProperty(
         name="Thickness",
+        translation_context=CONTEXT,
         description="Given to a side of a flat object, which has none; 0 leaves it flat, and that cannot be sent",
         default=0.0,
         min=0.0,

@@ -41,6 +41,8 @@ def unregister() -> None:
 
 def _add_classes() -> None:
     for kind in CLASSES:
+        if issubclass(kind, bpy.types.Operator | bpy.types.Panel | bpy.types.Menu):
+            kind.bl_translation_context = translations.CONTEXT
         bpy.utils.register_class(kind)
 
 

@@ -48,6 +48,8 @@ TABLE = tables.Table(
         ("Texture “Placed” of 2", "2: Textur „Placed“"),
         ("Nobody knows this. Show it.", "Nobody knows this. Zeige es."),
         ("Nobody knows this", "Nobody knows this"),
+        ("It says: there is no end of it.", "Es sagt: there is no end of it."),
+        ("No end of it", "No end of it"),
     ],
 )
 def test_a_sentence_is_found(english, german):
@@ -55,7 +57,7 @@ def test_a_sentence_is_found(english, german):
     assert TABLE.translated(english) == german
 
 
-@pytest.mark.parametrize("name", ["Object", "Chair of Doom", "Sending Machine", "Placed"])
+@pytest.mark.parametrize("name", ["Object", "Back of a chair", "Chair of Doom", "Sending Machine", "Placed"])
 def test_a_name_stays(name):
     """An object's name is shown as it was given, also where it is a word of the product."""
     assert TABLE.translated(f"Sending {name}") == f"Sende {name}"

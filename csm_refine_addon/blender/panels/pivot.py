@@ -8,6 +8,7 @@ import bpy
 
 from ...core.axes import PIVOT_LIMIT, Vector3, named_pivot, nearest_pivot
 from ..properties import typed_values
+from ..translations import shown
 
 LEVELS = (("Bottom", -PIVOT_LIMIT), ("Middle", 0.0), ("Top", PIVOT_LIMIT))
 COLUMNS = (-PIVOT_LIMIT, 0.0, PIVOT_LIMIT)
@@ -54,7 +55,7 @@ def _draw_words(layout: bpy.types.UILayout, words: tuple[str, ...], alignment: s
     for word in words:
         row: Any = column.row()
         row.alignment = alignment
-        row.label(text=word)
+        row.label(text=shown(word), translate=False)
 
 
 def _draw_point(

@@ -98,7 +98,7 @@ def _draw_key(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     row = layout.split(factor=0.4, align=True)
     name = row.row()
     name.alignment = "RIGHT"
-    name.label(text="Key")
+    name.label(text=shown("Key"), translate=False)
     value = row.row(align=True)
     value.label(text=preferences.key_source().value)
     value.operator_context = "INVOKE_DEFAULT"  # see common.is_on_button

@@ -15,8 +15,9 @@ from bpy.app.handlers import persistent
 
 from . import tables
 
-CONTEXTS = ("*", "Operator")
-"""Blender looks for an operator's label in the second, for everything else in the first."""
+CONTEXT = "CSM Refine"
+"""Of our classes: Blender's own catalogue goes first, and has "Refine" in another sense in Japanese and Chinese."""
+CONTEXTS = ("*", "Operator", CONTEXT)
 _LETTER = re.compile(r"[^\W\d_]")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,10 +18,11 @@ LANGUAGES = ("zh_HANS", "ja_JP", "de_DE", "fr_FR", "es")
 """As Blender calls them."""
 FIELD = re.compile(r"\{(\w+)\}")
 MOST_KEPT = 4096
-LEAST_INNER = 5
-"""Letters that a template needs to be looked for in a field: “3 of 4” is in many a name."""
+STRONG = 5
+"""A template with fewer letters is found in many a sentence: “of” is taken between measures only."""
 WIDE_ENDS = ("\N{IDEOGRAPHIC FULL STOP}", "\N{FULLWIDTH QUESTION MARK}", "\N{FULLWIDTH EXCLAMATION MARK}")
 _NUMBERS = re.compile(r"[\d\s.,%-]*")
+_MEASURES = re.compile(r"[\d.,]+ ?\w{0,5}( [\d.,]+ \w{1,5})?")
 _SENTENCE_END = (".", "?", "!", "…")
 _BETWEEN_SENTENCES = re.compile(r"(?<=[.?!…]) ")
 
@@ -34,6 +35,7 @@ class Template(NamedTuple):
     """Its longest fixed part: quickly looked for before the pattern is tried."""
     quoted: frozenset[str]
     """Fields that stand in quotation marks: names that somebody gave, never translated."""
+    is_weak: bool
     is_inner: bool
     """Whether it may be looked for in a field, too: a sentence, or one that begins small, as no name does."""
     translation: str
@@ -76,7 +78,7 @@ class Table:
             if found is None:
                 continue
             values = found.groupdict()
-            if not inside or template.is_inner or all(map(_NUMBERS.fullmatch, values.values())):
+            if _is_meant(template, values.values(), inside=inside):
                 return self._filled(template, values)
         return None
 
@@ -100,6 +102,13 @@ def joined(first: str, second: str) -> str:
     return f"{first}{second}" if first.endswith(WIDE_ENDS) else f"{first} {second}"
 
 
+def _is_meant(template: Template, values: Iterable[str], *, inside: bool) -> bool:
+    """Tell whether a text that a template fits was made with it, and not just happens to look so."""
+    if template.is_weak:
+        return all(map(_MEASURES.fullmatch, values))
+    return not inside or template.is_inner or all(map(_NUMBERS.fullmatch, values))
+
+
 def _template(text: str, translation: str) -> Template:
     fixed = FIELD.split(text)[::2]
     names = FIELD.findall(text)
@@ -109,8 +118,9 @@ def _template(text: str, translation: str) -> Template:
     quoted = frozenset(f"f{name}" for name in names if f"“{{{name}}}”" in text)
     letters = "".join(filter(str.isalpha, "".join(fixed)))
     is_sentence = text.endswith(_SENTENCE_END) or (not fixed[-1] and fixed[-2].endswith(": "))
-    is_inner = is_sentence or (letters[:1].islower() and len(letters) >= LEAST_INNER)
-    return Template(re.compile(pattern, re.DOTALL), max(fixed, key=len), quoted, is_inner, translation)
+    is_weak = len(letters) < STRONG and not is_sentence
+    is_inner = is_sentence or (letters[:1].islower() and not is_weak)
+    return Template(re.compile(pattern, re.DOTALL), max(fixed, key=len), quoted, is_weak, is_inner, translation)
 
 
 def language_of(locale: str) -> str | None:
