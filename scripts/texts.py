@@ -23,7 +23,7 @@ PACKAGE = ROOT / "csm_refine_addon"
 TABLES = PACKAGE / "blender" / "translations"
 LANGUAGES = ("zh_HANS", "ja_JP", "de_DE", "fr_FR", "es")
 ROOMS = ("blender/**/*.py", "core/*.py")
-SERVICE = ("refinery", "refining")
+SERVICE = ("refinery", "refining", "sessions")
 """Modules of the local service whose sentences the panel repeats."""
 NOT_SHOWN = (
     *(
@@ -39,8 +39,9 @@ WORDS = (
     *("width", "height", "depth", "vertices", "faces"),
     *("prepared", "submitting", "uncertain", "running", "downloading"),
     *("preparing", "ready", "placed", "failed", "stopped"),
+    *("{0} s", "{0} h"),
 )
-"""Single words that stand in fields of sentences."""
+"""Single words that stand in fields of sentences, and units of one letter."""
 
 FIELD = re.compile(r"\{\w*\}")
 _READABLE = re.compile(r"[A-Za-z]{2}")
@@ -51,7 +52,7 @@ _DESCRIBED = ("CSM_OT_", "CSM_MT_")
 _SILENT = re.compile(
     r"(_?log|_?logger|LOG)\.|print|re\.|.*\.(execute|executescript|add_argument|startswith|endswith|removeprefix"
     r"|removesuffix|partition|rpartition|get|setdefault|encode|select)$|ArgumentParser|getattr|sum$|frozenset$"
-    r"|IllegalTransition|RuntimeError|TypeError|ValueError|AssertionError|KeyError"
+    r"|IllegalTransition|LookupError|RuntimeError|TypeError|ValueError|AssertionError|KeyError"
 )
 """Calls whose texts nobody reads in Blender."""
 NOT_READ = frozenset({

@@ -115,6 +115,7 @@ class CSM_PG_settings(bpy.types.PropertyGroup):
         name="Bounds",
         description="The box that the refined mesh is to fill",
         items=BOUNDS_MODES,
+        translation_context=CONTEXT,
         default="OBJECT",
         update=_bounds_chosen,
     )
@@ -133,6 +134,7 @@ class CSM_PG_settings(bpy.types.PropertyGroup):
         name="Pivot",
         description="The point of the box that becomes the refined mesh's origin",
         items=PIVOT_MODES,
+        translation_context=CONTEXT,
         default="OBJECT",
         update=_pivot_chosen,
     )

@@ -91,10 +91,15 @@ class Table:
         text = value.strip()
         if name in template.quoted or not (" " in text or text.islower()):
             return value
-        known = self.texts.get(text) or self._by_template(text, inside=True)
-        if known is None and text.endswith(_SENTENCE_END):
-            known = self._in_sentences(text)
+        known = self.texts.get(text) or self._by_template(text, inside=True) or self._sentences(text)
         return value if known is None else value.replace(text, known)
+
+    def _sentences(self, text: str) -> str | None:
+        """Return sentences in a field; the template may have the last one's full stop."""
+        if text.endswith(_SENTENCE_END):
+            return self._in_sentences(text)
+        known = self.texts.get(f"{text}.") or self._in_sentences(f"{text}.")
+        return known.rstrip(".\N{IDEOGRAPHIC FULL STOP}") if known is not None else None
 
 
 def joined(first: str, second: str) -> str:
