@@ -21,6 +21,7 @@ from .. import locations, preferences
 from ..measuring import readout
 from ..properties import choices_of, settings_of
 from ..scene import arrivals, marks
+from ..scene.deliveries import Deliveries
 from ..viewport import notices, overlay, sidebar, status_bar
 from . import batching, job_rows, job_words, late_imports
 from .book import JobBook, is_locked
@@ -55,6 +56,9 @@ class Pump(JobBook):
         self._pressed = False
         self._wanted_codes: dict[str, str] = {}
         self._unwritten: dict[str, Placed] = {}
+        self._deliveries = Deliveries()
+        self._is_bringing = False
+        """Whether this turn brought in a part of a large result: the next one follows at once."""
         self._redrawn_at = 0.0
 
     # --- what operators call --------------------------------------------------------------------------------------
@@ -112,6 +116,7 @@ class Pump(JobBook):
         self.window = os.urandom(8).hex()
         self.waiting.clear()
         self.looking.file_loaded()
+        self._deliveries.file_loaded()
         self._unwritten.clear()
         self._wanted_codes.clear()
 
@@ -143,7 +148,7 @@ class Pump(JobBook):
             changed |= sidebar.is_seen(now) and marks.update(self.jobs.values(), now)
             overlay.follow(context, self.jobs)
         self._redraw(changed, now)
-        if batching.is_waiting():
+        if batching.is_waiting() or self._is_bringing:
             return AT_ONCE_S
         return AWAKE_S if self._is_busy(now) else IDLE_S
 
@@ -203,16 +208,18 @@ class Pump(JobBook):
                     bpy.ops.ed.undo_push(message="New Session")
 
     def _place_next(self, context: bpy.types.Context) -> bool:
-        """Place at most one result in a turn."""
+        """Place at most one result in a turn, or bring in a part of a large one."""
         waiting: dict[str, str] = {}
         ready = [job for job in self.jobs.values() if arrivals.belongs_here(job, self.window)]
         reason = arrivals.hindrance(context) if ready else ""
-        placed = False
+        placed = self._is_bringing = False
+        self._deliveries.keep_only([job.id for job in ready])
         for job in ready:
             if reason:
                 waiting[job.id] = reason
-            elif not placed:
-                placed = self._place(context, job)
+            elif not (placed or self._is_bringing):
+                self._is_bringing = self._deliveries.bring_next(job)
+                placed = not self._is_bringing and self._place(context, job)
         changed = placed or waiting != self.waiting
         self.waiting = waiting
         return changed
@@ -221,7 +228,7 @@ class Pump(JobBook):
         if not arrivals.claimed(self.journal(), job, self.window):
             return False
         try:
-            self._unwritten[job.id] = placed = arrivals.place(context, job)
+            self._unwritten[job.id] = placed = arrivals.place(context, job, self._deliveries.take(job))
         except CsmError as error:
             self.fail(job, error)
             notices.say("WARNING", f"CSM Refine: {error.message}")

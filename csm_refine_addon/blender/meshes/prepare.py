@@ -23,7 +23,7 @@ import bpy
 from ...core import documents, mesh_files
 from ...core.errors import CsmError, PrepareFailed
 from ...core.models import Box, MeshReport, Placement
-from . import fitting, inspecting, mesh_io
+from . import fitting, inspecting, instalments, mesh_io
 from .slimming import slim
 
 FAILED = 8
@@ -67,6 +67,7 @@ def prepare(mesh: Path, blend: Path, wanted: Wanted) -> MeshReport:
         report = finish(obj, wanted, mesh.stat().st_size)
         _keep_only(obj)
         _save(blend)
+        instalments.write(obj, blend)
     return report
 
 

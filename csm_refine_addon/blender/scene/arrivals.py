@@ -52,14 +52,17 @@ def _holds(tool: Any) -> bool:
     return bool(tool.bl_options & {"UNDO", "UNDO_GROUPED", "GRAB_CURSOR", "BLOCKING"})
 
 
-def place(context: bpy.types.Context, job: Job) -> placing.Placed:
-    """Put a prepared result into the scene. Raises CsmError; nothing half-placed is left behind then."""
+def place(context: bpy.types.Context, job: Job, brought: bpy.types.Object | None = None) -> placing.Placed:
+    """Put a prepared result, which may be ``brought`` into the file already, into the scene.
+
+    Raises CsmError; nothing half-placed is left behind then.
+    """
     from . import placing
 
     with marks.known():
         placement, name = _here(job)
-        blend = Path(job.blend_path)
-        placed = placing.place(context, blend, placement, name=name, hide_source=hides_source())
+        blend, hide = Path(job.blend_path), hides_source()
+        placed = placing.place(context, blend, placement, name=name, hide_source=hide, brought=brought)
         return _marked(job, placed)
 
 

@@ -22,7 +22,7 @@ from ...core.errors import MeshUnusable
 from ...core.models import Box, Placement, Quaternion
 from ..measuring.bounds import rotation_matrix
 from ..measuring.pieces import Array, extent, own_pieces
-from ..meshes import fitting, mesh_io
+from ..meshes import fitting, instalments, mesh_io
 from ..meshes.prepare import Wanted, finish
 from . import visibility
 
@@ -42,17 +42,24 @@ class Placed:
 
 
 def place(
-    context: bpy.types.Context, blend_path: Path, placement: Placement, *, name: str, hide_source: bool = False
+    context: bpy.types.Context,
+    blend_path: Path,
+    placement: Placement,
+    *,
+    name: str,
+    hide_source: bool = False,
+    brought: bpy.types.Object | None = None,
 ) -> Placed:
     """Append the prepared object, put it where ``placement`` says, and measure it.
 
     It goes into the source's collection, or the active one where the source is gone, and becomes the selection, unless
     the user is sculpting, painting or posing: then that goes on untouched. Edit Mode is left. With ``hide_source`` the
-    source and its children are hidden in viewport and render.
+    source and its children are hidden in viewport and render. Nothing is appended where the object was ``brought``
+    already (see :mod:`..meshes.instalments`).
     Raises MeshUnusable where the prepared file is gone or empty; then everything is as it was.
     """
-    with _all_or_nothing():
-        obj = _append(blend_path)
+    with _all_or_nothing(brought):
+        obj = instalments.append(blend_path) if brought is None else brought
         _leave_edit_mode(context)
         return _settle(context, obj, placement, name=name, hide_source=hide_source)
 
@@ -127,22 +134,6 @@ def _settle(
     if context.mode == "OBJECT":
         _select(context, obj)
     return Placed(obj.name, measure_fit(obj, placement), _evaluated_box(obj, placement).size)
-
-
-def _append(blend_path: Path) -> bpy.types.Object:
-    libraries: Any = bpy.data.libraries
-    before = set(libraries)
-    try:
-        with libraries.load(str(blend_path), link=False) as (source, target):
-            target.objects = list(source.objects)
-    except OSError as error:
-        raise MeshUnusable(f"The prepared file {blend_path.name} cannot be read.", "Retry the job.") from error
-    for library in set(libraries) - before:
-        libraries.remove(library)  # appending leaves it behind, empty
-    objects = [obj for obj in target.objects if obj is not None and obj.type == "MESH"]
-    if len(objects) != 1:
-        raise MeshUnusable(f"The prepared file {blend_path.name} does not hold the one mesh.", "Retry the job.")
-    return objects[0]
 
 
 def _stand(obj: bpy.types.Object, placement: Placement) -> None:
@@ -225,12 +216,14 @@ def _out_of_edit_mode(obj: bpy.types.Object) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _all_or_nothing() -> Iterator[None]:
-    """Take back whatever the block brought into the file, if it fails."""
+def _all_or_nothing(brought: bpy.types.Object | None = None) -> Iterator[None]:
+    """Take back whatever the block brought into the file, or what was ``brought`` before, if it fails."""
     before = _present(APPENDED + BESIDE)
     try:
         yield
     except BaseException:
+        if brought is not None:
+            instalments.remove(brought)
         bpy.data.batch_remove(_present(APPENDED + BESIDE) - before)
         raise
 
