@@ -2,7 +2,8 @@
 
 Without options: ruff, mypy, and the tests with the Blender for the Python at hand. With --all: also the tests of
 core on each Python without Blender, and everything on each Blender of the matrix. What cannot run is named as NOT RUN.
-Arguments after -- go to pytest.
+With --window: instead of these, the tests in real Blenders with a window, as root on Debian; they leave their pictures
+and a sheet of all of them in build/window. Arguments after -- go to pytest.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from concurrent.futures import ThreadPoolExecutor
 import environment
 from testing.report import NOT_RUN, Row, print_summary
 from testing.runs import Console, Run, check_runs, pytest_run
+from testing.windows import SUITES, install_tools, keep_pictures, write_sheet
 
 WITH_BLENDER = ("tests/core", "tests/service", "tests/blender", "tests/package")
 WITHOUT_BLENDER = ("tests/core",)
 ABOUT_THE_SOURCES = ("tests/meta",)
+IN_A_WINDOW = ("tests/window",)
 AT_A_TIME = min(2, os.cpu_count() or 1)
 
 
@@ -42,6 +45,16 @@ def plan(everything: bool, blender: str | None, pytest_arguments: list[str]) -> 
         for version in environment.BLENDER_OF_PYTHON
     ]
     return [*blenders, *checks, *plain]
+
+
+def window_plan(suite: str | None, pytest_arguments: list[str]) -> list[Run]:
+    """One run for each Blender with a window."""
+    here = environment.blender(environment.BLENDER_OF_PYTHON[environment.python_at_hand()], tests=True)
+    return [
+        pytest_run(f"window, Blender {version}", here, IN_A_WINDOW, ["--suite", name, *pytest_arguments])
+        for name, version in SUITES.items()
+        if suite in (None, name)
+    ]
 
 
 def carry_out(run: Run, console: Console) -> Row:
@@ -73,12 +86,27 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--all", action="store_true", help="every Blender and every Python of the matrix")
     which.add_argument("--blender", choices=list(environment.PYTHON_OF_BLENDER), help="this Blender, not the default")
+    which.add_argument("--window", action="store_true", help="real Blenders with a window")
+    parser.add_argument("--suite", choices=list(SUITES), help="with --window: only the Blender of this Debian")
+    parser.add_argument("--keep-pictures", action="store_true", help="with --window: renew the pictures in docs")
     parser.add_argument("pytest", nargs="*", metavar="-- ARGUMENTS", help="for pytest, for example: -- -k journal")
     return parser.parse_args(arguments)
 
 
+def in_windows(options: argparse.Namespace) -> int:
+    """Run the tests in windows, and leave their pictures; those in docs are renewed on request, and by a full run."""
+    install_tools()
+    failed = print_summary(one_by_one(window_plan(options.suite, options.pytest)))
+    write_sheet()
+    if options.keep_pictures:
+        keep_pictures()
+    return failed
+
+
 def main() -> int:
     options = parse(sys.argv[1:])
+    if options.window:
+        return in_windows(options)
     runs = plan(options.all, options.blender, options.pytest)
     return print_summary(side_by_side(runs) if options.all else one_by_one(runs))
 

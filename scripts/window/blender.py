@@ -47,7 +47,7 @@ class Installs(enum.Enum):
     NOTHING = "it stays as the last Blender left it"
 
 
-def run(
+def run(  # noqa: PLR0913 -- all but two have a good default
     scenario: Path,
     folder: Path,
     *,

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 TIMED_OUT = 124
+CRASH = Path("/tmp/blender.crash.txt")  # noqa: S108 -- where Blender writes how it crashed
 X_SERVER, BLENDER = "/usr/bin/Xvfb", "/usr/bin/blender"
 
 
@@ -46,10 +47,14 @@ def show(options: argparse.Namespace) -> int:
     if options.simulate:
         start.append("--enable-event-simulate")
     try:
-        return subprocess.run([*start, "--python", options.scenario], timeout=options.limit, check=False).returncode
+        code = subprocess.run([*start, "--python", options.scenario], timeout=options.limit, check=False).returncode
     except subprocess.TimeoutExpired:
         print(f"The scenario was not done within {options.limit:.0f} s.", file=sys.stderr, flush=True)
         return TIMED_OUT
+    if CRASH.is_file():
+        said = CRASH.read_text(encoding="utf-8", errors="replace")
+        print(said[said.find("# backtrace") :], file=sys.stderr, flush=True)
+    return code
 
 
 def main() -> int:

@@ -1,0 +1,82 @@
+"""Tests in real Blenders with a window: what they need of the system, and what becomes of their pictures."""
+
+from __future__ import annotations
+
+import html
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import environment
+
+SUITES = {"sid": "5.2", "trixie": "4.3"}
+"""Debian's suites whose Blender is tried, with its version; as in scripts/window/room.py."""
+PICTURES = environment.ROOT / "build" / "window"
+TOOLS = {"mmdebstrap": "mmdebstrap", "zstd": "zstd", "unshare": "util-linux", "montage": "imagemagick"}
+DOCUMENTED = {"docs/panel.png": "5.2/panel/*_panel.png"}
+"""Pictures in docs, and the tests' pictures that they are."""
+ACROSS, WIDTH, HEIGHT = 6, 400, 300
+
+_STYLE = """
+body { font: 14px sans-serif; background: #222; color: #ddd; margin: 2em }
+section { display: flex; flex-wrap: wrap; gap: 1em } figure { margin: 0; width: 400px } img { width: 100% }
+a { color: inherit; text-decoration: none }
+"""
+
+
+def install_tools() -> None:
+    """Install the programs that are missing, as root on Debian; elsewhere they are named when they are missed."""
+    missing = sorted({package for tool, package in TOOLS.items() if not shutil.which(tool)})
+    if not missing or not shutil.which("apt-get") or os.name != "posix" or os.geteuid() != 0:
+        return
+    environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["update"], ["install", "--yes", "--no-install-recommends", *missing]):
+        subprocess.run(["apt-get", "--quiet", *command], env=environ, stdout=sys.stderr.fileno(), check=False)
+
+
+def write_sheet() -> None:
+    """Write build/window/index.html and sheet.png with every picture that lies there."""
+    pictures = sorted(PICTURES.glob("*/*/*.png"))
+    if not pictures:
+        return
+    (PICTURES / "index.html").write_text(_page(pictures), encoding="utf-8")
+    print(f"\n{len(pictures)} pictures: {PICTURES / 'index.html'}")
+    if not shutil.which("montage"):
+        print("without a sheet as PNG: ImageMagick is missing (apt-get install imagemagick)")
+        return
+    labelled = [text for path in pictures for text in ("-label", _label(path), str(path))]
+    geometry = ["-tile", f"{ACROSS}x", "-geometry", f"{WIDTH}x{HEIGHT}+6+6", "-background", "#222", "-fill", "#ddd"]
+    sheet = PICTURES / "sheet.png"
+    subprocess.run(["montage", *geometry, *labelled, str(sheet)], check=False, stderr=subprocess.DEVNULL)
+    print(sheet)
+
+
+def keep_pictures() -> None:
+    """Copy the pictures that the documentation shows out of the tests' own."""
+    for document, pattern in DOCUMENTED.items():
+        for found in sorted(PICTURES.glob(pattern)):
+            target = environment.ROOT / document
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(found, target / found.name if target.is_dir() else target)
+            print(f"{document}: from {found.relative_to(PICTURES)}")
+
+
+def _label(path: Path) -> str:
+    return " ".join((*path.relative_to(PICTURES).parts[:2], path.stem.replace("_", " ")))
+
+
+def _page(pictures: list[Path]) -> str:
+    parts = [
+        f"<!doctype html><meta charset=utf-8><title>Pictures of the tests in a window</title><style>{_STYLE}</style>"
+    ]
+    title = ""
+    for path in pictures:
+        place = path.relative_to(PICTURES)
+        if str(place.parent) != title:
+            title = str(place.parent)
+            parts.append(f"{'</section>' if len(parts) > 1 else ''}<h2>{html.escape(title)}</h2><section>")
+        link, name = html.escape(place.as_posix()), html.escape(path.stem.replace("_", " "))
+        parts.append(f'<figure><a href="{link}"><img src="{link}" loading=lazy><figcaption>{name}</a></figure>')
+    return "\n".join([*parts, "</section>\n"])

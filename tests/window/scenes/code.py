@@ -1,0 +1,50 @@
+"""A session code is typed wrong, typed right, pasted by the button, and by Ctrl V; what is wrong stands below."""
+
+from __future__ import annotations
+
+import os
+
+import bpy
+from window import kit
+
+from tests.window import hand
+
+CODE = "SESSION_1689256797_6037625"
+_manager = bpy.context.window_manager
+
+
+def scene() -> hand.Steps:
+    yield from hand.open_tab()
+    yield from hand.use_url(os.environ["SERVICE"])
+    yield from hand.look("empty")
+    yield from hand.type_into("session_code", "session 17")
+    hand.check(hand.settings().session_code == "session 17", hand.settings().session_code)
+    yield from hand.look("an_odd_form")
+    yield from hand.click("csm_refine.refine(")
+    hand.check(not hand.jobs(), "a wrong code made a job")
+    yield from hand.type_into("session_code", CODE)
+    hand.check(hand.settings().session_code == CODE, hand.settings().session_code)
+    yield from kit.until(looked_up, 20, "the session to be looked up")
+    yield from hand.look("typed")
+    yield from hand.type_into("session_code", "x")
+    _manager.clipboard = f"https://files.example/account/{CODE}/mesh.glb?sig=s1gnature"
+    yield from hand.click("csm_refine.paste_code", *hand.ICONS)
+    hand.check(hand.settings().session_code == CODE, hand.settings().session_code)
+    _manager.clipboard = f"https://api.example/image-to-3d-sessions/{CODE}"
+    spot = yield from hand.find("session_code")
+    yield from hand.move(hand.sidebar().window, spot.x, spot.y)
+    yield 0.1
+    yield from hand.press("V", ctrl=True)
+    yield hand.SETTLE_S
+    hand.check(hand.settings().session_code == _manager.clipboard, hand.settings().session_code)
+    yield from hand.look("pasted")
+    _manager.clipboard = "no code at all"
+    yield from hand.click("csm_refine.paste_code", *hand.ICONS)
+    hand.check(CODE in hand.settings().session_code, "what is no code was pasted")
+    yield from hand.look("nothing_to_paste")
+
+
+def looked_up() -> bool:
+    pump = hand.part("pump").current()
+    found = pump.looking.session(CODE, hand.settings().service_url)
+    return found is not None and bool(found.sessions)
