@@ -39,9 +39,9 @@ WORDS = (
     *("width", "height", "depth", "vertices", "faces"),
     *("prepared", "submitting", "uncertain", "running", "downloading"),
     *("preparing", "ready", "placed", "failed", "stopped"),
-    *("{0} s", "{0} h"),
+    *("{0} s", "{0} h", "W × H × D"),
 )
-"""Single words that stand in fields of sentences, and units of one letter."""
+"""Single words that stand in fields of sentences, and what is made of single letters."""
 
 FIELD = re.compile(r"\{\w*\}")
 _READABLE = re.compile(r"[A-Za-z]{2}")

@@ -6,7 +6,7 @@ import bpy
 import pytest
 
 from csm_refine_addon.blender import registration, translations
-from csm_refine_addon.blender.translations import tables
+from csm_refine_addon.blender.translations import lines, tables
 from scripts import texts
 from tests.support import panel
 
@@ -63,6 +63,31 @@ def test_a_sentence_is_found(english, german):
 def test_a_name_stays(name):
     """An object's name is shown as it was given, also where it is a word of the product."""
     assert TABLE.translated(f"Sending {name}") == f"Sende {name}"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("one two three", ["one two", "three"]),
+        ("/a/very/long/path here", ["/a/very/l", "ong/path", "here"]),
+        ("\u6587\u5b57\u6570\u5b57\u3002\u7f51\u683c", ["\u6587\u5b57\u6570", "\u5b57\u3002\u7f51\u683c"]),
+        ("a \u6587\u5b57 \u300c\u6570\u300d", ["a \u6587\u5b57", "\u300c\u6570\u300d"]),
+        ("", []),
+    ],
+)
+def test_lines(text, expected):
+    """Lines end at spaces and between wide characters, no line begins with a closing mark, and long words are cut."""
+    assert lines.broken(text, lambda part: lines.columns(part) <= 9) == expected
+
+
+@pytest.mark.parametrize("language", tables.LANGUAGES)
+def test_sentences_are_found_in_each_language(language):
+    """An error of a service, as the panel gets it, is wholly in the language: nothing of it stays English."""
+    parts = ("This session is being refined already.", "Wait until it has ended.", "It is tried again.")
+    shown = tables.load(language).translated("The service is busy (503). It says: {} {} {}".format(*parts))
+    assert not [part for part in (*parts, "The service is busy", "It says") if part in shown]
+    assert "503" in shown
+    assert "{" not in shown
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def pictured(language: str) -> hand.Steps:
     yield from drawn(f"{language}_placed")
     parts = [str(hand.JOB / f"{language}_{name}.png") for name in ("asked", "placed")]
     whole = str(hand.PICTURES / f"panel_{language}.png")
-    subprocess.run(["/usr/bin/convert", *parts, "+append", "-colors", "128", whole], check=True)
+    subprocess.run(["/usr/bin/convert", *parts, "+append", "+dither", "-colors", "128", whole], check=True)
 
 
 def drawn(name: str) -> hand.Steps:
@@ -150,7 +150,7 @@ def in_one_line() -> Iterator[tuple[str, float]]:
         "Textures",
     )
     names += ("Materials", "Came back", "Placed as", "Fit error", "Bounds", "Width (X)", "Height (Z)", "Depth (Y)")
-    names += ("Right (X)", "Top (Z)", "Front (-Y)", "Thickness", "Key")
+    names += ("W × H × D", "Right (X)", "Top (Z)", "Front (-Y)", "Thickness", "Key")
     yield from ((name, 0.4 * width) for name in names)
     yield from ((word, 0.6 * width) for word in words.STATE_WORDS.values())
     yield from ((word, 0.5 * width - 10.0) for word in words.SHORT_WORDS.values())
