@@ -19,7 +19,7 @@ from window import blender, room  # noqa: E402
 
 SCENARIO = environment.ROOT / "scripts/window/scenarios/panel.py"
 PICTURE = environment.ROOT / "docs/panel.png"
-SIZE = (1100, 760)
+SIZE = (1100, 960)
 
 
 def main() -> int:

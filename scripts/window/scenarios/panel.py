@@ -44,7 +44,7 @@ def scenario() -> kit.Steps:
 def refined(name: str, shown: Any) -> kit.Steps:
     """Press New Session from Selection, and wait until its job is as the picture wants it."""
     select(name)
-    pump = importlib.import_module(f"{EXTENSION}.blender.pump")
+    pump = importlib.import_module(f"{EXTENSION}.blender.jobs.pump")
     known = set(pump.current().jobs)
     with kit.view().override():
         _operators.csm_refine.create_session()
@@ -80,8 +80,8 @@ def look() -> None:
     """From the front, a little from above, with the things left of the sidebar."""
     region = kit.view().space.region_3d
     region.view_rotation = Euler((math.radians(68), 0, math.radians(12))).to_quaternion()
-    region.view_location = (0.9, 0.0, 0.3)
-    region.view_distance = 8.5
+    region.view_location = (0.75, 0.0, 0.2)
+    region.view_distance = 7.4
 
 
 def named(name: str) -> Any:
