@@ -55,7 +55,7 @@ def blender(version: str, tests: bool = False) -> Environment:
 
 def plain(python: str) -> Environment:
     """A CPython (`3.11` or `3.13`) with what the tests import, and no Blender."""
-    return Environment(f"plain-{python}", python, ("tests.txt",))
+    return Environment(f"plain-{python}", python, ("tests.txt", "numpy.txt"))
 
 
 def checks(python: str) -> Environment:

@@ -150,7 +150,10 @@ def test_layering_is_seen_broken(path, source):
         ("core/client.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import requests"),
         ("cli.py", "from .core import flow\ndef f():\n    from .blender import placing\n    from .service import app"),
         ("service/app.py", "import bottle\nfrom ..core import axes"),
-        ("service/refinery.py", "import bpy\nfrom ..blender.meshes import mesh_io\nfrom ..blender.meshes.mesh_io import read"),
+        (
+            "service/refinery.py",
+            "import bpy\nfrom ..blender.meshes import mesh_io\nfrom ..blender.meshes.mesh_io import read",
+        ),
         ("blender/jobs/pump.py", "import bpy\nfrom ...core import flow\ndef f():\n    from ... import cli"),
         ("__init__.py", "def register():\n    from .blender import registration"),
     ],
