@@ -26,10 +26,10 @@ sys.path.insert(0, str(ROOT))
 os.environ["CSM_REFINE_HOME"] = str(FOLDER / "home")
 
 import bpy  # noqa: E402
-from demonstration import picture, sample  # noqa: E402
 
 from csm_refine_addon import cli  # noqa: E402
 from csm_refine_addon.blender.scene import exporting  # noqa: E402
+from demonstration import picture, sample  # noqa: E402
 
 
 def main() -> int:

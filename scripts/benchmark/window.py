@@ -7,10 +7,9 @@ import os
 import shutil
 from typing import Any
 
-from window import blender, room
-
 from benchmark import arrival, large_mesh, service
 from benchmark.sampling import SCRIPTS, Bench, Figure, SampleFailed, milliseconds
+from window import blender, room
 
 SUITE = "sid"
 SCENARIO = SCRIPTS / "window/scenarios/arrival.py"

@@ -22,9 +22,8 @@ if __name__ == "__main__":
 
     environment.run_inside(__file__)
 
-import environment
-
 import build
+import environment
 from window import room
 
 SIZE = (1024, 640)
