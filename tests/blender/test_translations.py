@@ -6,9 +6,12 @@ import bpy
 import pytest
 
 from csm_refine_addon.blender import registration, translations
+from csm_refine_addon.blender.operators import common
 from csm_refine_addon.blender.translations import lines, tables
+from csm_refine_addon.blender.viewport import status_bar
 from scripts import texts
 from tests.support import panel
+from tests.support.strict_layout import StrictLayout
 
 TABLE = tables.Table(
     {
@@ -165,3 +168,21 @@ def test_without_languages_all_is_english(tmp_path, monkeypatch):
         assert translations.on_language in bpy.app.handlers.translation_update_post
         assert translations.shown("Ready to be placed") == "Ready to be placed"
     assert translations.on_language not in bpy.app.handlers.translation_update_post
+
+
+@pytest.mark.parametrize("text", ["Refining Cube 42 %", "Sending 7 of 9", "2 refines running"])
+def test_the_status_bar_keeps_its_percentage(text):
+    """A percentage at the end of the status bar's text is no part of a sentence; in English nothing changes."""
+    assert status_bar._in_language(text) == text
+
+
+def test_a_dialog_s_sentence_is_wrapped(tmp_path, monkeypatch):
+    """A sentence in a dialog takes as many lines as it needs, with one icon."""
+    sentence = "The service may charge credits, and does not return them. " * 3
+    with panel.enabled(tmp_path / "home", monkeypatch):
+        drawn = []
+        common.note(StrictLayout(drawn), sentence)
+    labels = [entry.arguments for entry in drawn if entry.what == "label"]
+    assert " ".join(label["text"] for label in labels) == sentence.strip()
+    assert len(labels) > 2
+    assert [label["icon"] for label in labels] == ["INFO", *["BLANK1"] * (len(labels) - 1)]

@@ -13,7 +13,7 @@ from ...core.models import TERMINAL, Job, JobState
 from ..jobs import batching, job_rows, job_words, pump
 from ..jobs.job_words import Deed
 from ..translations import in_report, in_tooltip, shown
-from .common import reported
+from .common import note, reported
 from .results import is_in_object_mode
 from .sending import ask_first
 
@@ -77,15 +77,14 @@ def _require_orders(plan: batching.Plan) -> None:
 
 def draw_plan(layout: bpy.types.UILayout, plan: batching.Plan) -> None:
     """Draw how many are refined, and why others are not."""
-    layout.label(text=shown(WILL_BE_REFINED.format(len(plan.orders), plan.count)), icon="MOD_REMESH")
-    layout.label(text="The local service refines them on this machine.", icon="BLANK1")
+    note(layout, WILL_BE_REFINED.format(len(plan.orders), plan.count), "MOD_REMESH")
+    note(layout, "The local service refines them on this machine.", "BLANK1")
     if plan.refused:
-        layout.label(text=shown(NOT_REFINED.format(len(plan.refused))), icon="INFO")
-    column = layout.column(align=True)
+        note(layout, NOT_REFINED.format(len(plan.refused)))
     for sentence in plan.refused[:MOST_LINES]:
-        column.label(text=shown(sentence), icon="BLANK1", translate=False)
+        note(layout, sentence, "BLANK1")
     if len(plan.refused) > MOST_LINES:
-        column.label(text=shown(MORE.format(len(plan.refused) - MOST_LINES)), icon="BLANK1")
+        note(layout, MORE.format(len(plan.refused) - MOST_LINES), "BLANK1")
 
 
 class CSM_OT_place_all(bpy.types.Operator):

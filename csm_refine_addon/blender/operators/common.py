@@ -12,7 +12,12 @@ from ...core.flow import IllegalTransition
 from ...core.models import Job
 from ..jobs import book, job_rows, job_words, pump
 from ..jobs.job_words import Deed
-from ..translations import in_report
+from ..translations import in_report, shown
+from ..translations.lines import broken
+
+DIALOG_WIDTH = 340
+DIALOG_FRAME = 44
+"""What icon and margins take of it."""
 
 
 def reported(operator: bpy.types.Operator, act: Callable[[], str]) -> set[str]:
@@ -32,6 +37,21 @@ def reported(operator: bpy.types.Operator, act: Callable[[], str]) -> set[str]:
 
 def _sentence(error: CsmError) -> str:
     return "The journal is in use for a moment. Press it again." if book.is_locked(error) else str(error)
+
+
+def note(layout: bpy.types.UILayout, text: str, icon: str = "INFO") -> None:
+    """Draw a sentence in a dialog, over as many lines as it needs."""
+    import blf
+
+    settings: Any = bpy.context.preferences
+    scale = settings.system.ui_scale or 1.0
+    blf.size(0, settings.ui_styles[0].widget.points * scale)
+    room = (DIALOG_WIDTH - DIALOG_FRAME) * scale
+    column = layout.column(align=True)
+    column.scale_y = 0.8
+    font: Any = blf  # the stubs know of no return value
+    for number, line in enumerate(broken(shown(text), lambda part: font.dimensions(0, part)[0] <= room)):
+        column.label(text=line, icon="BLANK1" if number else icon, translate=False)
 
 
 def is_on_button(context: bpy.types.Context) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from typing import Any
 
@@ -17,10 +16,7 @@ from ..jobs.asking import Given, Order, Source
 from ..jobs.job_words import Deed
 from ..properties import typed_values
 from ..translations import in_report, in_tooltip, shown
-from .common import OfJob, is_on_button, reported
-
-DIALOG_WIDTH = 340
-_COLON = re.compile(r"\s?[:\N{FULLWIDTH COLON}]")
+from .common import DIALOG_WIDTH, OfJob, is_on_button, note, reported
 
 
 class CSM_OT_refine(bpy.types.Operator):
@@ -195,12 +191,7 @@ def draw_order(layout: bpy.types.UILayout, order: Order) -> None:
     """Draw what will be sent."""
     _draw_facts(layout, order.request.session_code, order.asked.scaled_bbox, order.asked.pivot_point, order.service)
     for warning in order.asked.warnings:
-        layout.label(text=_first_clause(shown(warning)), icon="INFO", translate=False)
-
-
-def _first_clause(text: str) -> str:
-    """Return what stands before a colon, as a sentence."""
-    return _COLON.split(text)[0] + text[-1:]
+        note(layout, warning)
 
 
 def draw_job(layout: bpy.types.UILayout, job_id: str) -> None:
@@ -211,7 +202,7 @@ def draw_job(layout: bpy.types.UILayout, job_id: str) -> None:
     request = job.request
     _draw_facts(layout, request.session_code, request.scaled_bbox, request.pivot_point, job.service)
     if job.state is JobState.UNCERTAIN:
-        layout.label(text="The first one may have arrived: both may be charged.", icon="INFO")
+        note(layout, "The first one may have arrived: both may be charged.")
 
 
 def _draw_facts(layout: bpy.types.UILayout, code: str, bbox: Any, pivot: Any, service: str) -> None:
@@ -228,7 +219,7 @@ def _draw_facts(layout: bpy.types.UILayout, code: str, bbox: Any, pivot: Any, se
         row.label(text=name)
         row.label(text=shown(value), translate=False)
     if preferences.may_charge(service):
-        layout.label(text="The service may charge credits, and does not return them.", icon="INFO")
+        note(layout, "The service may charge credits, and does not return them.")
 
 
 CLASSES = (CSM_OT_refine, CSM_OT_create_session, CSM_OT_retry, CSM_OT_send_again)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import bpy
@@ -27,6 +28,7 @@ TROUBLED = "{}: waiting for the service"
 PERCENT = "{} {} %"
 FIGURE_SPACE = "\N{FIGURE SPACE}"
 """As wide as a digit: what stands beside the number keeps its place."""
+_PERCENT_AT_END = re.compile(r"(.*) (\S*\d+) %", re.DOTALL)
 SEVERAL = "{} refines running"
 WAITING = "Results that wait to be placed: {}"
 SEVERAL_TROUBLED = "{} refines running, {} waiting for the service"
@@ -88,7 +90,13 @@ def _redraw() -> None:
 def draw(self: bpy.types.Header, _context: bpy.types.Context) -> None:
     """Draw the text at the end of the status bar; nothing while nothing runs."""
     if _Shown.text:
-        self.layout.label(text=translations.shown(_Shown.text), icon="MOD_REMESH", translate=False)
+        self.layout.label(text=_in_language(_Shown.text), icon="MOD_REMESH", translate=False)
+
+
+def _in_language(text: str) -> str:
+    """Return a text of ours in Blender's language, the percentage at its end."""
+    found = _PERCENT_AT_END.fullmatch(text)
+    return translations.shown(text) if found is None else PERCENT.format(translations.shown(found[1]), found[2])
 
 
 def add() -> None:
