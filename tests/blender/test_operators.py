@@ -11,8 +11,9 @@ import pytest
 from csm_refine_addon.blender.jobs import asking, job_rows, pump
 from csm_refine_addon.blender.operators import sending
 from csm_refine_addon.blender.scene import arrivals
+from csm_refine_addon.core import errors, flow
 from csm_refine_addon.core.models import CSM_BASE_URL, LOCAL, Box, JobState, Placement
-from tests.support import panel, scenes
+from tests.support import panel, sample_meshes, scenes
 from tests.support.panel import CODE, KEY
 from tests.support.strict_layout import StrictLayout, texts
 
@@ -393,3 +394,18 @@ def test_a_script_refines_the_selection_in_two_lines(tmp_path):
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120, check=False
     )
     assert "RESULT PLACED True True" in done.stdout, done.stdout + done.stderr
+
+
+def test_import_here_places_what_could_not_be_prepared(home, tmp_path):
+    """A mesh that the background Blender failed on comes into the box with Blender's own importer, as one undo step."""
+    mesh = tmp_path / "mesh.glb"
+    mesh.write_bytes(sample_meshes.glb())
+    failed = flow.failed(panel.job(JobState.PREPARING), errors.PrepareFailed("It crashed.", "Import it here."), 0.0)
+    box = Box((0.1, 0.2, 0.3), (4.0, 2.0, 1.0))
+    placement = dataclasses.replace(failed.placement, box=box)
+    (job,) = write_down(home, dataclasses.replace(failed, mesh_path=str(mesh), placement=placement))
+    assert ops.csm_refine.import_here(job=job.id) == {"FINISHED"}
+    placed = only_job(home)
+    assert placed.state is JobState.PLACED
+    assert placed.fit_error < 1e-5
+    assert tuple(bpy.data.objects[placed.placed_object].dimensions) == pytest.approx(box.size, rel=1e-5)
