@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import bpy
-from window import kit
 
 from tests.window import hand
+from window import kit
 
 _context: Any = bpy.context
 LANGUAGES = os.environ.get("LANGUAGES", "en_US de_DE fr_FR es ja_JP zh_HANS").split()
@@ -39,6 +39,7 @@ def scene() -> hand.Steps:
         yield from pictured(language)
         too_wide[language] = sorted(too_wide_texts())
         others[language] = dict(otherwise()) if language != "en_US" else {}
+    yield from taken_back()
     hand.note("too_wide", too_wide)
     hand.note("otherwise", others)
 
@@ -52,6 +53,26 @@ def speak(language: str) -> None:
     view = _context.preferences.view
     view.language = language
     view.use_translate_interface = view.use_translate_tooltips = view.use_translate_reports = True
+
+
+def taken_back() -> hand.Steps:
+    """Blender knows the table of its language only, and none once the extension is disabled."""
+    text = "Paste Session Code"
+
+    def known() -> str:
+        return bpy.app.translations.pgettext(text, part("blender.translations").CONTEXT)
+
+    speak("de_DE")
+    yield 0.2
+    hand.check(known() == "Sitzungscode einfügen", known())
+    speak("en_US")
+    yield 0.2
+    hand.check(known() == text, known())
+    speak("fr_FR")
+    yield 0.2
+    hand.check(known() == "Coller le code de session", known())
+    bpy.ops.preferences.addon_disable(module=hand.EXTENSION)
+    hand.check(known() == text, known())
 
 
 def pictured(language: str) -> hand.Steps:
