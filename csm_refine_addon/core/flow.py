@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import errors
 from .errors import CsmError
 from .models import LOCAL, TERMINAL, Baseline, Job, JobError, JobState, MeshReport, RemoteKind
-from .wire import RefineAck, Session
+
+if TYPE_CHECKING:
+    from .wire import RefineAck, Session
 
 S = JobState
 

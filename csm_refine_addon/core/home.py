@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +49,8 @@ class Home:
 
     def ensure(self) -> Home:
         """Make the folder and see that it can be written, or raise StorageError."""
+        import tempfile  # and with it shutil and zip: nothing that enabling the add-on should wait for
+
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.folder):

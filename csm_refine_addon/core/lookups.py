@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from . import checks, documents, wire
+from . import checks, documents
 from .errors import BlenderOffline, CsmError, InputError, ServiceUnreachable
 from .models import JobError, RemoteStatus, Secret
 
 if TYPE_CHECKING:  # Blender's panels draw from the values here; the client brings the network's libraries
+    from . import wire
     from .client import Client
 
 PAGE_SIZE = 10
@@ -114,6 +115,8 @@ class Answer:
 
 def answer(client: Client, lookup: Lookup, thumbnails: Path, now: float) -> Answer:
     """Ask the service. What it refuses is an answer, too: nothing is raised that the user can do something about."""
+    from . import wire  # the panel needs the dataclasses above and nothing of the API
+
     try:
         if lookup.kind is LookupKind.SESSION:
             session = dataclasses.replace(client.read_session(lookup.text), code=lookup.text)

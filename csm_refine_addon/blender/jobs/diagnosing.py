@@ -8,16 +8,17 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import bpy
 
-from ...core.background import PACKAGE_PARENT
-from ...core.diagnostics import Part, Redactor, collect
 from ...core.errors import CsmError
 from ...core.models import Job, Secret
 from .. import locations, preferences
 from . import pump
+
+if TYPE_CHECKING:
+    from ...core.diagnostics import Part
 
 NEWEST = 5
 """How many jobs are described where none is chosen."""
@@ -29,6 +30,8 @@ def bundle(job_id: str = "") -> tuple[Part, ...]:
 
     Raises StorageError where the journal cannot be read.
     """
+    from ...core.diagnostics import Redactor, collect  # brings zip and its kin
+
     keeper = pump.current()
     keeper.refresh()
     newest = sorted(keeper.jobs.values(), key=lambda job: job.created_at, reverse=True)
@@ -59,6 +62,8 @@ def _text(value: Any) -> str:
 def addon_version() -> str:
     """Return the version that the manifest names, or an empty text where there is none."""
     import tomllib
+
+    from ...core.background import PACKAGE_PARENT
 
     try:
         return str(tomllib.loads((PACKAGE_PARENT / "blender_manifest.toml").read_text("utf-8"))["version"])

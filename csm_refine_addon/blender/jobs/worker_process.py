@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import bpy
 
-from ...core.background import detached
 from ...core.home import Home
+
+if TYPE_CHECKING:
+    import subprocess
 
 RESTARTS = 3
 WITHIN_S = 60.0
@@ -97,16 +99,20 @@ class WorkerProcess:
         self._told = line
 
 
-def _start(home: Home) -> subprocess.Popen[bytes]:
+def _start(home: Home, *arguments: str, answers: bool = False) -> subprocess.Popen[bytes]:
+    """Start the worker module; it hears on stdin, logs, and ``answers`` on stdout if it is to. Raises OSError."""
+    import subprocess  # here, as all that it brings: enabling the add-on does not wait for it
+
     from ...core import worker
+    from ...core.background import detached
 
     home.folder.mkdir(parents=True, exist_ok=True)
     fresh = not home.worker_log.exists() or home.worker_log.stat().st_size > LOG_LIMIT_BYTES
     with home.worker_log.open("wb" if fresh else "ab") as log:
         return subprocess.Popen(
-            worker.command(home, sys.executable, bpy.app.binary_path),
+            [*worker.command(home, sys.executable, bpy.app.binary_path), *arguments],
             stdin=subprocess.PIPE,
-            stdout=log,
+            stdout=subprocess.PIPE if answers else log,
             stderr=log,
             env=worker.environment(),
             **detached(),
@@ -141,21 +147,10 @@ class ServiceCheck:
     def __init__(
         self, home: Home, service: str, control_line: bytes, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        from ...core import worker
-
         self.service = service
         self._clock = clock
         self._ends_at = clock() + CHECK_LIMIT_S
-        home.folder.mkdir(parents=True, exist_ok=True)
-        with home.worker_log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*worker.command(home, sys.executable, bpy.app.binary_path), "--check", service],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env=worker.environment(),
-                **detached(),
-            )
+        self._process = _start(home, "--check", service, answers=True)
         if self._process.stdin:
             self._process.stdin.write(control_line)
         _close(self._process)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import bpy
 
-from ...core import diagnostics
-from ...core.diagnostics import Part
 from ...core.errors import CsmError, InputError
 from ..translations import in_report, shown
 from ..translations.lines import broken, columns
 from .common import reported
+
+if TYPE_CHECKING:  # zip and its kin come in when the operator is pressed
+    from ...core.diagnostics import Part
 
 WIDTH = 620
 COLUMNS = 96
@@ -82,7 +83,9 @@ class CSM_OT_diagnostics(bpy.types.Operator):
         layout = self.layout
         column = layout.column(align=True)
         column.label(text=shown(summary(_shown)), translate=False)
-        for line in broken(shown(diagnostics.NOTE), lambda part: columns(part) <= COLUMNS):
+        from ...core.diagnostics import NOTE
+
+        for line in broken(shown(NOTE), lambda part: columns(part) <= COLUMNS):
             column.label(text=line, translate=False)
         layout.template_list("CSM_UL_lines", "", self, "lines", self, "active", rows=ROWS, maxrows=ROWS)
 
@@ -137,6 +140,8 @@ def write(filepath: str) -> str:
         raise InputError("No diagnostics were put together yet.", "Press Diagnostics first.")
     path = Path(bpy.path.abspath(filepath))
     path = path if path.suffix.lower() in (".zip", ".txt") else path.with_name(f"{path.name}.zip")
+    from ...core import diagnostics
+
     diagnostics.write(_shown, path)
     return WRITTEN.format(path=path)
 
