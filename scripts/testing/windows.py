@@ -15,8 +15,8 @@ SUITES = {"sid": "5.2", "trixie": "4.3"}
 """Debian's suites whose Blender is tried, with its version; as in scripts/window/room.py."""
 PICTURES = environment.ROOT / "build" / "window"
 TOOLS = {"mmdebstrap": "mmdebstrap", "zstd": "zstd", "unshare": "util-linux", "montage": "imagemagick"}
-DOCUMENTED = {"docs/panel.png": "5.2/panel/*_panel.png"}
-"""Pictures in docs, and the tests' pictures that they are."""
+DOCUMENTED = {"docs/panel.png": "5.2/panel/*_panel.png", "docs/languages/": "5.2/languages/panel_*.png"}
+"""Pictures in docs, or folders of them, and the tests' pictures that they are."""
 ACROSS, WIDTH, HEIGHT = 6, 400, 300
 
 _STYLE = """
@@ -28,12 +28,13 @@ a { color: inherit; text-decoration: none }
 
 def install_tools() -> None:
     """Install the programs that are missing, as root on Debian; elsewhere they are named when they are missed."""
+    apt = shutil.which("apt-get")
     missing = sorted({package for tool, package in TOOLS.items() if not shutil.which(tool)})
-    if not missing or not shutil.which("apt-get") or os.name != "posix" or os.geteuid() != 0:
+    if not missing or apt is None or os.name != "posix" or os.geteuid() != 0:
         return
     environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in (["update"], ["install", "--yes", "--no-install-recommends", *missing]):
-        subprocess.run(["apt-get", "--quiet", *command], env=environ, stdout=sys.stderr.fileno(), check=False)
+        subprocess.run([apt, "--quiet", *command], env=environ, stdout=sys.stderr.fileno(), check=False)
 
 
 def write_sheet() -> None:
@@ -43,13 +44,14 @@ def write_sheet() -> None:
         return
     (PICTURES / "index.html").write_text(_page(pictures), encoding="utf-8")
     print(f"\n{len(pictures)} pictures: {PICTURES / 'index.html'}")
-    if not shutil.which("montage"):
+    montage = shutil.which("montage")
+    if montage is None:
         print("without a sheet as PNG: ImageMagick is missing (apt-get install imagemagick)")
         return
     labelled = [text for path in pictures for text in ("-label", _label(path), str(path))]
     geometry = ["-tile", f"{ACROSS}x", "-geometry", f"{WIDTH}x{HEIGHT}+6+6", "-background", "#222", "-fill", "#ddd"]
     sheet = PICTURES / "sheet.png"
-    subprocess.run(["montage", *geometry, *labelled, str(sheet)], check=False, stderr=subprocess.DEVNULL)
+    subprocess.run([montage, *geometry, *labelled, str(sheet)], check=False, stderr=subprocess.DEVNULL)
     print(sheet)
 
 
@@ -57,9 +59,9 @@ def keep_pictures() -> None:
     """Copy the pictures that the documentation shows out of the tests' own."""
     for document, pattern in DOCUMENTED.items():
         for found in sorted(PICTURES.glob(pattern)):
-            target = environment.ROOT / document
+            target = environment.ROOT / (document + found.name if document.endswith("/") else document)
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(found, target / found.name if target.is_dir() else target)
+            shutil.copyfile(found, target)
             print(f"{document}: from {found.relative_to(PICTURES)}")
 
 

@@ -19,9 +19,8 @@ from tests.support.repository import ROOT
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from window import blender, room
-
 import build
+from window import blender, room
 
 STAGE = Path(__file__).with_name("stage.py")
 PICTURES = ROOT / "build" / "window"
@@ -79,21 +78,25 @@ def play(request, suite, archive, tmp_path, capfd):
         assert not re.search(TROUBLE, said), "a mistake in the program is said above"
         return json.loads((job / "seen.json").read_text(encoding="utf-8"))
 
-    run.job = job
+    run.job, run.aloud = job, capfd.disabled
     return run
+
+
+def finish(served):
+    """From now on the session is refined."""
+    served.after[:] = [api_server.session_2024("refine_done", "mesh.glb", keys=("mesh_url_glb",))]
+    return {}
 
 
 @pytest.fixture
 def api():
-    """A service on this machine's loopback, which the room shares, with a mesh to be had as its result."""
+    """A service on this machine's loopback, which the room shares. A refine runs there until a scene tells /finish."""
     from tests.support import sample_meshes
 
     with api_server.Api() as served:
         served.storage.put("mesh.glb", sample_meshes.glb())
-        served.after = [
-            api_server.session_2024("training_refine"),
-            api_server.session_2024("refine_done", "mesh.glb", keys=("mesh_url_glb",)),
-        ]
+        served.after = [api_server.session_2024("training_refine", percentage=40)]
+        served.others["/finish"] = [api_server.Answer(body=finish)]
         yield served
 
 

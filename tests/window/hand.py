@@ -13,16 +13,20 @@ command, a property its data path. Positions are in pixels from the window's low
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
+import signal
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import bpy
+
 from window import kit
 
 EXTENSION = "bl_ext.user_default.csm_refine"
@@ -77,6 +81,11 @@ def _witnessed(scene: Callable[[], Steps]) -> Steps:
     except BaseException:
         _report()
         raise
+    write_notes()
+
+
+def write_notes() -> None:
+    """Leave what was noted; by itself at the end of a scene, and by hand before Blender ends in the middle of one."""
     SEEN.write_text(json.dumps(_seen), encoding="utf-8")
 
 
@@ -101,9 +110,16 @@ def check(condition: object, what: str) -> None:
         raise AssertionError(what)
 
 
+def tell(service: str, what: str) -> None:
+    """Have the service outside do something, such as to finish its refine."""
+    with urllib.request.urlopen(f"{service}/{what}", timeout=10) as answer:  # noqa: S310 -- our own server
+        answer.read()
+
+
 # --- what the extension knows -------------------------------------------------------------------------------------
 
 
+@functools.cache
 def part(name: str) -> Any:
     """Return a module of the installed extension by its last name, in whatever room it stands."""
     found = [known for known in sys.modules if known.startswith(EXTENSION) and known.endswith(f".{name}")]
@@ -447,13 +463,14 @@ def look(name: str) -> Steps:
     picture(name)
 
 
-def picture(name: str) -> None:
+def picture(name: str, area: Any = None) -> None:
+    """Keep a picture of the window, or of an area of it, as it is drawn now."""
     number = len(list(PICTURES.glob("*.png"))) + 1
-    kit.picture(str(PICTURES / f"{number:02}_{re.sub(r'[^a-z0-9]+', '_', name.lower())}.png"))
+    kit.picture(str(PICTURES / f"{number:02}_{re.sub(r'[^a-z0-9]+', '_', name.lower())}.png"), area)
 
 
 def kill_blender() -> None:
     """End Blender as the system does when memory runs out."""
-    SEEN.write_text(json.dumps(_seen), encoding="utf-8")
+    write_notes()
     sys.stdout.flush()
-    os.kill(os.getpid(), 9)
+    os.kill(os.getpid(), signal.SIGKILL)

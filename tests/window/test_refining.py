@@ -15,6 +15,8 @@ def test_refining(play, api):
     seen = play("refining", SERVICE=api.url)
     assert seen["states"][-1] == "PLACED"
     assert "RUNNING" in seen["states"]
+    assert "Cube" in seen["status_bar"]
+    assert "40" in seen["status_bar"]
     assert seen["fit_error"] < 1e-5
     assert [round(part, 5) for part in seen["location"]] == [0, 0, 0]
     assert len(api.refines) == 1

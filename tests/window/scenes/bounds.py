@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import bpy
-from window import kit
 
 from tests.window import hand
+from window import kit
 
 LEFT_POINTS = (0.38, 0.42, 0.4)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 import bpy
-from window import kit
 
 from tests.window import hand
+from window import kit
 
 CODE = "SESSION_1689256797_6037625"
 _manager = bpy.context.window_manager

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import bpy
-from window import kit
 
 from tests.window import hand
+from window import kit
 
 CHECKBOXES = (0.04, 0.05, 0.03, 0.06)
 """They are small, and stand at the left."""

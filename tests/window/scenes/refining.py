@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 import bpy
-from window import kit
 
 from tests.window import hand
+from window import kit
 
 CODE = "SESSION_1689256797_6037625"
 FILE = "/job/scene.blend"
@@ -41,6 +41,11 @@ def watched() -> hand.Steps:
         states.append(str(hand.job().state))
         hand.check(states[-1] != "FAILED", str(hand.job().error))
         hand.picture(states[-1])
+        if states[-1] == "RUNNING":
+            yield from kit.until(lambda: hand.job().remote and hand.job().remote.percent, what="its progress")
+            hand.note("status_bar", hand.part("status_bar").shown())
+            yield from hand.look("progress")
+            hand.tell(os.environ["SERVICE"], "finish")
     hand.note("states", states)
 
 

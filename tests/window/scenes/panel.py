@@ -1,56 +1,49 @@
 """The README's picture of the panel: two real jobs of the local service, one placed, one under way.
 
-Leaves /job/panel.png. Nothing in it is staged but the scene: the buttons' own operators make the jobs.
+Nothing in it is staged but the scene: its jobs are made by the buttons.
 """
 
 from __future__ import annotations
 
-import importlib
 import math
-import sys
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import bpy
 from mathutils import Euler
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
+from tests.window import hand
 from window import kit
 
-EXTENSION = "bl_ext.user_default.csm_refine.csm_refine_addon"
 _context: Any = bpy.context
-_operators: Any = bpy.ops
 
 
-def scenario() -> kit.Steps:
-    yield from kit.first_draw()
+def scene() -> hand.Steps:
     furnish()
-    _context.scene.csm_refine.service = "LOCAL"
     yield from kit.enlarge_viewport()
     look()
-    yield from kit.open_sidebar("CSM")
+    yield from hand.open_tab()
+    yield from hand.choose_service("LOCAL")
     yield from refined("Monkey", lambda job: job.state == "PLACED")
-    code = _context.scene.csm_refine.session_code
+    code = hand.settings().session_code
+    hand.settings().session_code = ""
     yield from refined("Wheel", lambda job: job.remote is not None and (job.remote.percent or 0) >= 30)
     select("Monkey refined")
-    _context.scene.csm_refine.session_code = code
+    hand.settings().session_code = code
+    yield from hand.over_viewport()
+    yield 0.8  # the timer measures what is selected, and the last message goes
     yield from kit.redrawn()
-    yield 0.5  # the pump measures what is selected
-    yield from kit.redrawn()
-    kit.picture("/job/panel.png", kit.view().area)
+    hand.picture("panel", kit.view().area)
 
 
-def refined(name: str, shown: Any) -> kit.Steps:
+def refined(name: str, is_shown: Callable[[Any], bool]) -> hand.Steps:
     """Press New Session from Selection, and wait until its job is as the picture wants it."""
     select(name)
-    pump = importlib.import_module(f"{EXTENSION}.blender.jobs.pump")
-    known = set(pump.current().jobs)
-    with kit.view().override():
-        _operators.csm_refine.create_session()
-    (job_id,) = set(pump.current().jobs) - known
-    yield from kit.until(lambda: shown(pump.current().jobs[job_id]), 90.0, "the job")
-    kit.say(job_id, pump.current().jobs[job_id].state)
+    yield 0.5
+    known = {job.id for job in hand.jobs()}
+    yield from hand.click("csm_refine.create_session")
+    yield from kit.until(lambda: len(hand.jobs()) > len(known), what="a job")
+    yield from kit.until(lambda: is_shown(hand.job()), 90.0, "the job")
 
 
 def furnish() -> None:
@@ -94,6 +87,3 @@ def select(name: str) -> None:
     chosen = bpy.data.objects[name]
     chosen.select_set(True)
     _context.view_layer.objects.active = chosen
-
-
-kit.play(scenario)

@@ -1,0 +1,50 @@
+"""The local service, by its buttons: a session out of the selection, then one for each selected object, all placed."""
+
+from __future__ import annotations
+
+import bpy
+
+from tests.window import hand
+from window import kit
+
+
+def scene() -> hand.Steps:
+    yield from hand.open_tab()
+    yield from hand.choose_service("LOCAL")
+    yield from hand.click("csm_refine.create_session")
+    yield from kit.until(hand.jobs, what="a job")
+    yield from hand.look("begun")
+    said: set[str] = set()
+    yield from kit.until(lambda: heard(said) or hand.job().state in {"PLACED", "FAILED"}, 90.0, "its end")
+    hand.check(hand.job().state == "PLACED", str(hand.job().error))
+    yield from hand.look("placed")
+    hand.note("status_bar", sorted(said))
+    hand.note("code", hand.settings().session_code)
+    yield from each()
+
+
+def heard(said: set[str]) -> bool:
+    said.add(hand.part("status_bar").shown())
+    return False
+
+
+def each() -> hand.Steps:
+    """Two objects, two jobs, which are not placed before the button says so."""
+    hand.preferences().place_automatically = False
+    bpy.ops.object.select_all(action="DESELECT")
+    bpy.ops.mesh.primitive_cone_add(location=(-3, 0, 1))
+    bpy.ops.mesh.primitive_torus_add(location=(0, 4, 0))
+    bpy.data.objects["Cone"].select_set(True)
+    yield 0.6
+    yield from hand.look("two_selected")
+    yield from hand.click("csm_refine.refine_each", hand.LEFT)
+    yield from hand.look("refine_each")
+    yield from hand.confirm()
+    yield from kit.until(lambda: len(hand.jobs()) == 3, 30.0, "two more jobs")
+    yield from hand.look("batch")
+    yield from kit.until(lambda: all(job.state == "READY" for job in hand.jobs()[1:]), 120.0, "both to be ready")
+    yield from hand.look("ready")
+    yield from hand.click("csm_refine.place_all", hand.LEFT)
+    yield from kit.until(lambda: all(job.state == "PLACED" for job in hand.jobs()), what="both to be placed")
+    hand.check({"Cone refined", "Torus refined"} <= set(bpy.data.objects.keys()), "the results are not there")
+    yield from hand.look("all_placed")

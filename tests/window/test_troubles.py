@@ -1,0 +1,20 @@
+"""What goes wrong, and what happens meanwhile: nothing is lost, and nothing is sent twice."""
+
+from __future__ import annotations
+
+from tests.support import api_server
+
+
+def test_trouble(play, api):
+    """A refusal is shown and can be copied; Retry asks before it sends; a stopped job is followed again unpaid."""
+    api.posts = [api_server.refusal(400, "This session is broken."), api_server.refine_ack()]
+    seen = play("trouble", SERVICE=api.url)
+    assert "This session is broken." in seen["copied"]
+    assert len(api.refines) == 2
+
+
+def test_local(play):
+    """The local service starts by a click, shows its progress in the status bar, and refines each of a selection."""
+    seen = play("local", limit_s=260.0, CSM_API_KEY="")
+    assert seen["code"].startswith("SESSION_")
+    assert any("Cube" in text for text in seen["status_bar"])
