@@ -95,7 +95,7 @@ def api():
 
     with api_server.Api() as served:
         served.storage.put("mesh.glb", sample_meshes.glb())
-        served.after = [api_server.session_2024("training_refine", percentage=40)]
+        served.after = [api_server.session_2024("training_refine", percent_done=40)]
         served.others["/finish"] = [api_server.Answer(body=finish)]
         yield served
 

@@ -78,6 +78,8 @@ def _witnessed(scene: Callable[[], Steps]) -> Steps:
     try:
         yield from kit.first_draw()
         yield from scene()
+    except GeneratorExit:  # Blender ends in the middle, as the scene wanted
+        raise
     except BaseException:
         _report()
         raise

@@ -1,4 +1,4 @@
-"""While a job runs, a picture is rendered, which the result waits for; and another file is opened, where it stays away."""
+"""While a job runs, a render makes its result wait; and another file is opened, where it does not come."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def rendered() -> hand.Steps:
     render = bpy.context.scene.render
     render.engine, render.resolution_x, render.resolution_y = "CYCLES", 320, 200
     cycles = bpy.context.scene.cycles
-    cycles.samples, cycles.use_adaptive_sampling = 100_000, False
+    cycles.samples, cycles.use_adaptive_sampling, cycles.use_denoising = 100_000, False, False
     bpy.context.preferences.view.render_display_type = "NONE"
     yield from hand.over_viewport()
     yield from hand.press("F12")
