@@ -6,13 +6,15 @@ import argparse
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 TIMED_OUT = 124
-CRASH = Path("/tmp/blender.crash.txt")  # noqa: S108 -- where Blender writes how it crashed
+CRASH = Path(tempfile.gettempdir(), "blender.crash.txt")
+"""Where Blender writes how it crashed."""
 X_SERVER, BLENDER = "/usr/bin/Xvfb", "/usr/bin/blender"
 
 
