@@ -1,4 +1,4 @@
-"""The panel in every language that it speaks; its pictures are those of docs/languages (test.py --window --keep-pictures)."""
+"""The panel in every language that it speaks; `test.py --window --keep-pictures` takes docs/languages from here."""
 
 from __future__ import annotations
 
