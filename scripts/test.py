@@ -1,7 +1,9 @@
 """Runs the checks and every test that needs no window, and ends with a table and one line of totals.
 
 Without options: ruff, mypy, and the tests with the Blender for the Python at hand. With --all: also the tests of
-core on each Python without Blender, and everything on each Blender of the matrix. What cannot run is named as NOT RUN.
+core on each Python without Blender, and everything on each Blender of the matrix, and more of the faults and crashes.
+With --long: instead of these, faults, crashes, hostile input and load at full length, on one Blender; it writes
+docs/reliability.md. What cannot run is named as NOT RUN.
 With --window: instead of these, the tests in real Blenders with a window, as root on Debian; they leave their pictures
 and a sheet of all of them in build/window. Arguments after -- go to pytest.
 """
@@ -15,13 +17,15 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import environment
+from testing.reliability import write_page
 from testing.report import NOT_RUN, Row, print_summary
-from testing.runs import Console, Run, check_runs, pytest_run
+from testing.runs import DEADLINE_S, Console, Run, check_runs, pytest_run
 from testing.windows import SUITES, install_tools, keep_pictures, write_sheet
 
 WITH_BLENDER = ("tests/core", "tests/service", "tests/blender", "tests/package")
 WITHOUT_BLENDER = ("tests/core",)
 ABOUT_THE_SOURCES = ("tests/meta",)
+IN_TROUBLE = ("tests/reliability",)
 IN_A_WINDOW = ("tests/window",)
 AT_A_TIME = min(2, os.cpu_count() or 1)
 
@@ -39,12 +43,21 @@ def plan(everything: bool, blender: str | None, pytest_arguments: list[str]) -> 
         for version in versions
     ]
     if not everything:
-        return [*checks, *blenders]
+        return [*checks, *blenders, reliability_run("short", blender, pytest_arguments)]
     plain = [
         pytest_run(f"core on Python {version}", environment.plain(version), WITHOUT_BLENDER, pytest_arguments)
         for version in environment.BLENDER_OF_PYTHON
     ]
-    return [*blenders, *checks, *plain]
+    return [reliability_run("all", blender, pytest_arguments), *blenders, *checks, *plain]
+
+
+def reliability_run(length: str, blender: str | None, pytest_arguments: list[str]) -> Run:
+    """Faults, crashes, hostile input and load, on one Blender."""
+    version = blender or environment.BLENDER_OF_PYTHON[environment.python_at_hand()]
+    arguments = ["--length", length, *pytest_arguments]
+    deadline_s = 3 * 60 * 60 if length == "long" else DEADLINE_S
+    where = environment.reliability(version)
+    return pytest_run(f"in trouble, Blender {version}", where, IN_TROUBLE, arguments, deadline_s=deadline_s)
 
 
 def window_plan(suite: str | None, pytest_arguments: list[str]) -> list[Run]:
@@ -86,6 +99,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--all", action="store_true", help="every Blender and every Python of the matrix")
     which.add_argument("--blender", choices=list(environment.PYTHON_OF_BLENDER), help="this Blender, not the default")
+    which.add_argument("--long", action="store_true", help="faults, crashes, hostile input and load at full length")
     which.add_argument("--window", action="store_true", help="real Blenders with a window")
     parser.add_argument("--suite", choices=list(SUITES), help="with --window: only the Blender of this Debian")
     parser.add_argument("--keep-pictures", action="store_true", help="with --window: renew the pictures in docs")
@@ -107,6 +121,10 @@ def main() -> int:
     options = parse(sys.argv[1:])
     if options.window:
         return in_windows(options)
+    if options.long:
+        failed = print_summary(one_by_one([reliability_run("long", None, options.pytest)]))
+        write_page()
+        return failed
     runs = plan(options.all, options.blender, options.pytest)
     return print_summary(side_by_side(runs) if options.all else one_by_one(runs))
 

@@ -22,6 +22,13 @@ for name in ("CSM_API_KEY", "CSM_SERVICE"):
 hypothesis.settings.register_profile("project", deadline=None, derandomize=True, database=None, print_blob=True)
 hypothesis.settings.load_profile("project")
 
+LENGTHS = ("short", "all", "long")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--length", choices=LENGTHS, default="short", help="how long tests/reliability goes on")
+
+
 exit_code = pytest.StashKey[int]()
 
 

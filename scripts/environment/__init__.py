@@ -41,6 +41,7 @@ __all__ = [
     "checks",
     "plain",
     "python_at_hand",
+    "reliability",
     "run_inside",
     "say",
     "types",
@@ -51,6 +52,12 @@ def blender(version: str, tests: bool = False) -> Environment:
     """Blender as a Python module (`4.2`, `4.5` or `5.2`), on request with what the tests import."""
     layers = (f"blender-{version}.txt", *(["tests.txt"] if tests else []))
     return Environment(f"blender-{version}", PYTHON_OF_BLENDER[version], layers, imports_bpy=True)
+
+
+def reliability(version: str) -> Environment:
+    """The same environment as for the other tests, with what those of faults, crashes and hostile input import."""
+    layers = (*blender(version, tests=True).layers, "reliability.txt")
+    return blender(version)._replace(layers=layers)
 
 
 def plain(python: str) -> Environment:

@@ -38,14 +38,14 @@ class Console:
         self._one_at_a_time = threading.Lock()
         self._running: set[subprocess.Popen[bytes]] = set()
 
-    def run(self, title: str, command: list[str]) -> int | None:
+    def run(self, title: str, command: list[str], deadline_s: float = DEADLINE_S) -> int | None:
         """The exit code, or None when the deadline passed; then the process and its children are ended."""
         if self._live:
             self._say(f"\n== {title}")
-            return self._wait_for(command, None)
+            return self._wait_for(command, None, deadline_s)
         self._say(f"== {title}: started")
         with tempfile.TemporaryFile() as said:
-            code = self._wait_for(command, said)
+            code = self._wait_for(command, said, deadline_s)
             said.seek(0)
             self._say(f"\n== {title}\n{said.read().decode(errors='replace')}")
         return code
@@ -54,11 +54,11 @@ class Console:
         for process in list(self._running):
             _end(process)
 
-    def _wait_for(self, command: list[str], output: IO[bytes] | None) -> int | None:
+    def _wait_for(self, command: list[str], output: IO[bytes] | None, deadline_s: float) -> int | None:
         process = subprocess.Popen(command, cwd=environment.ROOT, start_new_session=True, stdout=output, stderr=output)
         self._running.add(process)
         try:
-            return process.wait(DEADLINE_S)
+            return process.wait(deadline_s)
         except subprocess.TimeoutExpired:
             return None
         finally:
@@ -107,7 +107,9 @@ def _command_run(name: str, where: tuple[Environment, ...], module: list[str]) -
     return Run(name, where, start)
 
 
-def pytest_run(name: str, where: Environment, folders: tuple[str, ...], arguments: list[str]) -> Run:
+def pytest_run(
+    name: str, where: Environment, folders: tuple[str, ...], arguments: list[str], deadline_s: float = DEADLINE_S
+) -> Run:
     """Arguments that are paths replace the folders, as far as they lie in them."""
 
     def start(python: Path, console: Console) -> Row:
@@ -116,7 +118,8 @@ def pytest_run(name: str, where: Environment, folders: tuple[str, ...], argument
             report = Path(work, "junit.xml")
             own = [f"--junitxml={report}", "-o", f"cache_dir={where.folder / 'pytest_cache'}"]
             targets = _targets(folders, arguments)
-            code = console.run(name, [str(python), "-m", "pytest", *own, *targets]) if targets else NOTHING_FOUND
+            command = [str(python), "-m", "pytest", *own, *targets]
+            code = console.run(name, command, deadline_s) if targets else NOTHING_FOUND
             counts = read_junit(report)
         if code == NOTHING_FOUND and arguments:
             return Row(name, f"{NOT_RUN}: no test fits {' '.join(arguments)}", time.monotonic() - started)
@@ -143,7 +146,7 @@ def _pytest_row(name: str, code: int | None, counts: Counts | None, seconds: flo
 
 def _word(code: int | None) -> str:
     if code is None:
-        return f"{FAILED} (no end after {DEADLINE_S // 60} minutes)"
+        return f"{FAILED} (no end before its deadline)"
     if code < 0:
         return f"{FAILED} (ended by signal {-code}, {signal.Signals(-code).name})"
     return PASSED if code == 0 else f"{FAILED} (exit code {code})"

@@ -1,0 +1,53 @@
+"""docs/reliability.md out of what the tests in trouble saw: a table for each file in build/reliability."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from pathlib import Path
+from typing import Any
+
+import environment
+
+SEEN = environment.ROOT / "build" / "reliability"
+PAGE = environment.ROOT / "docs" / "reliability.md"
+COMMAND = "python3 scripts/test.py --long"
+TITLES = {
+    "faults": "Faults of the service and the network, at each stage",
+    "crashes": "Crashes",
+    "journals": "Journals that are not as they should be",
+    "hostile": "Hostile input",
+    "secrets": "Where keys, signatures and the account were looked for",
+    "service": "The local service under odd requests",
+    "load": "Load",
+}
+
+
+def write_page() -> None:
+    """Writes the page anew, in the order of TITLES; a table that was not made is named as missing."""
+    parts = [_head(), *(f"## {title}\n\n{_table(SEEN / f'{name}.json')}" for name, title in TITLES.items())]
+    PAGE.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def _head() -> str:
+    machine = f"{platform.system()}, {platform.machine()}, Python {platform.python_version()}"
+    return (
+        "# What was tried against it\n\n"
+        f"Written by `{COMMAND}` on {time.strftime('%Y-%m-%d')} ({machine}); not edited by hand. "
+        "Every figure is one of that run."
+    )
+
+
+def _table(path: Path) -> str:
+    if not path.exists():
+        return "Not seen in this run."
+    rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    lines = [columns, ["---"] * len(columns), *([_cell(row.get(name)) for name in columns] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    text = "" if value is None else f"{value:.1f}" if isinstance(value, float) else str(value)
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,40 @@
+"""How long these tests go on, and where they note what they saw: `docs/reliability.md` is made of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+import pytest
+
+from tests.support.repository import ROOT
+
+_T = TypeVar("_T")
+SEEN = ROOT / "build" / "reliability"
+
+
+class Length(NamedTuple):
+    """The name that `--length` gave; as numbers, what a test picks for it."""
+
+    name: str
+
+    def choose(self, *, short: _T, all: _T, long: _T) -> _T:  # noqa: A002 -- the option's own word
+        """Return what fits this length."""
+        return {"short": short, "all": all, "long": long}[self.name]
+
+
+@pytest.fixture(scope="session")
+def length(request) -> Length:
+    return Length(request.config.getoption("--length"))
+
+
+@pytest.fixture(scope="session")
+def note() -> Callable[[str, list[dict[str, Any]]], None]:
+    """Keep rows of a table of docs/reliability.md: `note("faults", [{"fault": ..., ...}])`, a call for each table."""
+
+    def keep(table: str, rows: list[dict[str, Any]]) -> None:
+        SEEN.mkdir(parents=True, exist_ok=True)
+        (SEEN / f"{table}.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
+
+    return keep
