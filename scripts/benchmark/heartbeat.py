@@ -28,10 +28,13 @@ class Meter:
         self._gaps: list[float] = []
         self._last = clock()
 
-    def beat(self) -> None:
+    def beat(self) -> float:
+        """Note a beat, and return the gap before it."""
         now = self._clock()
-        self._gaps.append(now - self._last)
+        gap = now - self._last
+        self._gaps.append(gap)
         self._last = now
+        return gap
 
     def gaps(self) -> Gaps:
         self.beat()  # the gap that is still open counts, too

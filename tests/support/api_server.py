@@ -6,6 +6,7 @@ in each of the API's forms; the mesh URLs in them are signed anew each time they
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import struct
@@ -123,7 +124,8 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {"Content-Length": str(len(content)), **answer.headers}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(content[: answer.cut_after])
+        with contextlib.suppress(ConnectionError):  # who asked has ended meanwhile
+            self.wfile.write(content[: answer.cut_after])
         if answer.cut_after is not None:
             self.close_connection = True
 

@@ -36,8 +36,6 @@ SEEN = JOB / "seen.json"
 LEFT, RIGHT, EDGE = 0.35, 0.78, 0.15
 ICONS = (0.74, 0.7, 0.82, 0.86, 0.66)
 """Where the mouse is moved down a region, as parts of its width: what is wide lies under the first."""
-ROW = 0.35, 0.78, (0.84, 0.4, 0.12)
-"""Where the mouse is moved down a region, as parts of its width: what is wide lies under the first."""
 ROW = 11
 """Pixels between two places that are tried, at resolution scale 1: every button is higher."""
 EVENT_S = 0.02

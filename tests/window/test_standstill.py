@@ -12,6 +12,8 @@ from tests.support.repository import ROOT
 
 ANSWER_S = 30.0
 GOAL_S, TIMES_SHORTER = 0.1, 10
+OURS_TIMES_SHORTER = 75
+"""A machine on which the importer takes longer than 7.5 s gets as many times longer than GOAL_S."""
 
 
 def slow(answer):
@@ -43,16 +45,18 @@ def test_standstill(play, api, mesh):
     gap, turn = seen["arrival"]["gap"], seen["arrival"]["turn"]
     importer, planted = seen["importer"]["gap"], seen["planted"]["gap"]
     with play.aloud():
-        print(f"\nlongest standstill from click to placed: {gap * 1000:.0f} ms, of which {turn * 1000:.0f} ms")
-        print(f"in our timer; goal {GOAL_S * 1000:.0f} ms: {'met' if gap < GOAL_S else 'NOT met'}")
-        print(f"longer ones, and where the job stood then: {seen['arrival']['long'] or 'none'}")
-        print(f"a redraw of this window in software: {seen['idle']['gap'] * 1000:.0f} ms")
-        print(f"Blender's own importer: {importer * 1000:.0f} ms, {importer / gap:.0f} times as long;")
+        print(f"\nlongest standstill because of us, from click to placed: {turn * 1000:.0f} ms")
+        print(f"(a turn of our timer; goal: under {GOAL_S * 1000:.0f} ms; {importer / turn:.0f} times shorter than the")
+        print(f"{importer * 1000:.0f} ms of Blender's own importer)")
+        print(f"with what Blender does then, redraws in software included: {gap * 1000:.0f} ms")
+        print(f"a redraw of this window alone: {seen['idle']['gap'] * 1000:.0f} ms")
         print(f"the meter sees a planted block of 2 s as {planted * 1000:.0f} ms")
+        for length, stage in seen["arrival"]["long"]:
+            print(f"longer than {GOAL_S * 1000:.0f} ms: {length * 1000:.0f} ms while {stage}")
         print(stalls(play.job / "stalls.txt"))
     assert seen["states"][-1] == "PLACED"
     assert planted > 2.0
-    assert turn < importer / TIMES_SHORTER
+    assert turn < max(GOAL_S, importer / OURS_TIMES_SHORTER)
     assert gap < importer / TIMES_SHORTER
     assert len(api.refines) == 1
 

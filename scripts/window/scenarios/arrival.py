@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,85 +17,39 @@ import bpy
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmark import heartbeat
-from window import kit
+from window import kit, standstill
 
 EXTENSION = "bl_ext.user_default.csm_refine"
 MESH, FOUND = Path("/job/mesh.glb"), Path("/job/arrival.json")
 CODES = ("SESSION_1689256797_0000001", "SESSION_1689256797_0000002")
-PLANTED_S, AFTERWARDS_S = 2.0, 2.0
 _context: Any = bpy.context
 _data: Any = bpy.data
 _operators: Any = bpy.ops
-_found: dict[str, dict[str, float]] = {}
-_turns: list[float] = [0.0]
+_found: dict[str, standstill.Standstill] = {}
 
 
 def scenario() -> kit.Steps:
     yield from kit.first_draw()
-    time_the_pump()
+    watch = standstill.Stopwatch(pump(), FOUND.with_name("stalls.txt"))
     yield from kit.open_sidebar("CSM")
     _context.preferences.addons[EXTENSION].preferences.poll_first_s = 1.0
-    yield from measured("planted", planted())
-    yield from measured("idle", idle())
+    yield from watch.measured("planted", standstill.planted(), _found)
+    yield from watch.measured("idle", standstill.idle(), _found)
     cube = bpy.data.objects["Cube"]
     cube.rotation_euler = (0.3, 0.2, 0.5)
     for name, code, is_drawn in (("not drawn", CODES[0], False), ("drawn", CODES[1], True)):
         select(cube)
-        yield from measured(name, arrival(code, is_drawn=is_drawn))
+        yield from watch.measured(name, arrival(code, is_drawn=is_drawn), _found)
         kit.view().space.show_object_viewport_mesh = True
         bpy.data.objects.remove(bpy.data.objects["Cube refined"])
         _data.orphans_purge(do_recursive=True)
         yield from kit.redrawn()
-    yield from measured("importer", imported())
-    FOUND.write_text(json.dumps(_found), encoding="utf-8")
-
-
-def measured(name: str, steps: kit.Steps) -> kit.Steps:
-    """Take steps with a heartbeat beside them, and keep its longest gap."""
-    meter = heartbeat.Meter()
-    is_on = [True]
-
-    def beat() -> float | None:
-        meter.beat()
-        return heartbeat.EVERY_S if is_on[0] else None
-
-    bpy.app.timers.register(beat, first_interval=heartbeat.EVERY_S)
-    _turns[:] = [0.0]
-    yield from steps
-    is_on[0] = False
-    _found[name] = {"gap": meter.gaps().longest, "turn": max(_turns)}
-    kit.say(name, _found[name])
-
-
-def time_the_pump() -> None:
-    """Put a stopwatch around the extension's timer."""
-    tick = pump().tick
-
-    def timed() -> float:
-        started = time.perf_counter()
-        pause: float = tick()
-        _turns.append(time.perf_counter() - started)
-        return pause
-
-    bpy.app.timers.unregister(tick)
-    bpy.app.timers.register(timed, persistent=True)
+    yield from watch.measured("importer", standstill.imported(str(MESH)), _found)
+    FOUND.write_text(json.dumps({name: seen._asdict() for name, seen in _found.items()}), encoding="utf-8")
 
 
 def pump() -> Any:
     return importlib.import_module(f"{EXTENSION}.csm_refine_addon.blender.jobs.pump")
-
-
-def planted() -> kit.Steps:
-    yield 0.2
-    time.sleep(PLANTED_S)
-    yield 0.2
-
-
-def idle() -> kit.Steps:
-    """The window as it is, with a redraw of everything every now and then."""
-    for _ in range(10):
-        yield from kit.redrawn()
 
 
 def arrival(code: str, *, is_drawn: bool) -> kit.Steps:
@@ -109,13 +62,7 @@ def arrival(code: str, *, is_drawn: bool) -> kit.Steps:
     job = pump().current().jobs[job_id]
     if job.state != "PLACED":
         raise RuntimeError(f"{job.state}: {job.error}")
-    yield AFTERWARDS_S
-
-
-def imported() -> kit.Steps:
-    yield 0.1
-    bpy.ops.import_scene.gltf(filepath=str(MESH))
-    yield AFTERWARDS_S
+    yield standstill.AFTERWARDS_S
 
 
 def select(chosen: Any) -> None:
