@@ -39,12 +39,12 @@ class BackgroundBlender:
     def command(self, module: str, *arguments: str) -> list[str]:
         """Return the argv that calls ``main(arguments) -> int`` of ``csm_refine_addon.<module>`` inside Blender.
 
-        A Blender runs with factory settings, offline. Both forms exit with what ``main`` returns.
+        A Blender runs with factory settings, offline. Both forms exit with what ``main`` returns, and end when the
+        other end of their stdin is closed, where that is a pipe: see :mod:`.confinement`.
         """
         code = (
-            f"import sys; sys.path.insert(0, {str(PACKAGE_PARENT)!r}); import os; "
-            f"from {PACKAGE}.{module} import main; rc = main(sys.argv[sys.argv.index('--') + 1:]); "
-            "sys.stdout.flush(); sys.stderr.flush(); os._exit(rc)"
+            f"import sys; sys.path.insert(0, {str(PACKAGE_PARENT)!r}); "
+            f"from {PACKAGE}.core import confinement; confinement.enter({PACKAGE!r}, {module!r})"
         )
         if self.is_blender:
             start = [self.program, "--background", "--factory-startup", "--offline-mode", "--python-exit-code", "9"]
@@ -61,7 +61,7 @@ class BackgroundBlender:
             with log.open("wb") as output:
                 process = subprocess.Popen(
                     self.command(module, *arguments),
-                    stdin=subprocess.DEVNULL,
+                    stdin=subprocess.PIPE,  # never written to; its end tells the child that we are gone
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     env=clean_environment(),
@@ -90,6 +90,8 @@ def _wait(process: subprocess.Popen[bytes], pause: Pause, limit_s: float) -> int
         if process.poll() is None:
             process.kill()
             process.wait()
+        if process.stdin:
+            process.stdin.close()
 
 
 def clean_environment() -> dict[str, str]:
