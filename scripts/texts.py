@@ -23,7 +23,7 @@ PACKAGE = ROOT / "csm_refine_addon"
 TABLES = PACKAGE / "blender" / "translations"
 LANGUAGES = ("zh_HANS", "ja_JP", "de_DE", "fr_FR", "es")
 ROOMS = ("blender/**/*.py", "core/*.py")
-SERVICE = ("refinery", "refining", "sessions")
+SERVICE = ("refinery/**/*.py", "refining.py", "sessions.py")
 """Modules of the local service whose sentences the panel repeats."""
 NOT_SHOWN = (
     *(
@@ -71,9 +71,10 @@ def collect() -> dict[str, str]:
         name = path.relative_to(PACKAGE).as_posix()
         if name not in NOT_SHOWN:
             _note(found, name, (pair for pair in texts_in(path.read_text(encoding="utf-8")) if is_read(pair[1])))
-    for module in SERVICE:
-        texts = texts_in((PACKAGE / "service" / f"{module}.py").read_text(encoding="utf-8"))
-        _note(found, f"service/{module}.py", (pair for pair in texts if is_read(pair[1]) and pair[1].endswith(".")))
+    for path in sorted(path for room in SERVICE for path in (PACKAGE / "service").glob(room)):
+        texts = texts_in(path.read_text(encoding="utf-8"))
+        where = path.relative_to(PACKAGE).as_posix()
+        _note(found, where, (pair for pair in texts if is_read(pair[1]) and pair[1].endswith(".")))
     return found
 
 

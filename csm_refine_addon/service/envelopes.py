@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .orders import AUTOMATIC_BBOX
+from .refinery.settings import Topology
 from .sessions import Session, Stage
 
 ANONYMOUS = "000000"
@@ -35,7 +36,7 @@ def session_data(session: Session, percent: int, urls: Mapping[str, str], previe
 
     ``error_message`` is an addition of ours; ``percentage`` is always 0, as the hosted service's was.
     """
-    order = session.order
+    order, settings = session.order, session.order.settings
     return {
         "_id": _id(session.code),
         "user_id": None,
@@ -54,12 +55,15 @@ def session_data(session: Session, percent: int, urls: Mapping[str, str], previe
         "is_deleted": False,
         "manual_segmentation": False,
         "geometry_model": "local",
-        "texture_model": "original",
-        "topology": "keep",
-        "resolution": "keep",
-        "symmetry": "off",
+        "texture_model": "original" if settings.topology is Topology.KEEP else "baked",
+        "topology": settings.topology,
+        "resolution": "keep" if settings.topology is Topology.KEEP else str(settings.budget),
+        "faces": settings.faces or settings.level,
+        "texture_resolution": settings.texture_resolution,
+        "keep_parts": settings.drop_parts_below or True,
+        "symmetry": settings.symmetry,
         "scaled_bbox": list(order.scaled_bbox or [int(side) for side in AUTOMATIC_BBOX]),
-        "preserve_aspect_ratio": False,
+        "preserve_aspect_ratio": settings.preserve_aspect_ratio,
         "pivot_point": list(order.pivot_point or (0, 0, 0)),
         "updated_at": _time(session.updated_at),
         "created_at": _time(session.created_at),

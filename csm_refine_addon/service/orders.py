@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import enum
 import json
 import logging
 import math
 from collections.abc import Mapping
+from typing import TypeVar
 
 from ..core import checks
 from ..core.axes import Vector3
 from ..core.errors import InputError
+from .refinery import tuning
+from .refinery.settings import Level, RefineSettings, Symmetry, Topology
 from .sessions import Order
 
 log = logging.getLogger(__name__)
+Word = TypeVar("Word", bound=enum.StrEnum)
 
 AUTOMATIC_BBOX = (-1.0, -1.0, -1.0)
 """``scaled_bbox`` as a session stores it when nothing was asked for (CSM API reference)."""
 LEAST_SIDE, GREATEST_SIDE = 1e-6, 1e6
 """In metres. Beyond, Blender's own tolerances and float32 spoil a mesh."""
-_KNOWN = frozenset({"scaled_bbox", "pivot_point"})
+_SETTINGS = frozenset({"topology", "faces", "texture_resolution", "symmetry", "preserve_aspect_ratio", "keep_parts"})
+"""The vendor's own names where it has them; ``faces``, ``texture_resolution`` and ``keep_parts`` are ours."""
+_KNOWN = _SETTINGS | {"scaled_bbox", "pivot_point"}
 _OF_A_PREVIEW = frozenset({"selected_spin_index", "selected_spin"})
 
 
@@ -31,7 +38,9 @@ def parse_order(body: bytes) -> Order:
     unknown = sorted(key[:50] for key in document.keys() - _KNOWN - _OF_A_PREVIEW)
     if unknown:
         log.warning("ignored unknown keys of a request: %s", ", ".join(map(ascii, unknown[:10])))
-    return Order(_scaled_bbox(document.get("scaled_bbox")), _pivot_point(document.get("pivot_point")))
+    return Order(
+        _scaled_bbox(document.get("scaled_bbox")), _pivot_point(document.get("pivot_point")), _settings(document)
+    )
 
 
 def _parse_object(body: bytes) -> Mapping[str, object]:
@@ -71,3 +80,56 @@ def _numbers(name: str, value: object) -> Vector3:
     if not all(map(math.isfinite, (x, y, z))):
         raise InputError(f"{name} must hold finite numbers.", "Leave it out to let the service choose.")
     return (x, y, z)
+
+
+def _settings(document: Mapping[str, object]) -> RefineSettings:
+    """Return the refinery's settings; what is missing or null takes its default."""
+    given = {key: value for key in _SETTINGS if (value := document.get(key)) is not None}
+    faces, level = _faces(given.get("faces", Level.MEDIUM))
+    size = given.get("texture_resolution", tuning.TEXTURE_RESOLUTION)
+    return RefineSettings(
+        topology=_word("topology", given.get("topology", Topology.KEEP), Topology),
+        faces=faces,
+        level=level,
+        texture_resolution=_count("texture_resolution", size, tuning.LEAST_TEXTURE, tuning.GREATEST_TEXTURE),
+        symmetry=_word("symmetry", given.get("symmetry", Symmetry.OFF), Symmetry),
+        preserve_aspect_ratio=_switch("preserve_aspect_ratio", given.get("preserve_aspect_ratio", False)),
+        drop_parts_below=_share_to_drop(given.get("keep_parts", True)),
+    )
+
+
+def _word(name: str, value: object, words: type[Word]) -> Word:
+    if not isinstance(value, str) or value not in list(words):
+        raise InputError(f"{name} must be one of {', '.join(words)}.", "Leave it out to let the service choose.")
+    return words(value)
+
+
+def _faces(value: object) -> tuple[int, Level]:
+    if isinstance(value, str):
+        return 0, _word("faces, if it is no number,", value, Level)
+    return _count("faces", value, tuning.LEAST_FACES, tuning.GREATEST_FACES), Level.MEDIUM
+
+
+def _count(name: str, value: object, least: int, greatest: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= greatest:
+        raise InputError(
+            f"{name} must be a whole number from {least} to {greatest}.", "Leave it out to let the service choose."
+        )
+    return value
+
+
+def _switch(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise InputError(f"{name} must be true or false.", "Leave it out to let the service choose.")
+    return value
+
+
+def _share_to_drop(value: object) -> float:
+    """Return the share of the surface below which a loose part is dropped: 0 for true, specks only for false."""
+    if isinstance(value, bool):
+        return 0.0 if value else tuning.SMALL_PART
+    if not isinstance(value, int | float) or not 0 <= value < 1:
+        raise InputError(
+            "keep_parts must be true, false, or a share of the surface from 0 to 1.", "Leave it out to keep all parts."
+        )
+    return float(value)

@@ -22,6 +22,7 @@ from ..core import documents
 from ..core.axes import Vector3
 from ..core.errors import InputError, SessionNotRefinable, SessionUnknown, StorageError
 from ..core.mesh_files import MeshKind
+from .refinery.settings import RefineSettings
 
 _SCHEMA = "CREATE TABLE IF NOT EXISTS sessions (number INTEGER PRIMARY KEY, code TEXT UNIQUE, document TEXT NOT NULL)"
 
@@ -41,6 +42,7 @@ class Order:
 
     scaled_bbox: Vector3 | None = None
     pivot_point: Vector3 | None = None
+    settings: RefineSettings = dataclasses.field(default_factory=RefineSettings)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

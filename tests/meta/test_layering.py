@@ -83,7 +83,7 @@ def broken_rules(path: str, source: str) -> list[str]:
 def _rules_broken_by(where, imported):
     """The layers: core, blender, service, the package itself (`__init__`), and the command line's modules beside it."""
     layer = where.parts[0].removesuffix(".py")
-    refinery = layer == "service" and where.name.startswith("refinery")
+    refinery = where.parts[:2] == ("service", "refinery")
     top = imported.target.removeprefix(".").split(".")[0]
     ours = imported.target.startswith(".")
     command_line = layer not in ("core", "blender", "service", "__init__")
@@ -131,7 +131,7 @@ def test_layering(path):
         ("service/app.py", "def f():\n    import bpy"),
         ("service/app.py", "from ..blender.meshes import mesh_io"),
         ("service/app.py", "from .. import cli"),
-        ("service/refinery.py", "from ..blender.scene import placing"),
+        ("service/refinery/cleaning.py", "from ...blender.scene import placing"),
         ("blender/jobs/pump.py", "from ...service import sessions"),
         ("blender/jobs/pump.py", "import csm_refine_addon.core"),
         ("__init__.py", "import bpy"),
@@ -151,8 +151,8 @@ def test_layering_is_seen_broken(path, source):
         ("cli.py", "from .core import flow\ndef f():\n    from .blender import placing\n    from .service import app"),
         ("service/app.py", "import bottle\nfrom ..core import axes"),
         (
-            "service/refinery.py",
-            "import bpy\nfrom ..blender.meshes import mesh_io\nfrom ..blender.meshes.mesh_io import read",
+            "service/refinery/cleaning.py",
+            "import bpy\nfrom ...blender.meshes import mesh_io\nfrom ...blender.meshes.mesh_io import read",
         ),
         ("blender/jobs/pump.py", "import bpy\nfrom ...core import flow\ndef f():\n    from ... import cli"),
         ("__init__.py", "def register():\n    from .blender import registration"),

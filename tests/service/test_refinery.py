@@ -13,8 +13,9 @@ from hypothesis import given, settings, strategies as st
 from csm_refine_addon.blender.meshes import mesh_io
 from csm_refine_addon.core import axes
 from csm_refine_addon.core.errors import MeshUnusable
-from csm_refine_addon.service import refinery
-from csm_refine_addon.service.refinery_faces import part_of_vertex
+from csm_refine_addon.service.refinery.cleaning import clean
+from csm_refine_addon.service.refinery.fitting import fit
+from csm_refine_addon.service.refinery.wrong_faces import part_of_vertex
 
 SIDES = st.floats(1e-3, 1e3)
 PIVOTS = st.floats(-0.5, 0.5)
@@ -59,7 +60,7 @@ def test_doubles_become_one_and_uvs_stay():
     """Vertices at one place are merged; the UV map keeps its corners."""
     mesh = joined(split_into_triangles(cube()))
     corners = [tuple(corner.uv) for corner in mesh.uv_layers[0].data]
-    refinery.clean(mesh)
+    clean(mesh)
     assert (len(mesh.vertices), len(mesh.polygons)) == (8, 12)
     assert sorted(tuple(corner.uv) for corner in mesh.uv_layers[0].data) == sorted(corners)
 
@@ -71,7 +72,7 @@ def test_what_has_no_faces_is_dropped():
     part.edges.new(ends)
     part.verts.new((-9, 0, 0))
     mesh = joined(part)
-    refinery.clean(mesh)
+    clean(mesh)
     assert (len(mesh.vertices), len(mesh.edges), len(mesh.polygons)) == (8, 12, 6)
 
 
@@ -80,14 +81,14 @@ def test_a_mesh_without_area_is_refused():
     part = cube(size=1e-9)
     part.verts.new((1, 1, 1))
     with pytest.raises(MeshUnusable, match="no area"):
-        refinery.clean(joined(part))
+        clean(joined(part))
 
 
 def test_a_part_inside_out_is_turned():
     """Of two closed parts, the one that looks inwards is turned and the other one is left alone."""
     mesh = joined(cube(), cube(centre=(5, 0, 0), inwards=True))
     assert volume(mesh) == pytest.approx(0)
-    refinery.clean(mesh)
+    clean(mesh)
     assert volume(mesh) == pytest.approx(16)
 
 
@@ -97,14 +98,14 @@ def test_one_face_at_odds_with_its_neighbours_is_turned():
     part.faces.ensure_lookup_table()
     bmesh.ops.reverse_faces(part, faces=[part.faces[2]])
     mesh = joined(part)
-    refinery.clean(mesh)
+    clean(mesh)
     assert volume(mesh) == pytest.approx(8)
 
 
 def test_the_wall_of_a_cavity_keeps_looking_inwards():
     """A hollow body keeps its inner wall as it is."""
     mesh = joined(cube(), cube(size=1.0, inwards=True))
-    refinery.clean(mesh)
+    clean(mesh)
     assert volume(mesh) == pytest.approx(7)
 
 
@@ -114,7 +115,7 @@ def test_an_open_surface_is_left_alone():
     bmesh.ops.create_grid(sheet, x_segments=3, y_segments=3, size=1)
     bmesh.ops.reverse_faces(sheet, faces=sheet.faces)
     mesh = joined(sheet)
-    refinery.clean(mesh)
+    clean(mesh)
     assert {round(face.normal.z) for face in mesh.polygons} == {-1}
 
 
@@ -124,7 +125,7 @@ def test_a_room_keeps_looking_inwards():
     room.faces.ensure_lookup_table()
     bmesh.ops.delete(room, geom=[room.faces[0]], context="FACES")
     mesh = joined(room)
-    refinery.clean(mesh)
+    clean(mesh)
     assert all(face.normal.dot(face.center) < 0 for face in mesh.polygons)
 
 
@@ -135,7 +136,7 @@ def test_custom_normals_survive_the_cleaning():
     wanted = np.array([tuple(normal.vector) for normal in mesh.corner_normals]) + np.array([0.2, 0.1, 0.0])
     mesh.normals_split_custom_set((wanted / np.linalg.norm(wanted, axis=1, keepdims=True)).astype(np.float32))
     before = _normals_by_face(mesh)
-    refinery.clean(mesh)
+    clean(mesh)
     after = _normals_by_face(mesh)
     assert mesh.has_custom_normals
     for centre, normal in before.items():
@@ -156,12 +157,21 @@ def _normals_by_face(mesh):
 def test_any_box_and_pivot_are_met_to_float32(box, pivot, moved):
     """Each corner of the box stands where v' = v - c - p * box puts it, as exactly as float32 can say."""
     mesh = joined(cube(centre=(moved, 1.0, -2.0)))
-    assert refinery.fit(mesh, box, pivot) == []
+    assert fit(mesh, box, pivot) == []
     positions = mesh_io.vertex_positions(mesh).astype(float)
     size, fraction = np.array(axes.size_from_scaled_bbox(box)), np.array(axes.blender_from_pivot_point(pivot))
     corners = np.array([-0.5 - fraction, 0.5 - fraction]) * size
     assert np.abs(positions.min(axis=0) - corners[0]).max() <= np.abs(corners).max() * 1e-7
     assert np.abs(positions.max(axis=0) - corners[1]).max() <= np.abs(corners).max() * 1e-7
+
+
+def test_the_aspect_is_kept_where_that_is_asked():
+    """The mesh is as large as the box allows without being stretched, and stands on its own pivot."""
+    mesh = joined(cube())
+    assert fit(mesh, (2.0, 6.0, 4.0), (0.0, -0.5, 0.0), keep_aspect=True) == []
+    positions = mesh_io.vertex_positions(mesh)
+    assert positions.min(axis=0) == pytest.approx([-1, -1, 0])
+    assert positions.max(axis=0) == pytest.approx([1, 1, 2])
 
 
 def test_parts_are_told_by_their_edges():
