@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from .errors import MeshUnusable
+from ..errors import MeshUnusable
 
 HEAD_BYTES = 4096
 BLOCK_BYTES = 1 << 20
