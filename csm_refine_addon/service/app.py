@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
-import secrets
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Any
 
 import bottle
@@ -19,7 +17,8 @@ from ..core.errors import CsmError, InputError, MeshUnusable, SessionNotRefinabl
 from ..core.mesh_files import MeshKind
 from ..core.models import Secret
 from . import envelopes
-from .guard import HostCheck, holds_key
+from .guard import HostCheck, holds_key, is_from_a_page
+from .inbox import BODY_LIMIT_BYTES, BodyTooLarge, Inbox, small_body
 from .links import Links
 from .orders import parse_order
 from .refining import Refining
@@ -28,16 +27,14 @@ from .users import Users
 
 log = logging.getLogger(__name__)
 
-BODY_LIMIT_BYTES = 64 * 1024
-MESH_LIMIT_BYTES = 2 << 30
 MAX_LIST = 100
 API_VERSION = 1
-_BLOCK_BYTES = 1 << 20
 _USER = re.compile(r"[0-9A-Za-z._-]{1,64}", re.ASCII)
 _V2 = "/image-to-3d-sessions"
 _LOCAL = "/local/sessions"
-_STATUS_OF_ERROR: dict[type[CsmError], int] = {SessionUnknown: 404, SessionNotRefinable: 409}
-_REASONS = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed"}
+_STATUS_OF_ERROR: dict[type[CsmError], int] = {SessionUnknown: 404, SessionNotRefinable: 409, BodyTooLarge: 413}
+_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+"""Answers hold signed addresses, which no cache shall keep."""
 _NO_IMAGE_MODEL = (
     "This service has no image model: it refines meshes that you bring. "
     "Send a GLB, an OBJ or a zip of OBJ with MTL and textures to POST /local/sessions."
@@ -56,7 +53,7 @@ class Api:
         refining: Refining,
         links: Links,
         users: Users,
-        inbox: Path,
+        inbox: Inbox,
     ) -> None:
         self._key = key
         self._hosts = hosts
@@ -74,6 +71,11 @@ class Api:
         for method, path, handler in self._routes():
             app.route(path, method, _in_envelope(handler))
         return app
+
+    def body_limit(self, method: str, path: str, headers: Mapping[str, str]) -> int:
+        """Return how much of a body is kept until it is asked for: a mesh's of whoever has the key, else little."""
+        is_mesh = (method, path) == ("POST", _LOCAL) and holds_key(self._key, headers.get("X_API_KEY", ""))
+        return self._inbox.limit_bytes if is_mesh else BODY_LIMIT_BYTES
 
     def _routes(self) -> list[tuple[str, str, Callable[..., Any]]]:
         return [
@@ -93,23 +95,24 @@ class Api:
         ]
 
     def _check_caller(self) -> None:
+        """Refuse strangers before any route is looked at, so that none can be told from an address without one."""
         request = bottle.request
         if not self._hosts.allows(request.get_header("Host", "")):
-            raise _failure(403, "This service is reached by another name.")
-        if request.get_header("Origin") is not None:
-            raise _failure(403, "Web pages may not use this service.")
+            raise _refused(403, "This service is reached by another name.")
+        if is_from_a_page(request.environ):
+            raise _refused(403, "Web pages may not use this service.")
         if not holds_key(self._key, request.get_header("x-api-key", "")):
-            raise _failure(401, "The API key is missing or wrong. Send it in the header x-api-key.")
+            raise _refused(401, "The API key is missing or wrong. Send it in the header x-api-key.")
 
     # v2, documented
 
     def refine(self, code: str) -> Any:
-        session = self._sessions.order_refine(code, parse_order(_body()))
+        session = self._sessions.order_refine(code, parse_order(small_body(*_input())))
         self._refining.add(session)
         return _answer(200, "Generating Mesh", envelopes.queue_record(session))
 
     def preview(self, code: str) -> Any:
-        parse_order(_body())  # checked, and of no consequence: the preview is the user's own mesh
+        parse_order(small_body(*_input()))  # checked, and of no consequence: the preview is the user's own mesh
         return _answer(200, "Generating Preview Mesh", self._data(self._sessions.back_to_preview(code)))
 
     def session(self, code: str) -> Any:
@@ -141,13 +144,8 @@ class Api:
 
     def create_from_mesh(self) -> Any:
         """Answer with a session at ``preview_done`` that is made out of the mesh file in the body."""
-        self._inbox.mkdir(exist_ok=True)
-        arrived = self._inbox / secrets.token_hex(8)
-        try:
-            _save_body(arrived)
-            session = self._sessions.create(arrived, mesh_files.check(arrived))
-        finally:
-            arrived.unlink(missing_ok=True)
+        with self._inbox.taken_in(*_input()) as mesh:
+            session = self._sessions.create(mesh, mesh_files.check(mesh))
         log.info("%s: created", session.code)
         return _answer(201, "Created", self._data(session))
 
@@ -212,7 +210,7 @@ def _in_envelope(handler: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _json(status: int, document: Any) -> Any:
-    return bottle.HTTPResponse(json.dumps(document), status, {"Content-Type": "application/json"})
+    return bottle.HTTPResponse(json.dumps(document), status, {"Content-Type": "application/json", **_HEADERS})
 
 
 def _answer(status: int, message: str, data: Any) -> Any:
@@ -220,43 +218,39 @@ def _answer(status: int, message: str, data: Any) -> Any:
 
 
 def _failure(status: int, sentence: str) -> Any:
-    return _json(status, envelopes.envelope(status, sentence, {}, error=_REASONS.get(status, "Error")))
+    return _json(status, envelopes.envelope(status, sentence, {}, error=HTTPStatus(status).phrase))
+
+
+def _refused(status: int, sentence: str) -> Any:
+    log.info("%s %s %d", bottle.request.method, ascii(bottle.request.path), status)
+    return _failure(status, sentence)
 
 
 def _error_page(error: Any) -> str:
     """Return the envelope for what Bottle itself refuses: no such route, method not allowed, a failure of ours."""
     bottle.response.content_type = "application/json"
+    for name, value in _HEADERS.items():
+        bottle.response.set_header(name, value)
     if error.exception is not None:
         log.error("a request failed", exc_info=error.exception)
     sentences = {404: "There is no such address here.", 405: "This address does not take this method."}
     sentence = sentences.get(error.status_code, "The service failed on this request; its log tells why.")
-    reason = _REASONS.get(error.status_code, "Error")
+    reason = HTTPStatus(error.status_code).phrase
     return json.dumps(envelopes.envelope(error.status_code, sentence, {}, error=reason))
 
 
-def _body() -> bytes:
-    length = bottle.request.content_length
-    if length > BODY_LIMIT_BYTES:
-        raise InputError(f"The request's body is larger than {BODY_LIMIT_BYTES >> 10} KB.", "Send a small JSON object.")
-    body: bytes = bottle.request.environ["wsgi.input"].read(max(0, length))
-    return body
-
-
-def _save_body(target: Path) -> None:
-    source, left = bottle.request.environ["wsgi.input"], max(0, bottle.request.content_length)
-    with target.open("wb") as file:
-        while left and (block := source.read(min(_BLOCK_BYTES, left))):
-            file.write(block)
-            left -= len(block)
-        file.flush()
-        os.fsync(file.fileno())
+def _input() -> tuple[Any, int]:
+    """The body and its length, which Waitress has counted where none was said."""
+    return bottle.request.environ["wsgi.input"], max(0, bottle.request.content_length)
 
 
 def _query_number(name: str, default: int, greatest: int) -> int:
-    text = bottle.request.query.get(name, "")
-    if text and not re.fullmatch(r"\d{1,9}", text, re.ASCII):
+    text = bottle.request.query.get(name)
+    if text is None:
+        return default
+    if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
         raise InputError(f"{name} must be a number.", "Leave it out for the default.")
-    return min(greatest, int(text)) if text else default
+    return min(greatest, int(text))
 
 
 def _checked_user(user: str) -> str:

@@ -5,7 +5,7 @@ It stands on a port of its own, as the hosted service keeps its files on another
 
 from __future__ import annotations
 
-import logging
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,13 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from .guard import HostCheck
+from .guard import HostCheck, is_from_a_page
 from .links import Links
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
-
-log = logging.getLogger(__name__)
 
 _PATH = re.compile(r"/(SESSION_\d{10}_\d{7})/([a-z0-9]{1,32})/([a-z]{1,32}\.[a-z]{1,8})", re.ASCII)
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
@@ -79,22 +77,22 @@ class MeshOrigin:
         """Answer a request; errors come as XML, like those of the storage that CSM uses."""
         path = environ.get("PATH_INFO", "")
         refusal = self._refusal(environ, path)
-        file = self._folder.joinpath(*path.split("/")) if refusal is None else None
-        if file is not None and not file.is_file():
-            refusal = "404 Not Found"
-        if refusal or file is None:
-            return _refuse(refusal or "404 Not Found", start_response)
-        return _send(file, environ, start_response)
+        if refusal:
+            return _refuse(refusal, start_response)
+        file = self._folder.joinpath(*path.split("/"))
+        try:
+            opened = file.open("rb")
+        except OSError:  # of a refine that a later one has replaced, perhaps just now
+            return _refuse("404 Not Found", start_response)
+        return _send(file, opened, environ, start_response)
 
     def _refusal(self, environ: WSGIEnvironment, path: str) -> str | None:
-        if environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
-            return "405 Method Not Allowed"
         if not self._hosts.allows(environ.get("HTTP_HOST", "")):
             return "421 Misdirected Request"
         query = dict(parse_qsl(environ.get("QUERY_STRING", "")[:2000]))
-        if not _PATH.fullmatch(path) or not self._links.allows(path, query):
+        if is_from_a_page(environ) or not _PATH.fullmatch(path) or not self._links.allows(path, query):
             return "403 Forbidden"
-        return None
+        return None if environ["REQUEST_METHOD"] in {"GET", "HEAD"} else "405 Method Not Allowed"
 
 
 def _refuse(status: str, start_response: StartResponse) -> list[bytes]:
@@ -105,9 +103,8 @@ def _refuse(status: str, start_response: StartResponse) -> list[bytes]:
     return [body]
 
 
-def _send(path: Path, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    file = path.open("rb")
-    status = path.stat()
+def _send(path: Path, file: Any, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    status = os.fstat(file.fileno())
     etag = f'"{status.st_size:x}-{status.st_mtime_ns:x}"'
     changed = formatdate(status.st_mtime, usegmt=True)
     headers = [("Accept-Ranges", "bytes"), ("ETag", etag), ("Last-Modified", changed), ("Cache-Control", "private")]
@@ -157,7 +154,7 @@ def _wanted_part(environ: WSGIEnvironment, size: int, etag: str, changed_at: flo
 def _is_date_of(condition: str, changed_at: float) -> bool:
     try:
         return int(parsedate_to_datetime(condition).timestamp()) == int(changed_at)
-    except ValueError:
+    except (ValueError, OverflowError):  # OverflowError: a year before those that the system counts
         return False
 
 

@@ -1,15 +1,19 @@
 """Who may ask: the right key, under the service's own name, and no web page.
 
 A page in the user's browser can send requests to loopback; so the Host header is compared with our own names (DNS
-rebinding), and a request with an Origin header is refused.
+rebinding), and a request that a page has sent is refused, a preflight included: no answer allows an origin anything.
 """
 
 from __future__ import annotations
 
 import hmac
 import ipaddress
+import re
+from collections.abc import Mapping
 
 from ..core.models import Secret
+
+_HOST = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[0-9A-Za-z._-]+)(?::\d{1,5})?", re.ASCII)
 
 
 def is_loopback(host: str) -> bool:
@@ -21,7 +25,10 @@ def is_loopback(host: str) -> bool:
 
 
 class HostCheck:
-    """Compares Host headers with the names of a server on ``host`` and ``port``; on other addresses all are good."""
+    """Compares Host headers with the names of a server on ``host`` and ``port``.
+
+    On another address than loopback each name is good: only its owner knows what it is called, and the key is needed.
+    """
 
     def __init__(self, host: str, port: int) -> None:
         self._is_loopback = is_loopback(host)
@@ -30,7 +37,17 @@ class HostCheck:
 
     def allows(self, header: str) -> bool:
         """Tell whether a request with this Host header is meant for this service."""
-        return not self._is_loopback or header.lower() in self._allowed
+        return header.lower() in self._allowed if self._is_loopback else bool(_HOST.fullmatch(header))
+
+
+def is_from_a_page(environ: Mapping[str, str]) -> bool:
+    """Tell whether a web page has sent a request, by the headers that a page cannot take away (Fetch standard).
+
+    What the user types into the browser's address line is no page's: ``Sec-Fetch-Site: none``.
+    """
+    if "HTTP_ORIGIN" in environ or environ.get("HTTP_REFERER"):
+        return True
+    return environ.get("HTTP_SEC_FETCH_SITE", "none").lower() != "none"
 
 
 def holds_key(key: Secret, given: str) -> bool:

@@ -13,7 +13,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
-from types import SimpleNamespace
 from typing import Any
 
 import waitress.server
@@ -71,7 +70,7 @@ def _tending(server: Any, close_idle: Callable[[float], None]) -> Callable[[floa
 
     def tend(now: float) -> None:
         for channel in list(server.active_channels.values()):
-            if channel.is_late():
+            if not channel.requests and channel.is_late():
                 channel.will_close = True
         close_idle(now)
 
@@ -105,7 +104,7 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]  # Waitress has no types
     def is_late(self) -> bool:
         """Tell whether it should have come in by now."""
         allowed = PATIENCE_S + self.body_bytes_received / SLOWEST_BYTES_PER_S
-        return time.monotonic() - self._started_at > allowed
+        return bool(time.monotonic() - self._started_at > allowed)
 
 
 class _Body:
@@ -162,11 +161,12 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
     error_task_class = _Refusal
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        self._opened = SimpleNamespace(at=time.monotonic(), has_brought=False)
+        self._opened_at = time.monotonic()
+        self._has_brought = False
         super().__init__(*arguments, **options)
 
     def service(self) -> None:
-        self._opened.has_brought = True
+        self._has_brought = True
         super().service()
 
     def is_late(self) -> bool:
@@ -174,4 +174,4 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         request = self.request
         if request is not None:
             return bool(request.is_late())
-        return not self._opened.has_brought and time.monotonic() - self._opened.at > PATIENCE_S
+        return not self._has_brought and time.monotonic() - self._opened_at > PATIENCE_S

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
+import stat
 import string
 from pathlib import Path
 
@@ -11,6 +13,8 @@ from ..core import checks
 from ..core.background import KEY_VARIABLE
 from ..core.errors import InputError, KeyMissing, StorageError
 from ..core.models import Secret
+
+log = logging.getLogger(__name__)
 
 KEY_LENGTH = 32
 _LETTERS = string.ascii_letters + string.digits
@@ -20,11 +24,15 @@ def service_key(folder: Path, key_file: Path | None, *, is_loopback: bool) -> Se
     """Return the key that every request must carry.
 
     ``key_file`` where given; else, on loopback only, ``CSM_API_KEY``, else the key in ``folder``, which is made once.
+    A key file that others may read is warned about and taken: secrets that a container mounts are world-readable, and
+    a group may share one. One that everybody may write is refused, since its key may be anybody's.
     Raises InputError where another address has no key file, or what is given is no key.
     """
     try:
         if key_file is not None:
-            return checks.api_key(_read(key_file).rstrip("\r\n"))
+            key = checks.api_key(_read(key_file).rstrip("\r\n"))
+            _check_rights(key_file)
+            return key
         if is_loopback:
             given = os.environ.get(KEY_VARIABLE, "")
             return checks.api_key(given) if given else kept_secret(folder / "key")
@@ -35,12 +43,16 @@ def service_key(folder: Path, key_file: Path | None, *, is_loopback: bool) -> Se
 
 
 def kept_secret(path: Path) -> Secret:
-    """Return the secret in a file that only its owner may read; made of 32 random letters and digits if missing."""
+    """Return the secret in a file that only its owner may read; made of 32 random letters and digits if missing.
+
+    Rights that it has got on its way, by a copy or a backup, are taken from it again, with a warning.
+    """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         kept = _read(path).strip()
         if kept:
+            _close_to_others(path)
             return Secret(kept)
         path.unlink()  # made, never written: the machine went down in between
         return kept_secret(path)
@@ -49,6 +61,25 @@ def kept_secret(path: Path) -> Secret:
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write("".join(secrets.choice(_LETTERS) for _ in range(KEY_LENGTH)))
     return kept_secret(path)
+
+
+def _check_rights(path: Path) -> None:
+    rights = _rights(path)
+    if rights & stat.S_IWOTH:
+        raise InputError(f"Every user of this machine may write the key file {path}.", f"Run chmod 600 {path}.")
+    if rights & stat.S_IROTH:
+        log.warning("Every user of this machine may read the key file %s. Run chmod 600 on it.", path)
+
+
+def _close_to_others(path: Path) -> None:
+    if _rights(path) & (stat.S_IRWXG | stat.S_IRWXO):
+        path.chmod(0o600)
+        log.warning("Others could read %s; now its owner alone can. Remove it, and a new one is made.", path)
+
+
+def _rights(path: Path) -> int:
+    """Return the file's mode; 0 on Windows, whose rights stand elsewhere."""
+    return path.stat().st_mode if os.name == "posix" else 0
 
 
 def _read(path: Path) -> str:

@@ -22,15 +22,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import waitress.server
-
 from ..core.background import BackgroundBlender, find_background_blender
 from ..core.errors import CsmError, InputError, StorageError
 from ..core.home import chosen_home
 from ..core.models import Secret
-from .app import MESH_LIMIT_BYTES, Api
+from . import intake
+from .app import Api
 from .files import MeshOrigin
 from .guard import HostCheck, is_loopback
+from .inbox import BODY_LIMIT_BYTES, MESH_LIMIT_BYTES, Inbox
 from .keys import kept_secret, service_key
 from .links import Links
 from .refining import TIME_LIMIT_S, Refining
@@ -43,7 +43,6 @@ DEFAULT_PORT = 8787
 ENDPOINT_FILE = "endpoint.json"
 LOG_FILE = "requests.log"
 INBOX = "arriving"
-THREADS = 8
 _LOG_BYTES = 2 << 20
 _WATCH_S = 0.5
 
@@ -60,6 +59,8 @@ class Settings:
     blender: BackgroundBlender
     time_limit_s: float
     until_unused: bool
+    mesh_limit: int
+    """In bytes."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     0 after SIGTERM or when it ends unused, 130 after SIGINT, 2 for bad arguments, a used port, or a data folder that
     another service has; the error's own code where no Blender is found.
     """
+    os.umask(0o077)  # sessions, key and log are their owner's alone
     try:
         settings = _settings(_parser().parse_args(argv))
         with _logging(settings.data):
@@ -87,6 +89,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--key-file", type=Path, help="file that holds the key clients must send")
     add("--blender", default="", metavar="PROGRAM", help="the Blender, or Python with bpy, that refines")
     add("--time-limit", type=float, default=TIME_LIMIT_S, metavar="S", help="for one refine (default: %(default)s)")
+    add(
+        "--mesh-limit",
+        type=int,
+        default=MESH_LIMIT_BYTES >> 20,
+        metavar="MB",
+        help="for one mesh (default: %(default)s)",
+    )
     add("--until-unused", action="store_true", help="end some seconds after the last user has left")
     return parser
 
@@ -94,8 +103,8 @@ def _parser() -> argparse.ArgumentParser:
 def _settings(options: argparse.Namespace) -> Settings:
     if not 0 <= options.port <= 65535:
         raise InputError("The port must be a number from 0 to 65535.", "Take 0 for a free one.")
-    if options.workers < 1 or not options.time_limit > 0:
-        raise InputError("Workers and time limit must be above zero.", "Leave them out for the defaults.")
+    if options.workers < 1 or not options.time_limit > 0 or options.mesh_limit < 1:
+        raise InputError("Workers and limits must be above zero.", "Leave them out for the defaults.")
     return Settings(
         host=options.host,
         port=options.port,
@@ -105,6 +114,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         blender=find_background_blender(options.blender),
         time_limit_s=options.time_limit,
         until_unused=options.until_unused,
+        mesh_limit=options.mesh_limit << 20,
     )
 
 
@@ -122,8 +132,8 @@ def _serve(settings: Settings) -> int:
         api, files = _applications(settings, key, sessions, refining, users, api_socket, files_socket)
         refining.start()
         stack.callback(refining.stop)
-        _start_server(api, api_socket)
-        _start_server(files, files_socket)
+        intake.start(api.application(), api_socket, limit=api.body_limit, greatest_body=2 * settings.mesh_limit)
+        intake.start(files, files_socket, limit=lambda *_request: 0, greatest_body=BODY_LIMIT_BYTES)
         url = f"http://{_bracketed(settings.host)}:{_port(api_socket)}"
         stack.enter_context(_announced(settings.data / ENDPOINT_FILE, url))
         stop.wait(lambda: settings.until_unused and users.is_unused(is_busy=refining.is_busy()))
@@ -138,7 +148,7 @@ def _applications(
     users: Users,
     api_socket: socket.socket,
     files_socket: socket.socket,
-) -> tuple[Any, Any]:
+) -> tuple[Api, MeshOrigin]:
     links = Links(kept_secret(settings.data / "signing-key"), _port(files_socket))
     api = Api(
         key=key,
@@ -147,10 +157,10 @@ def _applications(
         refining=refining,
         links=links,
         users=users,
-        inbox=settings.data / INBOX,
+        inbox=Inbox(settings.data / INBOX, settings.mesh_limit),
     )
     files = MeshOrigin(settings.data / "sessions", links, HostCheck(settings.host, _port(files_socket)))
-    return api.application(), files
+    return api, files
 
 
 @contextlib.contextmanager
@@ -172,20 +182,6 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 def _files_listening(settings: Settings) -> contextlib.AbstractContextManager[socket.socket]:
     """The mesh origin stands on the next port where a port was asked for, so that a firewall can be told."""
     return _listening(settings.host, settings.port + 1 if settings.port else 0)
-
-
-def _start_server(application: Any, listener: socket.socket) -> None:
-    """Serve on a thread that ends with the process."""
-    server = waitress.server.create_server(
-        application,
-        map={},
-        sockets=[listener],
-        threads=THREADS,
-        ident="csm-refine",
-        max_request_body_size=MESH_LIMIT_BYTES,
-        clear_untrusted_proxy_headers=True,
-    )
-    threading.Thread(target=server.run, name=f"http {_port(listener)}", daemon=True).start()
 
 
 class _StopSignals:

@@ -24,7 +24,8 @@ class Users:
     def hold(self, user: str) -> None:
         """Register a user, or renew the registration."""
         with self._lock:
-            self._ends[user] = self._clock() + HOLD_S
+            now = self._clock()
+            self._ends = {name: end for name, end in self._ends.items() if end > now} | {user: now + HOLD_S}
 
     def let_go(self, user: str) -> None:
         """Forget a user; an unknown one is no error."""

@@ -175,10 +175,10 @@ def test_bad_values_are_refused_before_anything_starts(service, body, words):
 
 
 def test_bodies_that_are_no_json_are_refused(service):
-    """Broken JSON and a huge body answer 400 with a sentence."""
+    """Broken JSON answers 400 and a huge body 413, with a sentence."""
     path = f"{SESSIONS}/get-3d/refine/{service.create()}"
     assert refuses(service.ask("POST", path, data=b"{not json"), 400, "not JSON")
-    assert refuses(service.ask("POST", path, data=b" " * 100_000), 400, "larger than 64 KB")
+    assert refuses(service.ask("POST", path, data=b" " * 100_000), 413, "larger than 64 KB")
 
 
 def test_the_automatic_box_counts_as_none(start_service, stalled_blender):
