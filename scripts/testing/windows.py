@@ -48,11 +48,12 @@ def write_sheet() -> None:
     if montage is None:
         print("without a sheet as PNG: ImageMagick is missing (apt-get install imagemagick)")
         return
-    labelled = [text for path in pictures for text in ("-label", _label(path), str(path))]
+    # Made small as they are read: all of them at once would be more than ImageMagick may take.
+    labelled = [text for path in pictures for text in ("-label", _label(path), f"{path}[{WIDTH}x{HEIGHT}]")]
     geometry = ["-tile", f"{ACROSS}x", "-geometry", f"{WIDTH}x{HEIGHT}+6+6", "-background", "#222", "-fill", "#ddd"]
     sheet = PICTURES / "sheet.png"
-    subprocess.run([montage, *geometry, *labelled, str(sheet)], check=False, stderr=subprocess.DEVNULL)
-    print(sheet)
+    done = subprocess.run([montage, *geometry, *labelled, str(sheet)], check=False)
+    print(sheet if done.returncode == 0 else "without a sheet as PNG: what ImageMagick says stands above")
 
 
 def keep_pictures() -> None:
