@@ -202,8 +202,7 @@ def _in_envelope(handler: Callable[..., Any]) -> Callable[..., Any]:
         except CsmError as error:
             status = _STATUS_OF_ERROR.get(type(error), 400 if isinstance(error, InputError | MeshUnusable) else 500)
             answer = _failure(status, str(error))
-        seconds = time.monotonic() - started
-        log.info("%s %s %d %.3f s", bottle.request.method, ascii(bottle.request.path), answer.status_code, seconds)
+        _note(answer.status_code, time.monotonic() - started)
         return answer
 
     return handle
@@ -222,8 +221,13 @@ def _failure(status: int, sentence: str) -> Any:
 
 
 def _refused(status: int, sentence: str) -> Any:
-    log.info("%s %s %d", bottle.request.method, ascii(bottle.request.path), status)
+    _note(status, 0.0)
     return _failure(status, sentence)
+
+
+def _note(status: int, seconds: float) -> None:
+    """Log a request, without its query and of a path no more than any of ours has."""
+    log.info("%s %s %d %.3f s", bottle.request.method, ascii(bottle.request.path[:100]), status, seconds)
 
 
 def _error_page(error: Any) -> str:

@@ -29,7 +29,8 @@ HEADER_LIMIT_BYTES = 16 * 1024
 PATIENCE_S = 20.0
 """So long a connection may take to its first request, and a request to come in, its body's share not counted."""
 SLOWEST_BYTES_PER_S = 10_000
-_TENDING_S = 2
+_TENDING_S = 1
+_VERSIONS = frozenset({"1.0", "1.1"})
 _CODINGS = re.compile(rb"(?im)^transfer-encoding[ \t]*:(.*?)\r?$")
 _CLOSING = frozenset({"401", "403", "421"})
 _SENTENCES = {
@@ -39,7 +40,14 @@ _SENTENCES = {
 }
 
 
-def start(application: Any, listener: socket.socket, *, limit: BodyLimit, greatest_body: int) -> None:
+def start(
+    application: Any,
+    listener: socket.socket,
+    *,
+    limit: BodyLimit,
+    greatest_body: int,
+    patience_s: float = PATIENCE_S,
+) -> None:
     """Serve on a thread that ends with the process.
 
     A body above ``limit`` is read to its end and not kept, so that its sender gets the application's answer; above
@@ -57,7 +65,7 @@ def start(application: Any, listener: socket.socket, *, limit: BodyLimit, greate
         clear_untrusted_proxy_headers=True,
     )
     server.channel_class = type("Channel", (_Channel,), {"parser_class": staticmethod(_parser_with(limit))})
-    server.maintenance = _tending(server, server.maintenance)
+    server.maintenance = _tending(server, server.maintenance, patience_s)
     threading.Thread(target=server.run, name=f"http {listener.getsockname()[1]}", daemon=True).start()
 
 
@@ -65,12 +73,12 @@ def _parser_with(limit: BodyLimit) -> Callable[[Any], _Parser]:
     return lambda settings: _Parser(settings, limit)
 
 
-def _tending(server: Any, close_idle: Callable[[float], None]) -> Callable[[float], None]:
+def _tending(server: Any, close_idle: Callable[[float], None], patience_s: float) -> Callable[[float], None]:
     """Waitress's own round over the open connections, which ends idle ones, with ours over the late ones."""
 
     def tend(now: float) -> None:
         for channel in list(server.active_channels.values()):
-            if not channel.requests and channel.is_late():
+            if not channel.requests and channel.is_late(patience_s):
                 channel.will_close = True
         close_idle(now)
 
@@ -94,6 +102,8 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]  # Waitress has no types
             super().parse_header(header_plus)
         except (TransferEncodingNotImplemented, ValueError) as error:  # ValueError: of urlsplit, and of int
             raise ParsingError("start line or length") from error
+        if self.version not in _VERSIONS:
+            raise ParsingError("version")
         if codings and (self.version != "1.1" or "CONTENT_LENGTH" in self.headers):
             raise ParsingError("two lengths")
         if self.proxy_netloc and self.proxy_netloc != self.headers.get("HOST"):
@@ -101,9 +111,9 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]  # Waitress has no types
         if self.body_rcv is not None:
             self.body_rcv.buf = _Body(self.body_rcv.buf, self._limit(self.command, self.path, self.headers))
 
-    def is_late(self) -> bool:
+    def is_late(self, patience_s: float) -> bool:
         """Tell whether it should have come in by now."""
-        allowed = PATIENCE_S + self.body_bytes_received / SLOWEST_BYTES_PER_S
+        allowed = patience_s + self.body_bytes_received / SLOWEST_BYTES_PER_S
         return bool(time.monotonic() - self._started_at > allowed)
 
 
@@ -169,9 +179,9 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         self._has_brought = True
         super().service()
 
-    def is_late(self) -> bool:
+    def is_late(self, patience_s: float) -> bool:
         """Tell whether the client lets us wait for its first request, or for the rest of one."""
         request = self.request
         if request is not None:
-            return bool(request.is_late())
-        return not self._has_brought and time.monotonic() - self._opened_at > PATIENCE_S
+            return bool(request.is_late(patience_s))
+        return not self._has_brought and time.monotonic() - self._opened_at > patience_s

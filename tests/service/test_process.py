@@ -66,6 +66,39 @@ def test_a_key_file_without_a_key_is_refused(tmp_path, content):
     assert refused.stdout == ""
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows keeps rights elsewhere")
+def test_a_key_file_that_others_read_is_warned_about(start_service, tmp_path):
+    """A world-readable key file, as containers mount them, is taken with a warning; a closed one without."""
+    for mode, warned in ((0o644, True), (0o640, False)):
+        (tmp_path / "my-key").write_text("a-key-of-my-own\n")
+        (tmp_path / "my-key").chmod(mode)
+        service = start_service("--key-file", str(tmp_path / "my-key"), key="a-key-of-my-own")
+        assert service.ask("GET", "/user/userdata").status_code == 200
+        assert ("chmod 600" in (tmp_path / "stderr.txt").read_text()) == warned
+        service.stop()
+        (tmp_path / "stderr.txt").unlink()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows keeps rights elsewhere")
+def test_a_key_file_that_anybody_may_write_is_refused(tmp_path):
+    """Whoever can write the key file could choose the key: the start ends with 2 and the cure."""
+    (tmp_path / "my-key").write_text("a-key-of-my-own\n")
+    (tmp_path / "my-key").chmod(0o666)
+    refused = run_to_end(tmp_path / "data", "--key-file", str(tmp_path / "my-key"))
+    assert (refused.returncode, "chmod 600" in refused.stderr) == (2, True)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows keeps rights elsewhere")
+def test_a_key_of_ours_is_closed_to_others_again(start_service, tmp_path):
+    """A key in the data folder that a copy has opened to others gets its rights back, with a warning."""
+    service = start_service()
+    service.stop()
+    (service.folder / "key").chmod(0o644)
+    assert start_service().key == service.key
+    assert stat.S_IMODE((service.folder / "key").stat().st_mode) == 0o600
+    assert "Others could read" in (tmp_path / "stderr.txt").read_text()
+
+
 def test_another_address_needs_a_key_file(tmp_path):
     """On an address that others can reach, a key file is demanded."""
     refused = run_to_end(tmp_path / "data", "--host", "0.0.0.0")  # noqa: S104 -- it is refused
@@ -75,7 +108,12 @@ def test_another_address_needs_a_key_file(tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [(("--port", "70000"), "port"), (("--workers", "0"), "Workers"), (("--host", "203.0.113.1"), "key")],
+    [
+        (("--port", "70000"), "port"),
+        (("--workers", "0"), "Workers"),
+        (("--mesh-limit", "0"), "limits"),
+        (("--host", "203.0.113.1"), "key"),
+    ],
 )
 def test_bad_arguments_end_the_start(tmp_path, options, words):
     """A bad argument ends it with 2 and a sentence."""
