@@ -15,13 +15,14 @@ from typing import Protocol
 
 from . import errors, fetching, flow
 from .background import Pause, Stopped
-from .client import Client, NotConnected, Unanswered
+from .client import Client, Unanswered
 from .errors import CsmError
 from .flow import Step
 from .home import Home
 from .journal import Journal
 from .mesh_files import check
 from .models import Job, JobState, MeshReport
+from .network import NotConnected
 
 LEASE_S = 15.0
 PROGRESS_EVERY_S = 0.5
@@ -103,6 +104,8 @@ class Engine:
         """Take one step; a failure that the step does not know better is the flow's to judge."""
         try:
             return self._doing(step)(job)
+        except errors.JournalBusy:  # says nothing about the job: whoever drives it next takes the step again
+            raise
         except CsmError as error:
             kept = error
         except OSError as error:

@@ -3,8 +3,10 @@
 CsmError
 ├── InputError                 2    correct what was typed or chosen
 │   └── StorageError           2    make the data folder writable, or free disk space
+│       └── JournalBusy        2    do it again in a moment
 ├── KeyMissing                 3    give a key
 ├── KeyRefused                 3    give another key
+├── OtherAccount               3    use the key that the job was made with, or take the job over
 ├── SessionUnknown             4    check the code
 ├── SessionNotRefinable        4    wait for the preview mesh, or take another session
 ├── RefineFailed               5    the service failed or refused the refine: read its words
@@ -14,6 +16,7 @@ CsmError
 │   └── ServiceBusy            7    wait as long as the service says; it took nothing
 ├── BlenderOffline             7    allow online access
 ├── MeshUnusable               8    look at the mesh, refine again
+│   ├── MeshTooLarge           8    raise the limit, or refine with fewer faces
 │   └── PrepareFailed          8    import the mesh in the window instead
 ├── OutcomeUncertain           9    look again; send again only on purpose
 └── Interrupted              130    nothing
@@ -57,6 +60,10 @@ class StorageError(InputError):
     code = "storage"
 
 
+class JournalBusy(StorageError):
+    """Another process holds the journal for longer than we wait."""
+
+
 class KeyMissing(CsmError):
     """No API key is known for the service."""
 
@@ -69,6 +76,20 @@ class KeyRefused(CsmError):
 
     code = "key_refused"
     exit_code = 3
+
+
+class OtherAccount(CsmError):
+    """The job was made with another API key than the one at hand: another account would pay for it."""
+
+    code = "other_account"
+    exit_code = 3
+
+    def __init__(
+        self,
+        message: str = "This job belongs to another API key.",
+        action: str = "Use that key to go on, or take the job over with this one.",
+    ) -> None:
+        super().__init__(message, action)
 
 
 class SessionUnknown(CsmError):
@@ -134,6 +155,10 @@ class MeshUnusable(CsmError):
 
     code = "mesh_unusable"
     exit_code = 8
+
+
+class MeshTooLarge(MeshUnusable):
+    """The mesh file is larger than allowed; fetching it again does not help."""
 
 
 class PrepareFailed(MeshUnusable):

@@ -43,6 +43,8 @@ class Limits:
     ratio: int = 250
     """Deflate reaches about 1,000; OBJ text stays under 20, an image of one colour may reach a few hundred."""
     fbx_depth: int = 64
+    download_bytes: int = 4 << 30
+    """Of one mesh file as it is fetched."""
     prepare_s: int = 1800
     """How long a background Blender may take for one mesh."""
     processor_s: int = 3600

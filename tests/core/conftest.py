@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from csm_refine_addon.core.client import Client
+from csm_refine_addon.core.models import Secret
 from tests.core.house import House
-from tests.support.api_server import Api
+from tests.support.api_server import KEY, Api
 
 
 @pytest.fixture
@@ -18,3 +20,10 @@ def api():
 def house(tmp_path, api):
     with House(tmp_path / "home", api) as built:
         yield built
+
+
+@pytest.fixture
+def client(api):
+    opened = Client(api.url, Secret(KEY), is_online=lambda: True, timeout_s=20.0)
+    yield opened
+    opened.close()
