@@ -28,6 +28,7 @@ DOCUMENT = {
     "bufferViews": [{"buffer": 0, "byteLength": 36}],
     "buffers": [{"byteLength": 36}],
 }
+PNG = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", 4, 4)
 TRIANGLE = struct.pack("<9f", 0, 0, 0, 1, 0, 0, 0, 1, 0)
 
 
@@ -165,7 +166,7 @@ def test_a_zip_gives_its_largest_obj_with_what_belongs_to_it(mesh):
         "c/small.obj": OBJ,
         "c/mesh.obj": OBJ * 2,
         "c/mesh.mtl": b"newmtl a\n",
-        "c/a b.PNG": b"png",
+        "c/a b.PNG": PNG,
         "c/run.py": b"",
     }
     mesh.write_bytes(packed(files))
@@ -207,7 +208,7 @@ def test_no_damage_raises_anything_else(tmp_path_factory, cut, flips):
 
 def test_a_large_mesh_is_checked_in_blocks(mesh, monkeypatch):
     """Positions and OBJ lines that reach over a block's end are seen as in one piece."""
-    monkeypatch.setattr(mesh_files, "BLOCK_BYTES", 8)
+    monkeypatch.setattr(mesh_files.kinds, "BLOCK_BYTES", 8)
     positions = np.zeros((1000, 3), dtype="<f4")
     views, buffers = [{"buffer": 0, "byteLength": 12_000}], [{"byteLength": 12_000}]
     accessors = [{**DOCUMENT["accessors"][0], "count": 1000}]

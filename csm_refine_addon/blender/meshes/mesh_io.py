@@ -32,13 +32,16 @@ def import_mesh(path: Path, work_folder: Path) -> bpy.types.Object:
     The kind is told by the first bytes. All meshes of the file are joined; their node transforms, negative scales
     included, go into the vertices. The object has an identity transform, no parent, no modifiers, no animation, and
     its origin is the file's origin, in Blender axes (Z up). Materials, UV maps and custom normals stay; images are
-    packed, and those from outside the file's own folder are dropped. ``work_folder`` takes what a zip unpacks to.
+    packed, and those from outside the file's own folder are dropped. ``work_folder`` takes what a zip unpacks to, and
+    a copy of what names files elsewhere, without those names.
 
     Raises MeshUnusable where the file is no mesh, the importer refuses it, it has no faces, or a vertex is not finite.
     """
     kind = mesh_files.sniff(path)
     if kind is MeshKind.ZIP:
         path, kind = mesh_files.extract_obj(path, work_folder), MeshKind.OBJ
+    if kind is MeshKind.FBX:
+        path = mesh_files.harmless_fbx(path, work_folder)
     objects, images, meshes = set(bpy.data.objects), set(bpy.data.images), set(bpy.data.meshes)
     _run_importer(_IMPORTERS[kind], path)
     _own_images([image for image in bpy.data.images if image not in images], path.parent)
