@@ -167,7 +167,8 @@ class Client:
     @network.translated
     def _exchange(self, method: str, path: str, *, json: object = None, body: BinaryIO | None = None) -> _Answer:
         headers = {"x-api-key": self._key.reveal(), "Accept": "application/json", "Accept-Encoding": "gzip"}
-        with self._http.request(
+        with network.ask(
+            self._http,
             method,
             self._base_url + path,
             headers=headers,
@@ -175,7 +176,6 @@ class Client:
             data=body,
             timeout=self._timeout_s,
             allow_redirects=False,
-            stream=True,
         ) as answer:
             content = self._read_limited(answer, self._clock() + self._answer_s)
             reply = wire.read_reply(answer.status_code, content, hidden=self._key)

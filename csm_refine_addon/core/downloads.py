@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from . import errors, limits, retry_after
 from .models import Secret
-from .network import pieces, translated
+from .network import ask, pieces, translated
 
 if TYPE_CHECKING:
     import requests
@@ -74,7 +74,7 @@ class MeshDownload:
     def _fetch(self, url: Secret, asked: dict[str, str]) -> tuple[int, int | None]:
         """Write what the storage sends; return the bytes that are there, and in all if it is said."""
         headers = {"Accept-Encoding": "identity", **asked}  # a range counts the bytes as they are sent
-        with self.http.get(url.reveal(), headers=headers, stream=True, timeout=self.timeout_s) as answer:
+        with ask(self.http, "GET", url.reveal(), headers=headers, timeout=self.timeout_s) as answer:
             start = self._start(answer, asked)
             total = _total_bytes(answer, start)
             _check_size(total or 0)
@@ -129,7 +129,7 @@ class MeshDownload:
 def image(http: requests.Session, url: Secret, *, timeout_s: float, limit_bytes: int = IMAGE_LIMIT_BYTES) -> bytes:
     """Return a picture, whatever it is. Raises ServiceUnreachable, also where it is too large or takes too long."""
     found, size, ends_at = [], 0, time.monotonic() + timeout_s
-    with http.get(url.reveal(), stream=True, timeout=timeout_s) as answer:
+    with ask(http, "GET", url.reveal(), timeout=timeout_s) as answer:
         for piece in pieces(answer) if answer.status_code == 200 else ():
             found.append(piece)
             size += len(piece)

@@ -44,10 +44,9 @@ def translated(call: Callable[_P, _T]) -> Callable[_P, _T]:
         import requests
         import urllib3
 
-        known = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, UnicodeError)
         try:
             return call(*args, **kwargs)
-        except known as error:  # UnicodeError: a redirect to an address that is not text
+        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
             failure = unreachable(error)
         raise failure  # out here: an exception keeps the one that it was raised in, and that one's text has the URL
 
@@ -69,7 +68,7 @@ def unreachable(error: Exception) -> errors.ServiceUnreachable:
         return kind("The proxy cannot be reached or refuses.", "Check the proxy settings.")
     if kind is NotConnected:
         return kind("The service cannot be reached.", "Check the network and the service's address.")
-    if isinstance(error, requests.exceptions.TooManyRedirects | requests.exceptions.InvalidSchema | UnicodeError):
+    if isinstance(error, requests.exceptions.TooManyRedirects | requests.exceptions.InvalidSchema):
         return kind("The service's storage sends us to an address that is none.", "Try again later.")
     if any(isinstance(cause, requests.exceptions.Timeout | TimeoutError) for cause in causes):
         return kind("The service does not answer in time.", "Check the network; try again.")
@@ -96,6 +95,18 @@ def _causes(error: object) -> Iterator[object]:
     for cause in inside:
         if isinstance(cause, Exception):
             yield from _causes(cause)
+
+
+def ask(http: requests.Session, method: str, url: str, **options: Any) -> requests.Response:
+    """Send one request and return its answer, to be read in pieces. Raises what :func:`translated` knows."""
+    import requests
+
+    try:
+        return http.request(method, url, stream=True, **options)
+    except requests.exceptions.RequestException:
+        raise
+    except ValueError:  # a redirect to something that urllib.parse cannot read
+        raise requests.exceptions.InvalidSchema from None
 
 
 def pieces(answer: requests.Response) -> Iterator[bytes]:

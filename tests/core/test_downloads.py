@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 
-from csm_refine_addon.core import errors
+from csm_refine_addon.core import downloads, errors, limits
 from csm_refine_addon.core.downloads import SignatureExpired
 from csm_refine_addon.core.models import RefineRequest, Secret
 from csm_refine_addon.core.network import NotConnected
@@ -162,3 +165,137 @@ def test_progress_can_end_a_download(api, client, tmp_path):
         download(client, api, tmp_path / "part", progress)
     assert download(client, api, tmp_path / "part") == LARGE
     assert "range" in api.storage.seen[1].headers
+
+
+# --- odd lengths and pieces
+
+
+@pytest.mark.parametrize("place", range(10))
+@pytest.mark.usefixtures("large")
+def test_cut_at_ten_places(api, client, tmp_path, place):
+    """Wherever it is cut, the next attempt makes it whole."""
+    api.storage.script = [Answer(cut_after=len(LARGE) * place // 10 + place)]
+    with pytest.raises(errors.ServiceUnreachable):
+        download(client, api, tmp_path / "part")
+    assert download(client, api, tmp_path / "part") == LARGE
+
+
+@pytest.mark.usefixtures("large")
+def test_a_storage_that_sends_less_than_asked(api, client, tmp_path):
+    """A storage may send a part of the rest: the file is whole only when it has the size that it says."""
+    part, told = tmp_path / "part", []
+    api.storage.script = [
+        Answer(cut_after=900_000),
+        Answer(206, LARGE[800_000:1_000_000], {"ETag": '"large"', "Content-Range": "bytes 800000-999999/1600000"}),
+    ]
+    with pytest.raises(errors.ServiceUnreachable):
+        download(client, api, part)
+    with part.open("r+b") as cut:
+        cut.truncate(800_000)
+    with pytest.raises(errors.ServiceUnreachable, match="cut off"):
+        download(client, api, part, lambda done, total: told.append((done, total)))
+    assert told[-1] == (1_000_000, 1_600_000)
+    assert download(client, api, part) == LARGE
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Range": "bytes 800000-1599999/1600000"},
+        {"Content-Range": "bytes 800000-1599999/1600000", "ETag": '"other"'},
+        {"Content-Range": "bytes 8000000-15999990/16000000", "ETag": '"large"'},
+        {"Content-Range": "800000", "ETag": '"large"'},
+        {"ETag": '"large"'},
+    ],
+    ids=["no tag", "another tag", "another place", "no range", "none"],
+)
+@pytest.mark.usefixtures("large")
+def test_a_rest_that_may_be_of_another_file(api, client, tmp_path, headers):
+    """What does not say that it is the rest of the same file is not put behind the part: it begins anew."""
+    part = tmp_path / "part"
+    part.write_bytes(LARGE[:800_000])
+    part.with_name("part.etag").write_text('"large"')
+    api.storage.script = [Answer(206, b"x" * 800_000, headers)]
+    with pytest.raises(errors.ServiceUnreachable, match="another file"):
+        download(client, api, part)
+    assert download(client, api, part) == LARGE
+    assert "range" not in api.storage.seen[-1].headers
+
+
+@pytest.mark.parametrize(
+    "length", ["1600001", "-5", "soon", "9" * 30, "9" * 5000, "5, 7"], ids=lambda length: length[:9]
+)
+@pytest.mark.usefixtures("large")
+def test_a_wrong_length(api, client, tmp_path, length):
+    """A length that is not the body's is a sentence, or says nothing; it breaks nothing."""
+    api.storage.script = [Answer(200, LARGE, {"Content-Length": length}, cut_after=len(LARGE))]
+    try:
+        assert download(client, api, tmp_path / "part") == LARGE
+    except (errors.ServiceUnreachable, errors.MeshTooLarge) as error:
+        assert_no_secret(error)
+
+
+def test_a_busy_storage(api, client, tmp_path):
+    """A storage's Retry-After is heard, too."""
+    api.storage.script = [Answer(503, b"", {"Retry-After": "40"})]
+    with pytest.raises(errors.ServiceBusy) as caught:
+        download(client, api, tmp_path / "part")
+    assert caught.value.retry_after_s == 40
+
+
+# --- too much
+
+
+@pytest.fixture
+def small_limit(monkeypatch):
+    monkeypatch.setenv(limits.VARIABLE, '{"download_bytes": 1000000}')
+
+
+@pytest.mark.parametrize(
+    "answer", [Answer(200, LARGE), Answer(200, drips=b"v 0 0 0\n" * 10_000)], ids=["said", "without end"]
+)
+@pytest.mark.usefixtures("small_limit")
+def test_a_mesh_that_is_too_large(api, client, tmp_path, answer):
+    """A mesh beyond the limit, or without length and end, is a sentence; nothing of it stays."""
+    api.storage.script, told = [answer], []
+    with pytest.raises(errors.MeshTooLarge, match=r"larger than 1 MB.*download_bytes"):
+        download(client, api, tmp_path / "part", lambda done, total: told.append(done))
+    assert not (tmp_path / "part").exists()
+    assert max(told, default=0) <= 1_000_000
+
+
+def test_no_room_for_it(api, client, tmp_path, monkeypatch):
+    """A mesh that the disk has no room for is not begun."""
+    api.storage.put("mesh.obj", LARGE, '"large"')
+    free = downloads.RESERVE_BYTES + len(LARGE) - 1
+    monkeypatch.setattr(downloads.shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(0, 0, free))
+    with pytest.raises(errors.StorageError, match="no room"):
+        download(client, api, tmp_path / "part")
+    assert (tmp_path / "part").stat().st_size == 0
+
+
+@pytest.mark.parametrize("answer", [Answer(), Answer(drips=b"v 0 0 0\n" * 10_000)], ids=["length", "no length"])
+def test_the_disk_fills_up(api, client, tmp_path, monkeypatch, answer):
+    """A disk that others fill meanwhile: the download ends with room left, and the next one goes on with the part."""
+    large = LARGE * 20
+    api.storage.put("mesh.obj", large, '"large"')
+    api.storage.script = [answer]
+    room = [10**12, downloads.RESERVE_BYTES + 10]
+    monkeypatch.setattr(
+        downloads.shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(0, 0, room.pop(0) if room else 10**12)
+    )
+    with pytest.raises(errors.StorageError, match="what has arrived is kept"):
+        download(client, api, tmp_path / "part")
+    there = (tmp_path / "part").stat().st_size
+    assert 0 < there <= downloads.ROOM_STEP_BYTES + 200_000
+    assert download(client, api, tmp_path / "part") == large
+    assert ("range" in api.storage.seen[-1].headers) is (not answer.drips)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no full device")
+@pytest.mark.usefixtures("large")
+def test_a_full_disk(api, client, tmp_path):
+    """The system's own word for a full disk comes through as it is."""
+    (tmp_path / "part").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        download(client, api, tmp_path / "part")

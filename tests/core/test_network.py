@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import ssl
 import subprocess
+import tracemalloc
 
 import pytest
 import requests
 import urllib3
 
 from csm_refine_addon.core import errors, network
-from csm_refine_addon.core.client import Client
+from csm_refine_addon.core.client import Client, Unanswered
 from csm_refine_addon.core.models import RefineRequest, Secret
 from csm_refine_addon.core.network import NotConnected
 from tests.core.clients import assert_no_secret, closed_port, download
@@ -33,6 +36,7 @@ def max_retry(reason):
 
 
 PROXY_RESET = urllib3.exceptions.ProxyError("Cannot connect to proxy.", ConnectionResetError(104, "reset"))
+NO_TUNNEL = urllib3.exceptions.ProxyError("x", OSError("Tunnel connection failed: 407 Proxy Authentication Required"))
 PROXY_ABSENT = urllib3.exceptions.ProxyError("x", urllib3.exceptions.NewConnectionError(None, "refused"))
 BAD_CERTIFICATE = urllib3.exceptions.SSLError(ssl.SSLCertVerificationError("certificate verify failed"))
 
@@ -45,6 +49,7 @@ BAD_CERTIFICATE = urllib3.exceptions.SSLError(ssl.SSLCertVerificationError("cert
         (requests.exceptions.SSLError("DECRYPTION_FAILED_OR_BAD_RECORD_MAC"), None),
         (requests.exceptions.ProxyError(max_retry(PROXY_RESET)), None),
         (requests.exceptions.ProxyError(max_retry(PROXY_ABSENT)), NotConnected),
+        (requests.exceptions.ProxyError(max_retry(NO_TUNNEL)), NotConnected),
         (
             requests.exceptions.ConnectionError(max_retry(urllib3.exceptions.NewConnectionError(None, "x"))),
             NotConnected,
@@ -165,3 +170,157 @@ def test_offline_holds_for_redirects(api, tmp_path):
     with pytest.raises(errors.BlenderOffline):
         download(client, api, tmp_path / "part")
     client.close()
+
+
+def test_a_proxy_that_refuses_the_tunnel(monkeypatch, api):
+    """What a proxy does not let through has not left: it may be sent again, and the key was not shown."""
+    monkeypatch.setenv("https_proxy", api.url)
+    client = Client("https://api.csm.example", Secret(KEY), is_online=lambda: True)
+    with pytest.raises(NotConnected, match="proxy"):
+        client.submit(REQUEST)
+    assert api.seen == []
+    client.close()
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["file:///etc/hostname", "ftp://store.example/mesh.glb", "http://[::1", "http://caf\xe9.example/\xff", ""],
+)
+def test_redirects_to_what_is_no_address(api, client, tmp_path, location):
+    """A storage that leads to a file, to another protocol or nowhere is a sentence."""
+    api.storage.script = [Answer(302, b"", {"Location": location})]
+    with pytest.raises(errors.ServiceUnreachable) as caught:
+        download(client, api, tmp_path / "part")
+    assert_no_secret(caught.value)
+    assert not (tmp_path / "part").exists()
+
+
+def test_redirects_without_end(api, client, tmp_path):
+    """A storage that leads in a circle is left after some rounds."""
+    api.storage.script = [Answer(302, b"", {"Location": "/again"})] * 100
+    with pytest.raises(errors.ServiceUnreachable, match="address that is none"):
+        download(client, api, tmp_path / "part")
+    assert len(api.storage.seen) < 50
+
+
+def test_https_stays_https(api, tmp_path):
+    """A service with https leads to no address without: what comes from there could have been changed on the way."""
+    client = Client("https://api.csm.example", Secret(KEY), is_online=lambda: True)
+    with pytest.raises(errors.ServiceUnreachable, match="without"):
+        download(client, api, tmp_path / "part")
+    assert api.storage.seen == []
+    client.close()
+
+
+# --- how slow an answer may be
+
+
+class Ticking:
+    """A clock on which each look takes a while."""
+
+    def __init__(self, step_s: float) -> None:
+        self.now, self.step_s = 0.0, step_s
+
+    def __call__(self) -> float:
+        self.now += self.step_s
+        return self.now
+
+
+@pytest.fixture
+def impatient(api):
+    """A client for which each piece of an answer takes twenty seconds."""
+    opened = Client(api.url, Secret(KEY), is_online=lambda: True, timeout_s=20.0, clock=Ticking(20.0))
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize("in_head", [True, False], ids=["head", "body"])
+def test_a_dripping_answer(api, impatient, in_head):
+    """A service that sends a byte now and then holds nobody: reading fails soon, and a POST counts as unanswered."""
+    api.before = api.posts = [Answer(drips=b"x", drips_head=in_head)]
+    with pytest.raises(errors.ServiceUnreachable, match="far too slowly"):
+        impatient.read_session(CODE)
+    with pytest.raises(Unanswered):
+        impatient.submit(REQUEST)
+    assert len(api.refines) == 1
+
+
+def test_a_dripping_mesh(api, impatient, tmp_path):
+    """So does a storage's; the next attempt can go on."""
+    api.storage.script = [Answer(drips=b"v 0 0 0\n")]
+    with pytest.raises(errors.ServiceUnreachable, match="far too slowly"):
+        download(impatient, api, tmp_path / "part")
+
+
+def test_an_answer_that_takes_its_time(api):
+    """Also an answer that comes fast enough has an end: a minute, or two time-outs."""
+    clock = Ticking(1.0)
+    client = Client(api.url, Secret(KEY), is_online=lambda: True, timeout_s=20.0, clock=clock)
+    api.before = [Answer(drips=b" " * 100_000)]
+    with pytest.raises(errors.ServiceUnreachable, match="far too slowly"):
+        client.read_session(CODE)
+    assert clock.now < 100
+    client.close()
+
+
+class Dripping(io.RawIOBase):
+    """So many bytes a read, without end."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
+
+    def readinto(self, buffer) -> int:
+        buffer[: self.count] = bytes(self.count)
+        return self.count
+
+
+def test_the_least_rate():
+    """A kilobyte in each second of waiting is enough for ever; less is not for longer than the window."""
+    enough = network.PacedReader(Dripping(1100), Ticking(1.0), 60.0)
+    assert all(enough.readinto(bytearray(2000)) == 1100 for _ in range(1000))
+    less = network.PacedReader(Dripping(1000), Ticking(1.0), 60.0)
+    assert [less.readinto(bytearray(2000)) for _ in range(59)] == [1000] * 59
+    with pytest.raises(errors.ServiceUnreachable, match="far too slowly"):
+        less.readinto(bytearray(2000))
+
+
+def test_time_away_is_not_waiting():
+    """The time that a sleeping machine or a slow disk takes between two reads is not the service's."""
+    clock = Ticking(0.0)
+    reader = network.PacedReader(Dripping(1), clock, 60.0)
+    for _ in range(10):
+        assert reader.readinto(bytearray(10)) == 1
+        clock.now += 3600.0
+
+
+# --- how large
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(200, b"[" + b"0," * 25_000_000),
+        Answer(200, gzip.compress(bytes(200_000_000), 1), {"Content-Encoding": "gzip"}),
+    ],
+    ids=["50 MB of JSON", "200 MB, packed"],
+)
+def test_an_answer_without_end(api, client, answer):
+    """It is not kept in memory, packed or not."""
+    api.before = [answer]
+    tracemalloc.start()
+    try:
+        with pytest.raises(errors.ServiceUnreachable, match="far too long"):
+            client.read_session(CODE)
+        assert tracemalloc.get_traced_memory()[1] < 40_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("packing", ["gzip, gzip", "br", "zstd", "secret"])
+def test_a_packing_that_nobody_asked_for(api, client, tmp_path, packing):
+    """Packed several times or in another way, an answer is not unpacked: a kilobyte could become a gigabyte."""
+    api.before = api.storage.script = [Answer(200, b"x", {"Content-Encoding": packing})]
+    for ask in (lambda: client.read_session(CODE), lambda: download(client, api, tmp_path / "part")):
+        with pytest.raises(errors.ServiceUnreachable, match="packed"):
+            ask()

@@ -58,6 +58,10 @@ class Answer:
     """Whether a refine that is answered like this was taken."""
     only_from: bool = False
     """A storage without ``If-Range``: sends the rest of whatever it has."""
+    drips: bytes = b""
+    """After the body this comes again and again, for as long as the other end listens."""
+    drips_head: bool = False
+    """It comes instead of the head's end."""
 
 
 def wait_until(condition: Callable[[], Any], within_s: float = 20.0) -> Any:
@@ -121,12 +125,15 @@ class _Handler(BaseHTTPRequestHandler):
         if not isinstance(content, bytes):
             content = json.dumps(content).encode()
         self.send_response(answer.status)
-        for name, value in {"Content-Length": str(len(content)), **answer.headers}.items():
+        length = {} if answer.drips else {"Content-Length": str(len(content))}
+        for name, value in {**length, **answer.headers}.items():
             self.send_header(name, value)
-        self.end_headers()
-        with contextlib.suppress(ConnectionError):  # who asked has ended meanwhile
+        (self.flush_headers if answer.drips_head else self.end_headers)()
+        with contextlib.suppress(ConnectionError):  # who asked has ended meanwhile, or heard enough
             self.wfile.write(content[: answer.cut_after])
-        if answer.cut_after is not None:
+            while answer.drips and not self.server.ending.wait(0.001):
+                self.wfile.write(answer.drips)
+        if answer.cut_after is not None or answer.drips:
             self.close_connection = True
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 -- the standard library's name
@@ -162,7 +169,7 @@ class Storage:
 
     def _answer(self, seen: Seen) -> Answer:
         scripted = self.script.pop(0) if self.script else Answer()
-        if scripted.status != 200 or scripted.body or scripted.resets or scripted.hangs:
+        if scripted.status != 200 or scripted.body or scripted.resets or scripted.hangs or scripted.drips:
             return scripted
         name = seen.path.rpartition("/")[2]
         if parse_qs(seen.query).get("sig") != [self._sign()]:
