@@ -111,6 +111,8 @@ def _faces(value: object) -> tuple[int, Level]:
 
 
 def _count(name: str, value: object, least: int, greatest: int) -> int:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # 1024.0 is a whole number in JSON
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= greatest:
         raise InputError(
             f"{name} must be a whole number from {least} to {greatest}.", "Leave it out to let the service choose."
