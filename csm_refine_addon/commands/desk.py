@@ -46,6 +46,9 @@ class Desk:
             timeout_s=found.timeout_s,
         )
         self.journal = self._follower.journal
+        for sentence in self.journal.take_notices():
+            sys.stderr.write(sentence + "
+")
         self.client = self._follower.client
 
     def __enter__(self) -> Self:

@@ -8,21 +8,24 @@ within microseconds whether anything is.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from .errors import InputError, StorageError
+from . import mending
+from .crash_points import passing
+from .errors import InputError, JournalBusy, StorageError
 from .flow import TRANSITIONS, IllegalTransition
 from .lookups import QUESTION_LIMIT_S, Lookup
 from .models import Job
 
-SCHEMA_VERSION = 2
-"""1: jobs; 2: look-ups, too."""
+SCHEMA_VERSION = 3
+"""1: jobs; 2: look-ups, too; 3: sentences for the user, too."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (id TEXT PRIMARY KEY, revision INTEGER NOT NULL, document TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS jobs_revision ON jobs (revision);
@@ -32,9 +35,15 @@ CREATE TABLE IF NOT EXISTS removed (job TEXT PRIMARY KEY, revision INTEGER NOT N
 CREATE TABLE IF NOT EXISTS leases (job TEXT PRIMARY KEY, owner TEXT NOT NULL, until REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS lookups (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, asked_at REAL NOT NULL,
   answered_at REAL NOT NULL, document TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS notices (sentence TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS counter (revision INTEGER NOT NULL);
 INSERT INTO counter SELECT 0 WHERE NOT EXISTS (SELECT * FROM counter);
 """
+_INSERT = "INSERT INTO jobs (document, revision, id) VALUES (?, ?, ?)"
+_AGAIN = "Do it again: a new one has what can be read."
+_EMPTIED = (
+    "The journal was an empty file: its jobs are no longer known. Fetch Result Again brings the results of a session."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +58,25 @@ class Changes:
 class Journal:
     """One connection to the journal; it belongs to the thread that made it.
 
-    ``busy_timeout_s`` is how long to wait for another process's transaction. Raises StorageError where the file
-    cannot be opened, is not ours, or was written by a newer version.
+    ``busy_timeout_s`` is how long to wait for another process's transaction. A damaged file is kept aside, and a new
+    journal has what could be read of it. Raises StorageError where the file cannot be opened or was written by a
+    newer version, JournalBusy where another process holds it for longer.
     """
 
     def __init__(self, path: Path, busy_timeout_s: float = 5.0) -> None:
         self._path = path
-        with self._explained():
+        self._busy_timeout_s = busy_timeout_s
+        self._times_mended = mending.times_mended(path)
+        with self._explained(mends=False):
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None)
             try:
-                self._connection.execute("PRAGMA synchronous=FULL")
-                self._set_up()
-            except BaseException:
-                self._connection.close()
-                raise
+                self._connection = self._opened()
+            except sqlite3.DatabaseError as error:
+                if not mending.is_damage(error):
+                    raise
+                mending.mend(path, _fill)
+                self._times_mended = mending.times_mended(path)
+                self._connection = self._opened()
 
     def close(self) -> None:
         """Close the connection."""
@@ -78,7 +91,10 @@ class Journal:
     def add(self, job: Job) -> Job:
         """Write a new job down and return it with its revision."""
         with self._transaction():
-            return self._write(job, "INSERT INTO jobs (document, revision, id) VALUES (?, ?, ?)", moved=True)
+            written = self._write(job, _INSERT, moved=True)
+            passing("", job.state, "before")
+        passing("", job.state, "after")
+        return written
 
     def change(self, job_id: str, step: Callable[[Job], Job]) -> Job:
         """Read a job, apply ``step`` to it and write the outcome, as one transaction; return the new job.
@@ -94,7 +110,10 @@ class Journal:
             moved = after.state is not before.state
             if moved and after.state not in TRANSITIONS[before.state]:
                 raise IllegalTransition(f"{before.state} -> {after.state}")
-            return self._write(after, "UPDATE jobs SET document = ?, revision = ? WHERE id = ?", moved=moved)
+            written = self._write(after, "UPDATE jobs SET document = ?, revision = ? WHERE id = ?", moved=moved)
+            passing(before.state, after.state, "before")
+        passing(before.state, after.state, "after")
+        return written
 
     def get(self, job_id: str) -> Job:
         """Return a job. Raises InputError where there is none of this id."""
@@ -184,6 +203,23 @@ class Journal:
         with self._transaction():
             self._connection.execute("DELETE FROM lookups WHERE asked_at < ?", (before,))
 
+    def take_notices(self) -> list[str]:
+        """Return the sentences that the user has not been told yet, and forget them: the caller tells them."""
+        with self._explained():
+            if not self._connection.execute("SELECT 1 FROM notices").fetchone():
+                return []
+        with self._transaction():
+            sentences = [row[0] for row in self._connection.execute("SELECT sentence FROM notices ORDER BY rowid")]
+            self._connection.execute("DELETE FROM notices")
+        return sentences
+
+    def restore(self, jobs: Sequence[Job], sentence: str) -> None:
+        """Write down what was saved out of another journal, and the sentence that tells the user of it."""
+        with self._transaction():
+            for job in jobs:
+                self._write(job, _INSERT, moved=True)
+            self._connection.execute("INSERT INTO notices VALUES (?)", (sentence,))
+
     def _lookups(self, condition: str, value: float) -> list[Lookup]:
         with self._explained():
             query = f"SELECT revision, document FROM lookups WHERE {condition} ORDER BY revision"  # noqa: S608 -- ours
@@ -199,8 +235,22 @@ class Journal:
         self._connection.execute("INSERT OR REPLACE INTO lookups VALUES (?, ?, ?, ?, ?)", row)
         return lookup
 
-    def _set_up(self) -> None:
-        version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+    def _opened(self) -> sqlite3.Connection:
+        is_emptied = self._path.exists() and not self._path.stat().st_size and any(self._path.parent.glob("jobs/*"))
+        connection = sqlite3.connect(self._path, timeout=self._busy_timeout_s, isolation_level=None)
+        connection.text_factory = mending.as_text
+        try:
+            connection.execute("PRAGMA synchronous=FULL")
+            self._set_up(connection)
+            if is_emptied:
+                connection.execute("INSERT INTO notices VALUES (?)", (_EMPTIED,))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _set_up(self, connection: sqlite3.Connection) -> None:
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
         if version > SCHEMA_VERSION:
             raise StorageError(
                 f"The journal {self._path} was written by a newer version of CSM Refine.",
@@ -208,7 +258,9 @@ class Journal:
             )
         if version < SCHEMA_VERSION:
             script = f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-            self._connection.executescript(script)
+            connection.executescript(script)
+        elif (found := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":  # 2 ms for 1,000 jobs
+            raise _Damaged(found)
 
     def _read(self, job_id: str) -> Job:
         row = self._connection.execute("SELECT revision, document FROM jobs WHERE id = ?", (job_id,)).fetchone()
@@ -242,19 +294,63 @@ class Journal:
                 raise
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explained(self, *, mends: bool = True) -> Iterator[None]:
+        """Turn what SQLite and the disk say into sentences; a journal found damaged is mended before."""
         try:
+            self._require_in_place()
             yield
         except (sqlite3.Error, OSError) as error:
-            raise StorageError(
-                f"The journal {self._path} cannot be used: {error}.",
-                "See that its folder can be written and has room, or set CSM_REFINE_HOME to another one.",
-            ) from error
+            if mends and mending.is_damage(error):
+                self._mend()
+            raise self._explanation(error) from error
+
+    def _require_in_place(self) -> None:
+        """Raise where another process has put a new journal in the place of this one: what is written here is lost."""
+        if self._times_mended != mending.times_mended(self._path):
+            raise StorageError(f"The journal {self._path} was damaged, and there is a new one.", _AGAIN)
+
+    def _mend(self) -> None:
+        self.close()
+        with contextlib.suppress(sqlite3.Error, OSError):  # what was found is the error to tell
+            mending.mend(self._path, _fill)
+
+    def _explanation(self, error: Exception) -> StorageError:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return JournalBusy(
+                f"The journal {self._path} is locked by another process.",
+                "Do it again; if it stays so, end the other Blenders and command lines.",
+            )
+        if mending.is_damage(error):
+            return StorageError(f"The journal {self._path} is damaged.", _AGAIN)
+        return StorageError(
+            f"The journal {self._path} cannot be used: {error}.",
+            "See that its folder can be written and has room, or set CSM_REFINE_HOME to another one.",
+        )
+
+
+class _Damaged(sqlite3.DatabaseError):
+    """The file is a database, and what stands in it is not what was written."""
+
+    sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+
+
+def _fill(path: Path, jobs: Sequence[Job], sentence: str) -> None:
+    with Journal(path) as journal:
+        journal.restore(jobs, sentence)
 
 
 def _job(row: tuple[int, str]) -> Job:
     revision, document = row
-    return Job.from_json({**json.loads(document), "revision": revision})
+    try:
+        found = json.loads(document)
+    except ValueError as error:
+        raise _Damaged(str(revision)) from error
+    try:
+        return Job.from_json({**found, "revision": revision})
+    except mending.NOT_A_JOB as error:
+        raise StorageError(
+            "The journal holds a job of another version of CSM Refine.", "Update the extension."
+        ) from error
 
 
 def _lookup(row: tuple[int, str]) -> Lookup:

@@ -50,8 +50,7 @@ class Presence:
             thread.join(LEAVE_S / 2)
 
     def _run(self) -> None:
-        with Journal(self._home.journal) as journal:
-            while not self._end.wait(EVERY_S):
-                with contextlib.suppress(StorageError):  # locked for once, or gone: the engine reports
-                    journal.renew(self.owner, self._clock(), LEASE_S)
-                self._local_service.hold()
+        while not self._end.wait(EVERY_S):
+            with contextlib.suppress(StorageError), Journal(self._home.journal) as journal:  # the engine reports it
+                journal.renew(self.owner, self._clock(), LEASE_S)
+            self._local_service.hold()

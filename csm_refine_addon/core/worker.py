@@ -26,7 +26,7 @@ from .background import PACKAGE, module_environment
 from .checks import is_loopback
 from .client import Client
 from .engine import LEASE_S, Engine
-from .errors import CsmError, StorageError
+from .errors import CsmError, JournalBusy, StorageError
 from .home import Home
 from .journal import Journal
 from .local_service import LocalService
@@ -117,19 +117,32 @@ class Worker:
 
     def run(self) -> None:
         """Look for jobs and drive them until the end is said. Raises StorageError where there is no journal."""
-        with Presence(self._home, self._local_service) as presence, Journal(self._home.journal) as journal:
+        with Presence(self._home, self._local_service) as presence, self._opened_journal() as journal:
             self._owner = presence.owner
             answering = Answering(self._home, self._owner, self._client, self._may_ask)
             answering.clear(journal)
             seen, looked_at = -1, 0.0
             while not self._control.ended.wait(LOOK_EVERY_S):
-                version = journal.data_version()
-                if version == seen and time.monotonic() - looked_at < SWEEP_EVERY_S:
-                    continue
-                seen, looked_at = version, time.monotonic()
-                self._look(journal)
-                answering.look(journal)
+                try:
+                    version = journal.data_version()
+                    if version == seen and time.monotonic() - looked_at < SWEEP_EVERY_S:
+                        continue
+                    self._look(journal)
+                    answering.look(journal)
+                except JournalBusy as error:  # to end now would only start another worker, which finds it locked, too
+                    _log.warning("%s", error)
+                else:
+                    seen, looked_at = version, time.monotonic()
             self._stop_all(journal)
+
+    def _opened_journal(self) -> Journal:
+        while True:
+            try:
+                return Journal(self._home.journal)
+            except JournalBusy as error:
+                _log.warning("%s", error)
+                if self._control.ended.wait(LOOK_EVERY_S):
+                    raise
 
     def drive(self, job_id: str, stop: threading.Event) -> None:
         """Drive one job on the calling thread, with a journal and clients of its own."""

@@ -426,3 +426,31 @@ def test_a_mistake_of_ours_does_not_stop_the_timer(home):
     pump.current().jobs = None
     assert pump.tick() == pump.AFTER_TROUBLE_S
     assert "made a mistake" in pump.current().trouble
+
+
+def test_a_damaged_journal_is_told_once(home):
+    """What became of it stands in the panel until the user presses something; the jobs that were saved are there."""
+    with panel.journal(home) as journal:
+        job = journal.add(panel.job(JobState.READY, window="elsewhere"))
+    content = (home / "journal.sqlite").read_bytes()
+    (home / "journal.sqlite").write_bytes(b"?" * 100 + content[100:])
+    sidebar.note_draw(bpy.context)
+    turn()
+    assert "was damaged" in pump.current().told
+    assert list(pump.current().jobs) == [job.id]
+    pump.current().press()
+    turn()
+    assert pump.current().told == ""
+
+
+def test_a_journal_that_is_locked_for_long(home):
+    """For a moment nothing is said; for longer the panel says why it stands still, until the lock is gone."""
+    sidebar.note_draw(bpy.context)
+    turn()
+    with locked(home):
+        assert (turn(), pump.current().trouble) == (pump.AWAKE_S, "")
+        pump.current()._locked_since -= 6.0
+        assert turn() == pump.AFTER_TROUBLE_S
+        assert "locked by another process" in pump.current().trouble
+    turn()
+    assert pump.current().trouble == ""

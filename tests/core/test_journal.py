@@ -256,12 +256,22 @@ def test_a_newer_schema(path):
 
 
 def test_not_a_database(path):
-    """A file that is something else is not overwritten."""
+    """A file that is something else is kept aside, and told once; tests/reliability/test_journals.py has the rest."""
     path.parent.mkdir(parents=True)
     path.write_bytes(b"this is a letter, not a journal " * 100)
-    with pytest.raises(StorageError, match="cannot be used"):
-        Journal(path)
-    assert path.read_bytes().startswith(b"this is a letter")
+    with Journal(path) as opened:
+        assert [len(opened.take_notices()), len(opened.take_notices())] == [1, 0]
+    (aside,) = path.parent.glob("journal.corrupt-*.sqlite")
+    assert aside.read_bytes().startswith(b"this is a letter")
+
+
+def test_a_job_of_another_version(path, journal):
+    """What another version may have written is no damage: it stays, with a sentence."""
+    written = journal.add(job())
+    journal._connection.execute("UPDATE jobs SET document = replace(document, 'PREPARED', 'QUEUED')")
+    with pytest.raises(StorageError, match="another version"):
+        journal.get(written.id)
+    assert not list(path.parent.glob("journal.corrupt-*"))
 
 
 def test_a_folder_that_cannot_be(tmp_path):

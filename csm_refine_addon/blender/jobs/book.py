@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import bpy
 
-from ...core.errors import CsmError
+from ...core.errors import CsmError, JournalBusy
 from ...core.models import Job
 from .. import locations
 from ..scene import marks
@@ -99,7 +99,4 @@ class JobBook:
 
 def is_locked(error: CsmError) -> bool:
     """Tell whether the journal is only in use by another process for this moment."""
-    import sqlite3
-
-    cause = error.__cause__
-    return isinstance(cause, sqlite3.OperationalError) and "locked" in str(cause)
+    return isinstance(error, JournalBusy)

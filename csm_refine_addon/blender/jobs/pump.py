@@ -24,7 +24,7 @@ from ..scene import arrivals, marks
 from ..scene.deliveries import Deliveries
 from ..viewport import notices, overlay, sidebar, status_bar
 from . import batching, job_rows, job_words, late_imports
-from .book import JobBook, is_locked
+from .book import PATIENT_S, JobBook, is_locked
 from .looking import Looking
 from .worker_process import CheckAnswer, ServiceCheck, WorkerProcess
 
@@ -46,6 +46,8 @@ class Pump(JobBook):
         self.window = os.urandom(8).hex()
         """Names this process and its open file: results asked for from here are placed here."""
         self.trouble = ""
+        self.told = ""
+        """What became of the journal, until the user presses something."""
         self.waiting: dict[str, str] = {}
         """Why a result that belongs here is not placed yet, by job."""
         self.worker = WorkerProcess()
@@ -57,6 +59,7 @@ class Pump(JobBook):
         self._wanted_codes: dict[str, str] = {}
         self._unwritten: dict[str, Placed] = {}
         self._deliveries = Deliveries()
+        self._locked_since = 0.0
         self._is_bringing = False
         """Whether this turn brought in a part of a large result: the next one follows at once."""
         self._redrawn_at = 0.0
@@ -66,6 +69,7 @@ class Pump(JobBook):
     def press(self) -> None:
         """Note that the user asked for something: from now on files and processes are in order."""
         self._pressed = True
+        self.told = ""
         self.worker.try_again()
 
     def add(self, job: Job, *, in_front: bool = True) -> Job:
@@ -140,7 +144,7 @@ class Pump(JobBook):
             except StorageError as error:
                 return self._storage_trouble(error)
             changed |= bool(self.trouble)
-            self.trouble = ""
+            self.trouble, self._locked_since = "", 0.0
             changed |= self._hear_check()
             changed |= self._keep_worker()
             changed |= job_rows.show(self.jobs)
@@ -176,6 +180,9 @@ class Pump(JobBook):
         marks.mark_stale()
         is_first = self._version == -1
         before = {job.id: job for job in self.refresh()}
+        for sentence in journal.take_notices():
+            self.told = sentence
+            notices.say("WARNING", f"CSM Refine: {sentence}")
         self._version = version
         if not is_first:
             self._report(before)
@@ -297,13 +304,17 @@ class Pump(JobBook):
         return True
 
     def _storage_trouble(self, error: StorageError) -> float:
-        if is_locked(error):
+        if is_locked(error) and not self._is_locked_for_long():
             return AWAKE_S
         if self.trouble != str(error):
             self.trouble = str(error)
             sidebar.redraw()
         super().close()
         return AFTER_TROUBLE_S
+
+    def _is_locked_for_long(self) -> bool:
+        self._locked_since = self._locked_since or time.monotonic()
+        return time.monotonic() - self._locked_since > PATIENT_S
 
     def _redraw(self, changed: bool, now: float) -> None:
         is_counting = any(flow.is_active(job) for job in self.jobs.values()) and sidebar.is_seen(now)

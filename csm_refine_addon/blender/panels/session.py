@@ -39,7 +39,7 @@ class CSM_PT_refine(InSidebar, bpy.types.Panel):
         layout.use_property_split = True
         layout.use_property_decorate = False
         keeper = pump.current()
-        for trouble in filter(None, (keeper.trouble, keeper.worker.trouble)):
+        for trouble in filter(None, (keeper.told, keeper.trouble, keeper.worker.trouble)):
             sentences(layout, context, trouble, icon="ERROR", alert=True)
         settings = settings_of(context)
         _draw_service(layout, context, settings)
