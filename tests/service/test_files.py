@@ -6,9 +6,11 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
 import requests
+from hypothesis import example, given, strategies
 
 from csm_refine_addon.core.models import Secret
-from csm_refine_addon.service.files import Slice, parse_range
+from csm_refine_addon.service.files import MeshOrigin, Slice, parse_range
+from csm_refine_addon.service.guard import HostCheck
 from csm_refine_addon.service.links import LIFETIME_S, STEP_S, Links
 from tests.support import sample_meshes
 
@@ -92,6 +94,43 @@ def test_only_signed_files_can_be_read(service, url):
     assert is_refused(get(missing), 404, "BlobNotFound")
     assert is_refused(requests.post(url, timeout=10), 405, "UnsupportedHttpVerb")
     assert is_refused(get(url, Host="evil.example"), 421, "InvalidHost")
+
+
+@pytest.fixture(scope="module")
+def origin(tmp_path_factory):
+    """A mesh origin without a server, and the path and signed query of its one file, of ten bytes."""
+    path, folder = "/SESSION_1689256797_6037625/original/mesh.glb", tmp_path_factory.mktemp("origin")
+    (folder / path[1:]).parent.mkdir(parents=True)
+    (folder / path[1:]).write_bytes(b"0123456789")
+    links = Links(Secret("k"), 80)
+    return MeshOrigin(folder, links, HostCheck("127.0.0.1", 80)), path, urlsplit(links.url("h", path)).query
+
+
+ON_THE_WIRE = strategies.text(strategies.characters(max_codepoint=255), max_size=60)
+DATES = strategies.builds(
+    "{}, {:02} Jan {:04} 00:00:0{} {}".format, *[ON_THE_WIRE, *[strategies.integers(-1, 9999)] * 3, ON_THE_WIRE]
+)
+
+
+@given(ON_THE_WIRE, ON_THE_WIRE | DATES, ON_THE_WIRE, ON_THE_WIRE)
+@example("bytes=0-", "Mon, 01 Jan 0001 00:00:00 -0000", "", "")
+@example("bytes=-" + "9" * 18, "Fri, 31 Dec 9999 23:59:59 -2359", "", "")
+def test_no_header_makes_it_fail(origin, ranges, condition, tag, more):
+    """Whatever stands in the headers and behind the signature, the answer is a part, the whole, or a refusal."""
+    files, path, query = origin
+    statuses = []
+    environ = {
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": path,
+        "QUERY_STRING": query + more,
+        "HTTP_HOST": "127.0.0.1:80",
+        "HTTP_RANGE": ranges,
+        "HTTP_IF_RANGE": condition,
+        "HTTP_IF_NONE_MATCH": tag,
+        "wsgi.file_wrapper": lambda file: file.close() or [],
+    }
+    files(environ, lambda status, headers: statuses.append(status[:3]))
+    assert statuses[0] in ("200", "206", "403", "416")
 
 
 @pytest.mark.parametrize(
