@@ -1,0 +1,197 @@
+"""Every fault of the service, the network and the machine, at every stage that it can hit.
+
+Each job goes its whole way against a real server behind the proxy of faults, with a clock that moves only when one
+waits. Whatever happens: never more refines are taken than the user said yes to, the end is a state with a sentence
+and a cure, and a fault that passes is got over without the user, unless the service clearly said no.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from csm_refine_addon.core import limits
+from csm_refine_addon.core.client import Client
+from csm_refine_addon.core.models import Job, JobState as S, Secret
+from tests.reliability.faults_cases import Case, machine_cases, network_cases
+from tests.reliability.faults_machine import CLOCKS, LockedFolder, SmallDisk, on_a_thread
+from tests.reliability.faults_trial import Seen, Trial, assert_key_stayed, lifted_after, once, trial_of
+from tests.support import sample_meshes
+from tests.support.api_server import KEY
+from tests.support.faults import FAULTS, Plan, Rule, Stage
+
+MESH = sample_meshes.glb(sample_meshes.asymmetric_mesh(0))
+LONGEST_S = 3 * 60 * 60.0
+"""Waiting, by the job's clock."""
+STANDS_AT = {
+    Stage.BASELINE: S.PREPARED,
+    Stage.POST: S.PREPARED,
+    Stage.POLL: S.RUNNING,
+    Stage.DOWNLOAD: S.DOWNLOADING,
+    Stage.PREPARE: S.PREPARING,
+    Stage.PLACE: S.READY,
+}
+"""Where the journal has a job that could not be written on at a stage."""
+
+
+@pytest.fixture(scope="module")
+def rows(note):
+    found = []
+    yield found
+    note("faults", found)
+
+
+def row(case: Case, seen: Seen, posts: int) -> dict:
+    return {
+        "fault": case.name,
+        "stage": str(case.stage),
+        "by": "engine",
+        "result": seen.result,
+        "POSTs": posts,
+        "exit code": seen.exit_code,
+        "seconds": seen.seconds,
+        "sentence": seen.sentence,
+    }
+
+
+def assert_kept(trial: Trial, seen: Seen) -> None:
+    """What holds whatever went wrong."""
+    assert trial.proxy.accepted <= trial.yes
+    assert seen.has_sentence_and_cure, seen.sentence
+    assert seen.seconds <= LONGEST_S
+    assert_key_stayed(trial.proxy)
+
+
+def assert_cured(trial: Trial, seen: Seen) -> None:
+    """Once the fault is over, what the sentence advises leads to the result, and nothing is paid twice."""
+    trial.proxy.apply(Plan([], trial.proxy.plan.tls))
+    cured = trial.cured(seen)
+    assert cured.job.state is S.READY, cured.sentence
+    assert Path(cured.job.blend_path).read_bytes() == trial.api.storage.files["mesh.glb"]
+    assert trial.proxy.accepted == 1
+    assert trial.proxy.accepted <= trial.yes
+
+
+def id_of(case: Case) -> str:
+    return f"{case.name} @ {case.stage}"
+
+
+@pytest.fixture
+def opened(tmp_path, monkeypatch):
+    """Opens the trial of a case, with what the case needs besides the proxy."""
+    with contextlib.ExitStack() as stack:
+
+        def open_trial(case: Case) -> Trial:
+            tls = address = ""
+            if case.fault == "certificate":
+                tls = str(tmp_path / "authority.pem")
+                monkeypatch.setenv("REQUESTS_CA_BUNDLE", tls)
+            trial = stack.enter_context(
+                trial_of(tmp_path / "home", case.new_rules(), tls=tls, address=address, mesh=MESH)
+            )
+            _prepare(trial, case, monkeypatch)
+            return trial
+
+        yield open_trial
+
+
+def _prepare(trial: Trial, case: Case, monkeypatch) -> None:
+    if case.fault == "refused":
+        _on_entering(trial, case.stage, case.new_rules())
+        lifted_after(trial, "refused", 2)
+    elif case.fault == "dns-failure" and case.stage is Stage.DOWNLOAD:
+        lifted_after(trial, "dns-failure", 6)
+    elif case.fault == "dns-failure":
+        trial.unknown_name_at = case.stage
+    elif case.fault == "drip":
+        trial.client.close()
+        trial.client = Client(
+            trial.proxy.url,
+            Secret(KEY),
+            is_online=lambda: True,
+            timeout_s=0.25,
+            clock=lambda: time.monotonic() * 200,  # a minute in a third of a second
+        )
+    elif case.fault == "endless":
+        monkeypatch.setenv(limits.VARIABLE, '{"download_bytes": 3000000}')
+
+
+def _on_entering(trial: Trial, stage: Stage, rules: list[Rule]) -> None:
+    """Bring the rules in when the job comes to a stage, for a fault that would be noticed before."""
+    trial.proxy.apply(Plan([], trial.proxy.plan.tls))
+    once(trial, stage, lambda: trial.proxy.apply(Plan(rules, trial.proxy.plan.tls)))
+
+
+@pytest.mark.parametrize("case", network_cases(), ids=id_of)
+def test_faults_of_service_and_network(case, opened, rows):
+    """The fault comes about, nothing is paid twice, and the job ends as the table of cases says."""
+    trial = opened(case)
+    seen = trial.drive(trial.add())
+    rows.append(row(case, seen, trial.proxy.accepted))
+    assert trial.proxy.hits[case.fault]
+    assert_kept(trial, seen)
+    assert seen.result == case.result, seen.sentence
+    assert_cured(trial, seen)
+
+
+@pytest.mark.parametrize("case", machine_cases(), ids=id_of)
+def test_faults_of_the_machine(case, rows):
+    """A jump of the clock ends no job that the service goes on with; a disk or folder that cannot be written stops
+    it before anything is sent, and it goes on once that is over."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder, "home")
+        home.mkdir()
+        Path(folder).chmod(0o755)
+        if case.fault in CLOCKS:
+            _clock_jumps(case, home, rows)
+        else:
+            on_a_thread(lambda: _disk_refuses(case, home, rows))
+
+
+def _clock_jumps(case: Case, home: Path, rows: list) -> None:
+    with trial_of(home, [], mesh=MESH) as trial:
+        once(trial, case.stage, lambda: trial.clock.jump(CLOCKS[case.fault]))
+        seen = _to_the_end(trial)
+        rows.append(row(case, seen, trial.proxy.accepted))
+        assert_kept(trial, seen)
+        assert seen.result == "PLACED", seen.sentence
+        assert seen.seconds < 120
+        assert trial.proxy.accepted == 1
+
+
+def _disk_refuses(case: Case, home: Path, rows: list) -> None:
+    stop, go_on = _disk(case, home)
+    with trial_of(home, [], mesh=MESH) as trial:
+        once(trial, case.stage, stop)
+        seen = _to_the_end(trial)
+        posts = trial.proxy.accepted
+        go_on()
+        rows.append(row(case, seen, posts))
+        assert_kept(trial, seen)
+        assert (seen.result, seen.exit_code) == (f"{STANDS_AT[case.stage]}: storage", 2)
+        assert posts == (case.stage not in (Stage.BASELINE, Stage.POST))
+        assert _to_the_end(trial, seen.job).result == "PLACED"
+        assert trial.proxy.accepted == 1
+
+
+def _disk(case: Case, home: Path) -> tuple[Callable[[], None], Callable[[], None]]:
+    """Return what begins the fault, and what ends it."""
+    if case.fault == "disk-full":
+        disk = SmallDisk(home)
+        return disk.fill, disk.free
+    folder = LockedFolder(home)
+    return folder.lock, folder.unlock
+
+
+def _to_the_end(trial: Trial, job: Job | None = None) -> Seen:
+    """Drive a job, and place its result; as far as it goes."""
+    seen = trial.drive(job or trial.add())
+    if seen.error is None and seen.job.state is S.READY:
+        trial.on_enter(seen.job)
+        seen = trial.place(seen.job)
+    return seen
