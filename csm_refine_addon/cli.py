@@ -108,11 +108,14 @@ def _parser() -> argparse.ArgumentParser:
     submit.add_argument("--again", metavar="JOB", help="send an unclear or ended job again: it may charge again")
     status = add("status", verbs.status, "one look at the service", service)
     status.add_argument("target", metavar="JOB|CODE", nargs="?", help="default: the newest job")
+    _add_take_over(submit)
     wait = add("wait", verbs.wait, "follow jobs to their end", service)
     wait.add_argument("jobs", metavar="JOB", nargs="*", help="default: all unfinished ones")
     wait.add_argument("--timeout", type=float, metavar="S", help="how long to follow, from now")
+    _add_take_over(wait)
     fetch = add("fetch", verbs.fetch, "download and prepare without placing", service)
     fetch.add_argument("job", metavar="JOB")
+    _add_take_over(fetch)
     place = add("place", verbs.place, "place a ready job in the open file", service)
     place.add_argument("job", metavar="JOB")
     place.add_argument("--blend", metavar="FILE", help="open this file first")
@@ -152,6 +155,10 @@ def _request_options() -> _Parser:
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="FILE", help=".blend (the scene), .glb, .obj, .fbx, .usdz (the result)")
+
+
+def _add_take_over(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--take-over", action="store_true", help="go on with this key though the job has another one")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import bpy
 
-from ..core import checks
+from ..core import checks, key_sources
 from ..core.errors import InputError
 from ..core.following import Follower
 from ..core.home import Home
@@ -37,6 +37,7 @@ def settings() -> Settings:
         home=locations.home(),
         service=values.service_url if values.service == "URL" else values.service.lower(),
         key=_key(values.api_key),
+        key_command=values.key_command.strip(),
         allow_plain_http=values.allow_plain_http,
         fit_to_box=values.fit_to_box,
         poll_s=(values.poll_first_s, values.poll_longest_s),
@@ -101,12 +102,13 @@ def export_object(name: str, home: Home) -> Path:
     return BlenderWorkshop(home, bpy.app.binary_path, threading.Event().wait).export_source(job)
 
 
-def wait_for(job: Job, timeout_s: float, key: Secret | None) -> Job:
+def wait_for(job: Job, timeout_s: float) -> Job:
     """Drive a job, blocking, until it is ready or has ended, and return how it stands. Raises CsmError."""
     ends_at = time.time() + timeout_s
+    values, pause = preferences.preferences(), threading.Event().wait
     with Follower(
         locations.home(),
-        keys={"": key} if key else {},
+        key_of=key_sources.this_process(values.key_command.strip(), _key(values.api_key), pause),
         is_online=is_online,
         blender=bpy.app.binary_path,
         timeout_s=preferences.network_timeout_s(),

@@ -47,6 +47,15 @@ class CSM_AP_preferences(bpy.types.AddonPreferences):
         subtype="PASSWORD",
         maxlen=1024,
     )
+    key_command: bpy.props.StringProperty(
+        name="Key Command",
+        description=(
+            "A program of yours, with its arguments, whose first line of output is the API key, for example "
+            "“pass show csm” or “op read op://vault/csm/key”; it is run without a shell when the key is needed, "
+            "and wins over the key typed in above"
+        ),
+        maxlen=1024,
+    )
     allow_plain_http: bpy.props.BoolProperty(
         name="Allow Plain HTTP",
         description="Let the key travel unencrypted to a service on another machine",
@@ -130,13 +139,25 @@ class CSM_AP_preferences(bpy.types.AddonPreferences):
             layout.prop(self, "service_url")
             layout.prop(self, "allow_plain_http")
         layout.prop(self, "api_key")
+        layout.prop(self, "key_command")
         if os.environ.get(KEY_VARIABLE):
             layout.label(text="The environment variable CSM_API_KEY is set and used instead.", icon="INFO")
+            return
+        if self.key_command.strip():
+            self._draw_command(layout)
             return
         problem = key_problem(self.api_key)
         if problem:
             layout.label(text=shown(problem), icon="INFO")
         layout.label(text="Blender keeps the key unencrypted in its preferences file.", icon="INFO")
+
+    def _draw_command(self, layout: bpy.types.UILayout) -> None:
+        try:
+            require_key()
+        except CsmError as error:
+            layout.label(text=shown(str(error)), icon="ERROR")
+            return
+        layout.label(text="The key is what the key command prints.", icon="INFO")
 
 
 class _Defaults:
@@ -239,6 +260,7 @@ class KeySource(enum.Enum):
     """Where the API key comes from."""
 
     ENVIRONMENT = "Environment"
+    COMMAND = "Command"
     PREFERENCES = "Preferences"
     MISSING = "Missing"
 
@@ -247,12 +269,32 @@ def key_source() -> KeySource:
     """Tell where the key comes from, without judging it."""
     if os.environ.get(KEY_VARIABLE):
         return KeySource.ENVIRONMENT
+    if preferences().key_command.strip():
+        return KeySource.COMMAND
     return KeySource.PREFERENCES if preferences().api_key else KeySource.MISSING
 
 
-def api_key() -> Secret:
-    """Return the key. Raises KeyMissing where there is none, or where it cannot be one."""
+def api_key() -> Secret | None:
+    """Return the key; None where a command prints it, which only the worker runs.
+
+    Raises KeyMissing where there is none, or where it cannot be one.
+    """
+    if key_source() is KeySource.COMMAND:
+        return None
     return checks.api_key(os.environ.get(KEY_VARIABLE) or preferences().api_key)
+
+
+def key_command() -> str:
+    """Return the command that prints the key; empty where the key comes from elsewhere."""
+    return preferences().key_command.strip() if key_source() is KeySource.COMMAND else ""
+
+
+def require_key() -> None:
+    """Raise KeyMissing where there is no key, or none can come from what is given; runs no command."""
+    if api_key() is None:
+        from ..core import key_sources  # brings subprocess and its kin
+
+        key_sources.words(key_command())
 
 
 def key_problem(text: str) -> str:

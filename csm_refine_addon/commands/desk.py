@@ -6,23 +6,24 @@ import dataclasses
 import math
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
-from ..core import checks, flow, orders
-from ..core.errors import InputError
+from ..core import accounts, checks, flow, key_sources, orders
+from ..core.errors import InputError, OtherAccount
 from ..core.following import Follower
-from ..core.models import CSM_BASE_URL, LOCAL, Job, JobState, RefineRequest, Secret
+from ..core.models import CSM_BASE_URL, LOCAL, Job, JobState, RefineRequest
 from ..core.placement import Asked
-from ..core.services import environment_key, key_for
 from . import outcome
 from .outcome import Outcome
-from .progress import Progress
+from .progress import Progress, describe
 from .settings import can_prepare, settings
 
 SERVICE_VARIABLE = "CSM_SERVICE"
+TAKE_OVER = "Use that key to go on, or add --take-over to go on with this one."
 
 
 class Desk:
@@ -35,20 +36,21 @@ class Desk:
         self.service = checks.service_address(text, allow_plain_http=allow_http)
         self.home = found.home
         self._settings = found
-        key = environment_key() or found.key
-        self._keys: dict[str, Secret] = {"": key} if key else {}
+        pause = threading.Event().wait
+        self._key = key_sources.environment_key() or (None if found.key_command else found.key)
+        self._key_of = key_sources.this_process(found.key_command, found.key, pause)
         self._progress = Progress(sys.stderr)
         self._follower = Follower(
             self.home,
-            keys=self._keys,
+            key_of=self._key_of,
             is_online=found.is_online,
             blender=found.binary_path,
             timeout_s=found.timeout_s,
+            pause=pause,
         )
         self.journal = self._follower.journal
         for sentence in self.journal.take_notices():
-            sys.stderr.write(sentence + "
-")
+            sys.stderr.write(sentence + "\n")
         self.client = self._follower.client
 
     def __enter__(self) -> Self:
@@ -64,8 +66,8 @@ class Desk:
         service = service or self.service
         if service == LOCAL:
             return
-        key = key_for(service, self._keys)
         self.client(service).require_online()
+        key = self._key_of(service)
         if key and service == CSM_BASE_URL and not checks.is_usual_key(key):
             sys.stderr.write("The API key has an unusual form (CSM's have 32 letters and digits); it is tried.\n")
 
@@ -85,8 +87,36 @@ class Desk:
                 fit_to_box=self._settings.fit_to_box,
                 place_automatically=False,
                 blend_file=self._settings.open_file(),
+                account=self._account(),
             )
         )
+
+    def _account(self) -> str:
+        key = None if self.service == LOCAL else self._key_of(self.service)
+        return accounts.fingerprint(self.home.folder, self.service, key)
+
+    def check_account(self, job: Job, *, take_over: bool = False) -> Job:
+        """See that the service can be asked about a job, and that it was made with the key at hand, or is taken over.
+
+        Raises OtherAccount, and as :meth:`check_service`.
+        """
+        self.check_service(job.service)
+        if take_over:
+            job = self.journal.change(job.id, accounts.taken_over)
+        try:
+            self._follower.check(job)
+        except OtherAccount as error:
+            raise OtherAccount(error.message, TAKE_OVER) from None
+        return job
+
+    def seen(self, job: Job) -> Outcome:
+        """Return how a job stands, and that it waits for another key where this is known without a key command."""
+        text = f"{job.id} {job.state:<11} {describe(job)}"
+        ours = accounts.fingerprint(self.home.folder, job.service, self._key) if job.account else ""
+        if not (flow.is_active(job) and ours) or ours == job.account:
+            return Outcome(text, outcome.document(job))
+        error = OtherAccount(action=TAKE_OVER)
+        return dataclasses.replace(outcome.not_ours(job, error), text=f"{text} - {error.message}")
 
     def find(self, target: str | None) -> Job | None:
         """Return the job of this id, the newest one for None, or None for what is no job's id."""

@@ -41,6 +41,12 @@ def of_job(job: Job, text: str = "") -> Outcome:
     return Outcome(text if not error else "", document(job), error, exit_code(job))
 
 
+def not_ours(job: Job, error: CsmError) -> Outcome:
+    """Return the outcome of a job that was not touched, with the reason; the job itself has not failed."""
+    said = dataclasses.asdict(flow.job_error(error))
+    return Outcome(document={**document(job), "error": said}, error=said, exit_code=error.exit_code)
+
+
 def together(outcomes: Sequence[Outcome]) -> Outcome:
     """Return one outcome of several, with the first exit code that is not 0."""
     text = "\n".join(outcome.text for outcome in outcomes if outcome.text)

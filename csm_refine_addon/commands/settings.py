@@ -23,6 +23,8 @@ class Settings:
     home: Home
     service: str = ""
     key: Secret | None = None
+    key_command: str = ""
+    """Prints the key; it comes before ``key``."""
     allow_plain_http: bool = False
     fit_to_box: bool = True
     poll_s: tuple[float, float] = orders.POLL_S

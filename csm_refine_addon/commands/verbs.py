@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from ..core import checks, flow
-from ..core.errors import InputError
+from ..core.errors import InputError, OtherAccount
 from ..core.models import CSM_BASE_URL, LOCAL, TERMINAL, Job, JobState
 from ..core.placement import Asked, BoundsSource, Choices, PivotSource, ask
 from .desk import SERVICE_VARIABLE, Desk
-from .outcome import EMPTY, Outcome, document, of_job, together
+from .outcome import EMPTY, Outcome, document, not_ours, of_job, together
 from .progress import describe
 from .settings import blender, has_blender
 
@@ -38,8 +38,7 @@ def submit(options: Namespace) -> Outcome:
         raise InputError("Give either a session code or --again JOB.", "See submit --help.")
     with Desk(options) as desk:
         if options.again:
-            job = desk.journal.get(options.again)
-            desk.check_service(job.service)
+            job = desk.check_account(desk.journal.get(options.again), take_over=options.take_over)
             job = desk.journal.change(job.id, lambda job: flow.sent_again(job, time.time()))
         else:
             code = checks.session_code(options.code)
@@ -56,6 +55,9 @@ def status(options: Namespace) -> Outcome:
         job = desk.find(options.target)
         code = job.request.session_code if job else checks.session_code(options.target or "")
         service = job.service if job else desk.service
+        other = _not_ours(desk, job) if job else None
+        if other:
+            return other
         desk.check_service(service)
         session = desk.client(service).read_session(code)
     remote = session.status
@@ -70,20 +72,32 @@ def wait(options: Namespace) -> Outcome:
     with Desk(options) as desk:
         named = [desk.journal.get(job_id) for job_id in options.jobs]
         waiting = named or [job for job in desk.journal.all() if job.state not in {*TERMINAL, JobState.READY}]
-        for job in waiting:
-            if _is_unfinished(job):
-                desk.check_service(job.service)
-        ended = [desk.follow(desk.taken_up(job, options.timeout)) for job in waiting]
-    outcomes = [of_job(job, f"{job.id} {describe(job)}") for job in ended]
+        others = {job.id: _not_ours(desk, job, options) for job in waiting if _is_unfinished(job)}
+        outcomes = [others.get(job.id) or _waited(desk, job, options.timeout) for job in waiting]
     return outcomes[0] if len(options.jobs) == 1 else together(outcomes)
+
+
+def _not_ours(desk: Desk, job: Job, options: Namespace | None = None) -> Outcome | None:
+    """Check service and key before a job is touched; return what is to be said where it is of another key."""
+    try:
+        desk.check_account(job, take_over=bool(options and options.take_over))
+    except OtherAccount as error:
+        return not_ours(job, error)
+    return None
+
+
+def _waited(desk: Desk, job: Job, timeout_s: float | None) -> Outcome:
+    job = desk.follow(desk.taken_up(job, timeout_s))
+    return of_job(job, f"{job.id} {describe(job)}")
 
 
 def fetch(options: Namespace) -> Outcome:
     """Download and prepare without placing; without a Blender at hand, download and check only."""
     with Desk(options) as desk:
         job = desk.journal.get(options.job)
-        if _is_unfinished(job):
-            desk.check_service(job.service)
+        other = _not_ours(desk, job, options) if _is_unfinished(job) else None
+        if other:
+            return other
         job = desk.follow(desk.taken_up(job, None))
         return of_job(job, job.blend_path or job.mesh_path or f"{job.id} {describe(job)}")
 
@@ -114,8 +128,8 @@ def jobs(options: Namespace) -> Outcome:
     """List the journal."""
     with Desk(options) as desk:
         found = desk.journal.all()
-    text = "\n".join(f"{job.id} {job.state:<11} {describe(job)}" for job in found)
-    return Outcome(text, {"jobs": [document(job) for job in found]})
+        outcomes = [desk.seen(job) for job in found]
+    return Outcome("\n".join(each.text for each in outcomes), {"jobs": [each.document for each in outcomes]})
 
 
 def create(options: Namespace) -> Outcome:

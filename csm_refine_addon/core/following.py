@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from .accounts import Gate, asks_service
 from .background import Pause
 from .client import Client
 from .engine import LEASE_S, Engine
@@ -15,7 +16,7 @@ from .flow import Step, next_step
 from .home import Home
 from .journal import Journal
 from .local_service import LocalService
-from .models import Job, JobState, Secret
+from .models import LOCAL, Job, JobState, Secret
 from .presence import Presence
 from .services import DEFAULT_TIMEOUT_S, Services
 from .workshop import BlenderWorkshop
@@ -31,6 +32,7 @@ def nothing(job: Job) -> None:
 class Follower:
     """The journal, the services and the engine of this process, for the length of a ``with`` block.
 
+    ``key_of`` gives the key for a service's address, or None.
     ``blender`` is ``bpy.app.binary_path`` of the Blender that runs this, or empty. Raises StorageError where the
     home folder cannot be used.
     """
@@ -39,7 +41,7 @@ class Follower:
         self,
         home: Home,
         *,
-        keys: Mapping[str, Secret],
+        key_of: Callable[[str], Secret | None],
         is_online: Callable[[], bool],
         blender: str = "",
         timeout_s: float = DEFAULT_TIMEOUT_S,
@@ -50,10 +52,11 @@ class Follower:
         self._pause = pause or threading.Event().wait
         local_service = LocalService(home, blender=blender)
         self._services = Services(
-            local_service, keys=lambda: keys, is_online=is_online, pause=self._pause, timeout_s=timeout_s
+            local_service, key_of=key_of, is_online=is_online, pause=self._pause, timeout_s=timeout_s
         )
         self._workshop = BlenderWorkshop(home, blender, self._pause)
         self._presence = Presence(home, local_service)
+        self._gate = Gate(home.folder, self._presence.owner, self._services.key)
 
     def __enter__(self) -> Self:
         self._presence.__enter__()
@@ -69,6 +72,11 @@ class Follower:
         """Return a client of the service. Raises KeyMissing, or ServiceUnreachable for the local one."""
         return self._services.client(service)
 
+    def check(self, job: Job) -> None:
+        """See that the key at hand is the one that the job was made with. Raises OtherAccount, KeyMissing."""
+        if job.service != LOCAL and not self._gate.check(job):
+            self.client(job.service)  # says that there is no key
+
     def follow(
         self,
         job_id: str,
@@ -78,6 +86,7 @@ class Follower:
     ) -> Job:
         """Drive a job until it rests or ``until`` says so, and return how it stands.
 
+        Raises OtherAccount where it was made with another key.
         Where another process drives it, watch the journal instead, and take over should that process be gone.
         """
         while True:
@@ -94,12 +103,19 @@ class Follower:
             self._workshop,
             self._pause,
             on_change=on_change,
-            holds=self._claim,
+            holds=self._holds,
         )
         try:
+            job = self.journal.get(job_id)
+            if asks_service(job):
+                self.check(job)
+                self._gate.adopts(self.journal, job)
             return engine.drive(job_id, until=until)
         finally:
             self.journal.release(job_id, self._presence.owner)
+
+    def _holds(self, job_id: str) -> bool:
+        return self._claim(job_id) and self._gate.admits(self.journal, self.journal.get(job_id))
 
     def _claim(self, job_id: str) -> bool:
         return self.journal.claim(job_id, self._presence.owner, time.time(), LEASE_S)

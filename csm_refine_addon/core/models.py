@@ -206,6 +206,8 @@ class Job:
     place_automatically: bool = True
     fetch_only: bool = False
     """The result that the session has is fetched; nothing is ever sent."""
+    account: str = ""
+    """The fingerprint of the key that it goes on with (see ``accounts``); empty: of the first one that drives it."""
     source_blend: str = ""
     """A .blend with the source objects, out of which the local service is to make the session first."""
     source_objects: tuple[str, ...] = ()

@@ -29,9 +29,11 @@ def new_job(  # noqa: PLR0913 -- one for each thing that the user can say, by ke
     source_objects: tuple[str, ...] = (),
     job_id: str = "",
     fetch_only: bool = False,
+    account: str = "",
 ) -> Job:
     """Return a job that is ready to be written down; it is sent by whoever drives it next.
 
+    ``account`` is the fingerprint of the key that it is made with, where that is known (see ``accounts``).
     With ``fetch_only`` nothing is sent: the result that the session has is fetched.
 
     ``poll_s`` is the first and the longest pause between looks.
@@ -56,6 +58,7 @@ def new_job(  # noqa: PLR0913 -- one for each thing that the user can say, by ke
         source_blend=source_blend,
         source_objects=source_objects,
         fetch_only=fetch_only,
+        account=account,
     )
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-from . import checks
 from .background import KEY_VARIABLE, Pause
 from .client import Client
 from .errors import KeyMissing
@@ -16,45 +14,45 @@ from .models import LOCAL, Secret
 DEFAULT_TIMEOUT_S = 30.0
 
 
-def environment_key() -> Secret | None:
-    """Return the key of ``CSM_API_KEY``; None where it is not set. Raises KeyMissing where it cannot be a key."""
-    text = os.environ.get(KEY_VARIABLE)
-    return None if text is None else checks.api_key(text)
-
-
-def key_for(service: str, keys: Mapping[str, Secret]) -> Secret | None:
-    """Return the key for a service's address: its own, or the one under "" that serves every address without one."""
-    return keys.get(service) or keys.get("")
-
-
 class Services:
     """Makes clients, one for each thread and address.
 
-    ``keys`` is as in :func:`key_for`. The local service has its own key and is started where it does not run.
+    ``key_of`` gives the key for an address, or None; what it gave first is kept, so that no job goes on with another
+    account than it began with. The local service has its own key and is started where it does not run.
     """
 
     def __init__(
         self,
         local_service: LocalService,
         *,
-        keys: Callable[[], Mapping[str, Secret]],
+        key_of: Callable[[str], Secret | None],
         is_online: Callable[[], bool],
         pause: Pause,
         timeout_s: float = DEFAULT_TIMEOUT_S,
     ) -> None:
         self._local_service = local_service
-        self._keys = keys
+        self._key_of = key_of
+        self._kept: dict[str, Secret] = {}
         self._is_online = is_online
         self._pause = pause
         self._timeout_s = timeout_s
         self._clients = threading.local()
+
+    def key(self, service: str) -> Secret | None:
+        """Return the key that requests to an address carry, once it is known. Raises KeyMissing."""
+        if service not in self._kept:
+            found = self._key_of(service)
+            if found is None:
+                return None
+            self._kept.setdefault(service, found)
+        return self._kept[service]
 
     def client(self, service: str) -> Client:
         """Return this thread's client of a service. Raises KeyMissing, or ServiceUnreachable for the local one."""
         if service == LOCAL:
             address, key = self._local_service.find_or_start(self._pause)
         else:
-            address, found = service, key_for(service, self._keys())
+            address, found = service, self.key(service)
             if found is None:
                 raise KeyMissing(
                     f"There is no API key for {service}.",

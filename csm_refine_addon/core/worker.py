@@ -1,13 +1,15 @@
 """The engine as a process of its own: drives every unfinished job of the journal while Blender goes on.
 
 Started by Blender with its own Python (``python -m csm_refine_addon.core.worker``). Over stdin come lines of JSON,
-the first at once: whether Blender is online, the keys, the network time-out. Nothing else is told to it and it tells
-nothing: jobs come from, and go to, the journal. When stdin closes, it ends within a second.
+the first at once: whether Blender is online, the keys or the command that prints them, the network time-out. Nothing
+else is told to it and it tells nothing: jobs come from, and go to, the journal. When stdin closes, it ends within a
+second.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import logging
 import os
@@ -20,19 +22,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from . import flow
+from . import documents, flow
+from .accounts import Gate
 from .answering import Answering
 from .background import PACKAGE, module_environment
 from .checks import is_loopback
 from .client import Client
 from .engine import LEASE_S, Engine
-from .errors import CsmError, JournalBusy, StorageError
+from .errors import CsmError, JournalBusy, KeyMissing, KeyRefused, StorageError
 from .home import Home
 from .journal import Journal
+from .key_sources import KeyCommand, Keyring
 from .local_service import LocalService
 from .models import LOCAL, TERMINAL, Job, JobState, Secret
 from .presence import Presence
-from .services import DEFAULT_TIMEOUT_S, Services, key_for
+from .services import DEFAULT_TIMEOUT_S, Services
 from .workshop import BlenderWorkshop
 
 LOOK_EVERY_S = 0.2
@@ -60,10 +64,17 @@ def environment() -> dict[str, str]:
     return module_environment()
 
 
-def control_line(online: bool, keys: Mapping[str, Secret], timeout_s: float = DEFAULT_TIMEOUT_S) -> bytes:
-    """Return the line that tells the worker how things stand; ``keys`` as in :class:`~.services.Services`."""
+def control_line(
+    online: bool,
+    keys: Mapping[str, Secret],
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+    key_command: KeyCommand = KeyCommand(),  # noqa: B008 -- frozen
+) -> bytes:
+    """Return the line that tells the worker how things stand; ``keys`` as in :func:`~.key_sources.key_for`."""
     shown = {service: key.reveal() for service, key in keys.items()}
-    return json.dumps({"online": online, "keys": shown, "timeout_s": timeout_s}).encode() + b"\n"
+    command = dataclasses.asdict(key_command)
+    said = {"online": online, "keys": shown, "timeout_s": timeout_s, "key_command": command}
+    return json.dumps(said).encode() + b"\n"
 
 
 @dataclass(slots=True)
@@ -71,9 +82,12 @@ class Control:
     """What Blender last said. ``ended`` is set when it says no more."""
 
     online: bool = False
-    keys: Mapping[str, Secret] = field(default_factory=dict)
     timeout_s: float = DEFAULT_TIMEOUT_S
     ended: threading.Event = field(default_factory=threading.Event)
+    keyring: Keyring = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.keyring = Keyring(self.ended.wait)
 
     def read_line(self, stream: BinaryIO) -> bool:
         """Take in the next line; False at the end of the stream."""
@@ -81,7 +95,8 @@ class Control:
         if not line:
             return False
         said = json.loads(line)
-        self.keys = {service: Secret(key) for service, key in said["keys"].items()}
+        keys = {service: Secret(key) for service, key in said["keys"].items()}
+        self.keyring.take(keys, documents.decode(KeyCommand, said.get("key_command", {})))
         self.timeout_s = float(said["timeout_s"])
         self.online = bool(said["online"])
         return True
@@ -157,7 +172,11 @@ class Worker:
 
     def _drive(self, journal: Journal, job_id: str, stop: threading.Event) -> None:
         try:
-            self._engine(journal, stop).drive(job_id)
+            services = self._services(stop)
+            job = self._engine(journal, stop, services).drive(job_id)
+            used = services.key(job.service) if job.error and job.error.code == KeyRefused.code else None
+            if used is not None:
+                self._control.keyring.forget(used)
         except CsmError:
             raise
         except Exception:  # noqa: BLE001 -- the top of the thread
@@ -174,7 +193,7 @@ class Worker:
     def _services(self, stop: threading.Event) -> Services:
         return Services(
             self._local_service,
-            keys=lambda: self._control.keys,
+            key_of=self._control.keyring.key,
             is_online=lambda: self._control.online,
             pause=stop.wait,
             timeout_s=self._control.timeout_s,
@@ -186,16 +205,28 @@ class Worker:
 
     def _may_ask(self, service: str) -> bool:
         """Tell whether a question can be answered from here; another Blender's worker may have what is missing."""
-        has_key = service == LOCAL or key_for(service, self._control.keys) is not None
+        try:
+            has_key = service == LOCAL or self._control.keyring.key(service) is not None
+        except KeyMissing:
+            has_key = True  # the question's answer says why there is none
         return has_key and (self._control.online or is_loopback(service))
 
-    def _engine(self, journal: Journal, stop: threading.Event) -> Engine:
-        services = self._services(stop)
+    def _engine(self, journal: Journal, stop: threading.Event, services: Services) -> Engine:
         workshop = BlenderWorkshop(self._home, self._blender, stop.wait)
-        return Engine(journal, self._home, services.client, workshop, stop.wait, holds=self._holds(journal))
+        return Engine(journal, self._home, services.client, workshop, stop.wait, holds=self._holds(journal, services))
 
-    def _holds(self, journal: Journal) -> Callable[[str], bool]:
-        return lambda job_id: journal.claim(job_id, self._owner, time.time(), LEASE_S)
+    def _holds(self, journal: Journal, services: Services) -> Callable[[str], bool]:
+        """Return what tells whether a job is still ours to drive: with its lease, and the key that it began with."""
+
+        def unchanged(service: str) -> Secret | None:
+            key = services.key(service)
+            return key if key == self._control.keyring.key(service) else None
+
+        def holds(job_id: str) -> bool:
+            is_ours = journal.claim(job_id, self._owner, time.time(), LEASE_S)
+            return is_ours and Gate(self._home.folder, self._owner, unchanged).admits(journal, journal.get(job_id))
+
+        return holds
 
     def _look(self, journal: Journal) -> None:
         """Start what waits to be driven, stop what the user stopped or removed."""
@@ -205,12 +236,12 @@ class Worker:
             if job_id not in jobs or jobs[job_id].state is JobState.STOPPED:
                 driven.stop.set()
         for job in jobs.values():
-            if job.id not in self._driven and flow.is_active(job) and self._may_drive(job):
+            if job.id not in self._driven and flow.is_active(job) and self._may_drive(journal, job):
                 self._start(journal, job)
         clear_removed(self._home, journal)
 
-    def _may_drive(self, job: Job) -> bool:
-        return job.service == LOCAL or key_for(job.service, self._control.keys) is not None
+    def _may_drive(self, journal: Journal, job: Job) -> bool:
+        return Gate(self._home.folder, self._owner, self._control.keyring.key).admits(journal, job)
 
     def _start(self, journal: Journal, job: Job) -> None:
         if journal.claim(job.id, self._owner, time.time(), LEASE_S):
@@ -224,6 +255,7 @@ class Worker:
         for driven in self._driven.values():
             driven.thread.join(max(0.0, ends_at - time.monotonic()))
             journal.release(driven.job_id, self._owner)
+        self._control.keyring.let_go(max(0.1, ends_at - time.monotonic()))
 
 
 def clear_removed(home: Home, journal: Journal) -> None:
@@ -240,7 +272,7 @@ def check_service(home: Home, control: Control, blender: str, service: str) -> d
     never = threading.Event()
     services = Services(
         local_service,
-        keys=lambda: control.keys,
+        key_of=control.keyring.awaited,
         is_online=lambda: control.online,
         pause=never.wait,
         timeout_s=control.timeout_s,

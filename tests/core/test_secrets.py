@@ -8,7 +8,7 @@ import pickle
 
 import pytest
 
-from csm_refine_addon.core import background, services, worker
+from csm_refine_addon.core import background, key_sources, worker
 from csm_refine_addon.core.errors import KeyMissing
 from csm_refine_addon.core.models import Job, RefineRequest, Secret
 from csm_refine_addon.core.orders import new_job
@@ -42,21 +42,21 @@ def test_secrets_compare_by_value():
 def test_each_service_has_its_key():
     """A service's own key comes before the one for all; a key for one service goes to no other."""
     own, common = Secret("own"), Secret("common")
-    assert services.key_for("https://a", {"https://a": own, "": common}) == own
-    assert services.key_for("https://b", {"https://a": own, "": common}) == common
-    assert services.key_for("https://b", {"https://a": own}) is None
+    assert key_sources.key_for("https://a", {"https://a": own, "": common}) == own
+    assert key_sources.key_for("https://b", {"https://a": own, "": common}) == common
+    assert key_sources.key_for("https://b", {"https://a": own}) is None
 
 
 def test_key_of_the_environment(monkeypatch):
     """It is read when it is set, refused when it cannot be one, and passed on to no child."""
-    assert services.environment_key() is None
+    assert key_sources.environment_key() is None
     monkeypatch.setenv("CSM_API_KEY", KEY)
-    assert services.environment_key() == Secret(KEY)
+    assert key_sources.environment_key() == Secret(KEY)
     for environment in (background.clean_environment(), background.module_environment(), worker.environment()):
         assert KEY not in environment.values()
     monkeypatch.setenv("CSM_API_KEY", "two\nlines")
     with pytest.raises(KeyMissing):
-        services.environment_key()
+        key_sources.environment_key()
 
 
 def test_a_job_of_another_version():

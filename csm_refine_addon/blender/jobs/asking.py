@@ -160,7 +160,7 @@ def needs_yes(job: Job) -> bool:
 def require_key(service: str) -> None:
     """Raise KeyMissing where the service needs a key and there is none."""
     if service != LOCAL:
-        preferences.api_key()
+        preferences.require_key()
 
 
 def asked_now(measured: Measured | None, choices: Choices) -> Asked | None:

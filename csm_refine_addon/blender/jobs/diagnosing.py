@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 NEWEST = 5
 """How many jobs are described where none is chosen."""
-SECRET_PREFERENCES = ("api_key",)
+SECRET_PREFERENCES = ("api_key", "key_command")
+"""A key may have been put into the command, or instead of it."""
+LONG_WORD = 16
+"""From so many letters on, a word of the key command may be a key."""
 
 
 def bundle(job_id: str = "") -> tuple[Part, ...]:
@@ -94,14 +97,17 @@ def _has_usual_key() -> bool | None:
     from ...core import checks
 
     try:
-        return checks.is_usual_key(preferences.api_key())
+        key = preferences.api_key()
+        return None if key is None else checks.is_usual_key(key)
     except CsmError:
         return None
 
 
 def _secrets() -> tuple[Secret, ...]:
     """Return every key that is known here, so that it is found whatever its form."""
-    known = [os.environ.get(preferences.KEY_VARIABLE, ""), preferences.preferences().api_key]
+    values = preferences.preferences()
+    known = [os.environ.get(preferences.KEY_VARIABLE, ""), values.api_key]
+    known += [word for word in values.key_command.split() if len(word) >= LONG_WORD]
     with suppress(OSError):
         known.append((locations.home().service / "key").read_text("utf-8"))
     return tuple(Secret(key.strip()) for key in known if key.strip())

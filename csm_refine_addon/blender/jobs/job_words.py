@@ -6,7 +6,7 @@ import enum
 
 from ...core import flow
 from ...core.axes import Vector3
-from ...core.errors import PrepareFailed
+from ...core.errors import OtherAccount, PrepareFailed
 from ...core.models import Job, JobState
 
 S = JobState
@@ -56,6 +56,7 @@ class Deed(enum.Enum):
     PLACE = "place"
     FIT = "fit"
     SWAP = "swap"
+    TAKE_OVER = "take over"
     USE_AGAIN = "use again"
     DIAGNOSE = "diagnose"
     IMPORT_HERE = "import here"
@@ -76,6 +77,8 @@ def _deeds(job: Job) -> set[Deed]:
         found.add(Deed.RETRY)
     if job.state is S.UNCERTAIN:
         found.add(Deed.SEND_AGAIN)
+    if job.trouble == str(OtherAccount()):
+        found.add(Deed.TAKE_OVER)
     if job.request.session_code:
         found.add(Deed.USE_AGAIN)
     if job.state is S.FAILED and job.mesh_path and job.error is not None and job.error.code == PrepareFailed.code:

@@ -207,7 +207,7 @@ class Looking:
         try:
             if not wanted.service or asking.ready_service() != wanted.service:
                 return False
-            key = None if wanted.service == LOCAL else preferences.api_key()
+            key = None if wanted.service == LOCAL else preferences.api_key() or Secret(preferences.key_command())
         except CsmError:
             return False
         if (wanted, key, news) in self._asked:

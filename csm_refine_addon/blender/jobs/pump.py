@@ -6,9 +6,10 @@ opens a file or starts a process before a panel of ours was on screen or the use
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,7 @@ class Pump(JobBook):
         self.looking = Looking()
         """What is known of sessions."""
         self._pressed = False
+        self._presses = 0
         self._wanted_codes: dict[str, str] = {}
         self._unwritten: dict[str, Placed] = {}
         self._deliveries = Deliveries()
@@ -69,12 +71,13 @@ class Pump(JobBook):
     def press(self) -> None:
         """Note that the user asked for something: from now on files and processes are in order."""
         self._pressed = True
+        self._presses += 1
         self.told = ""
         self.worker.try_again()
 
     def add(self, job: Job, *, in_front: bool = True) -> Job:
         """Write a new job down, and select it where it is to stand ``in_front``. Raises StorageError."""
-        written = super().add(job, in_front=in_front)
+        written = super().add(_with_account(job), in_front=in_front)
         if job.source_blend and in_front:
             self._wanted_codes[job.id] = bpy.context.scene.name
         return written
@@ -279,19 +282,21 @@ class Pump(JobBook):
         return self.worker.trouble != before
 
     def _control_line(self) -> bytes:
-        from ...core import worker
+        from ...core import key_sources, worker
 
-        return worker.control_line(preferences.is_online(), self._keys(), preferences.network_timeout_s())
+        services, text = self._services(), preferences.key_command()
+        command = key_sources.KeyCommand(text, services, self._presses) if text else key_sources.KeyCommand()
+        return worker.control_line(preferences.is_online(), self._keys(), preferences.network_timeout_s(), command)
 
     def _keys(self) -> dict[str, Secret]:
-        """Return the key for each service that it may go to: the chosen one, and those of jobs under way."""
+        return _keys_for(self._services())
+
+    def _services(self) -> tuple[str, ...]:
+        """Return the addresses that the key may go to: of the chosen service, and of jobs under way."""
         services = {job.service for job in self.jobs.values() if flow.is_active(job)} | self.looking.services()
         with suppress(CsmError):
             services.add(preferences.service_address())
-        try:
-            return dict.fromkeys(sorted(services - {LOCAL}), preferences.api_key())
-        except CsmError:
-            return {}
+        return tuple(sorted(services - {LOCAL}))
 
     def _hear_check(self) -> bool:
         if self.check is None:
@@ -328,6 +333,24 @@ class Pump(JobBook):
 
 
 _pump = Pump()
+
+
+def _keys_for(services: Iterable[str]) -> dict[str, Secret]:
+    try:
+        key = preferences.api_key()
+    except CsmError:
+        return {}
+    return dict.fromkeys(services, key) if key else {}
+
+
+def _with_account(job: Job) -> Job:
+    """Return a new job with the account that it is made with, where the key is known here: a command's is not."""
+    key = _keys_for([job.service]).get(job.service)
+    if key is None or job.service == LOCAL:
+        return job
+    from ...core import accounts
+
+    return dataclasses.replace(job, account=accounts.fingerprint(locations.home().folder, job.service, key))
 
 
 def current() -> Pump:

@@ -1,4 +1,4 @@
-"""Operators that send: refine, a session out of the selection, retry, and sending again."""
+"""Operators that send: refine, a session out of the selection, retry, sending again, and taking over."""
 
 from __future__ import annotations
 
@@ -173,6 +173,32 @@ class CSM_OT_send_again(OfJob, bpy.types.Operator):
         return f"{job_words.title(job)} is sent again."
 
 
+class CSM_OT_take_over(OfJob, bpy.types.Operator):
+    """Go on with this job with the present API key, though it was made with another one"""
+
+    bl_idname = "csm_refine.take_over"
+    bl_label = "Take Over"
+    deed = Deed.TAKE_OVER
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        return ask_first(self, context, "Go on with the present key?", "Take Over")
+
+    def draw(self, context: bpy.types.Context) -> None:
+        draw_job(self.layout, self.job)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        return reported(self, self._take_over)
+
+    def _take_over(self) -> str:
+        from ...core import accounts
+
+        job = self.found()
+        keeper = pump.current()
+        keeper.press()
+        keeper.change(job.id, accounts.taken_over)
+        return f"{job_words.title(job)} goes on with the present key."
+
+
 def _refuse_twice(job: Job) -> None:
     others = (other for other in pump.current().jobs.values() if other.id != job.id)
     asking.refuse_twice(job.request.session_code, job.service, others)
@@ -222,4 +248,4 @@ def _draw_facts(layout: bpy.types.UILayout, code: str, bbox: Any, pivot: Any, se
         note(layout, "The service may charge credits, and does not return them.")
 
 
-CLASSES = (CSM_OT_refine, CSM_OT_create_session, CSM_OT_retry, CSM_OT_send_again)
+CLASSES = (CSM_OT_refine, CSM_OT_create_session, CSM_OT_retry, CSM_OT_send_again, CSM_OT_take_over)

@@ -8,7 +8,7 @@ import bpy
 
 from ...core import checks
 from ...core.errors import CsmError, InputError
-from ...core.models import TERMINAL, Job, JobState, Secret
+from ...core.models import TERMINAL, Job, JobState
 from .. import preferences
 from ..jobs import asking, job_words, pump
 from ..properties import settings_of
@@ -122,7 +122,7 @@ class CSM_OT_wait(bpy.types.Operator):
         keeper.refresh()
         job = self._found(keeper.jobs)
         if job.state not in TERMINAL:
-            job = headless.wait_for(job, self.timeout or job.timeout_s, _key())
+            job = headless.wait_for(job, self.timeout or job.timeout_s)
         keeper.refresh()
         if job.state is JobState.READY and job.place_automatically:
             job = keeper.place(context, job)
@@ -135,14 +135,6 @@ class CSM_OT_wait(bpy.types.Operator):
         if job is None:
             raise InputError("There is no such job to wait for.", "Refine something first.")
         return job
-
-
-def _key() -> Secret | None:
-    """Return the key, or None where there is none: the local service needs none."""
-    try:
-        return preferences.api_key()
-    except CsmError:
-        return None
 
 
 CLASSES = (CSM_OT_paste_code, CSM_OT_use_local, CSM_OT_open_preferences, CSM_OT_check_service, CSM_OT_wait)

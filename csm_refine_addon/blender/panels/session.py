@@ -105,7 +105,7 @@ def _draw_key(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     value.operator("csm_refine.check_service", text="", icon="CHECKMARK")
     value.operator("csm_refine.open_preferences", text="", icon="PREFERENCES")
     try:
-        preferences.api_key()
+        preferences.require_key()
     except CsmError as error:
         sentences(layout, context, str(error), icon="ERROR", alert=True)
 
