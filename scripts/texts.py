@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "csm_refine_addon"
 TABLES = PACKAGE / "blender" / "translations"
 LANGUAGES = ("zh_HANS", "ja_JP", "de_DE", "fr_FR", "es")
-ROOMS = ("blender/**/*.py", "core/*.py")
+ROOMS = ("blender/**/*.py", "core/**/*.py")
 SERVICE = ("refinery/**/*.py", "refining.py", "sessions.py")
 """Modules of the local service whose sentences the panel repeats."""
 NOT_SHOWN = (
@@ -32,7 +32,7 @@ NOT_SHOWN = (
         "blender/jobs/diagnosing.py",
         "blender/translations/__init__.py",
     ),
-    *("blender/translations/tables.py", "core/home.py", "core/documents.py"),
+    *("blender/translations/tables.py", "core/home.py", "core/documents.py", "core/confinement.py"),
 )
 """They serve the command line and bug reports, which speak English, or the programmer."""
 WORDS = (
