@@ -154,7 +154,7 @@ def _wanted_part(environ: WSGIEnvironment, size: int, etag: str, changed_at: flo
 def _is_date_of(condition: str, changed_at: float) -> bool:
     try:
         return int(parsedate_to_datetime(condition).timestamp()) == int(changed_at)
-    except (ValueError, OverflowError):  # OverflowError: a year before those that the system counts
+    except (ValueError, OverflowError):  # OverflowError: a zone of more hours than can be counted
         return False
 
 

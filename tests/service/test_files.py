@@ -113,7 +113,7 @@ DATES = strategies.builds(
 
 
 @given(ON_THE_WIRE, ON_THE_WIRE | DATES, ON_THE_WIRE, ON_THE_WIRE)
-@example("bytes=0-", "Mon, 01 Jan 0001 00:00:00 -0000", "", "")
+@example("bytes=0-", "Mon, 01 Jan 2001 00:00:00 +99999999999999999", "", "")
 @example("bytes=-" + "9" * 18, "Fri, 31 Dec 9999 23:59:59 -2359", "", "")
 def test_no_header_makes_it_fail(origin, ranges, condition, tag, more):
     """Whatever stands in the headers and behind the signature, the answer is a part, the whole, or a refusal."""
