@@ -39,6 +39,7 @@ __all__ = [
     "blender",
     "bundled_wheels",
     "checks",
+    "judge",
     "plain",
     "python_at_hand",
     "reliability",
@@ -68,6 +69,11 @@ def plain(python: str) -> Environment:
 def checks(python: str) -> Environment:
     """Linter and type checker."""
     return Environment(f"checks-{python}", python, ("checks.txt",))
+
+
+def judge(python: str, more: bool = False) -> Environment:
+    """What refined meshes are judged with, and no Blender; on request with the tools to compare with."""
+    return Environment(f"judge-{python}", python, ("judge.txt", *(["judge-more.txt"] if more else [])))
 
 
 def types(python: str, version: str) -> Environment:

@@ -36,7 +36,7 @@ def animal(folder: Path) -> Path:
 
 
 def scan(folder: Path) -> Path:
-    """A bust of some 50,000 triangles with a scan's faults: floaters, holes, fins, doubled faces, thin sheets, a shell."""
+    """A bust of some 50,000 triangles with floaters, holes, fins, doubled faces, a thin sheet and a shell."""
     vertices, quads = surface(_bust, (-0.42, -0.06, -0.36), (0.42, 0.96, 0.36), 120)
     random = np.random.default_rng(5)
     parts = [

@@ -1,0 +1,20 @@
+"""Judges a refined mesh by its source: python3 scripts/judge.py SOURCE RESULT [OBJ]
+
+Prints distance, look, silhouettes, topology and UV layout as JSON. OBJ is the result as it was before its faces became
+triangles; a GLB has no others.
+"""
+
+from __future__ import annotations
+
+import environment
+
+environment.run_inside(__file__, environment.judge(environment.python_at_hand()))
+
+import sys  # noqa: E402 -- what follows needs the environment
+
+from refining.judge import main  # noqa: E402
+
+if __name__ == "__main__":
+    if not 2 <= len(sys.argv[1:]) <= 3:
+        sys.exit(__doc__)
+    sys.exit(main(sys.argv[1:]))
