@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -27,6 +28,15 @@ class Stopped(Exception):
 BLENDER_VARIABLE = "CSM_REFINE_BLENDER"
 PACKAGE = "csm_refine_addon"
 PACKAGE_PARENT = Path(__file__).resolve().parents[2]
+SCRATCH = "scratch"
+_INHERITED = re.compile(
+    r"PATH|HOME|LANG|LANGUAGE|LC_\w+|TZ|CSM_REFINE_LIMITS|BLENDER_SYSTEM_\w+|PYTHON(?:PATH|HOME)"
+    r"|(?:LD|DYLD)_(?:LIBRARY|FRAMEWORK)_PATH|OMP_NUM_THREADS"
+    r"|SYSTEM(?:ROOT|DRIVE)|WINDIR|COMSPEC|PATHEXT|USERPROFILE|(?:LOCAL)?APPDATA|PROGRAM(?:DATA|FILES)"
+    r"|NUMBER_OF_PROCESSORS|PROCESSOR_ARCHITECTURE",
+    re.IGNORECASE,
+)
+"""What programs need in order to run; the last two lines are Windows'. Anything else may hold a password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,24 +57,35 @@ class BackgroundBlender:
             f"from {PACKAGE}.core import confinement; confinement.enter({PACKAGE!r}, {module!r})"
         )
         if self.is_blender:
-            start = [self.program, "--background", "--factory-startup", "--offline-mode", "--python-exit-code", "9"]
-            return [*start, "--python-expr", code, "--", *arguments]
+            start = [self.program, "--background", "--factory-startup", "--offline-mode", "--disable-autoexec"]
+            return [*start, "--python-exit-code", "9", "--python-expr", code, "--", *arguments]
         return [self.program, "-c", code, "--", *arguments]
 
     def run(self, module: str, arguments: Sequence[str], *, log: Path, pause: Pause, limit_s: float) -> int:
         """Run a module to its end and return its exit code.
 
-        Its output goes to ``log``. Raises Stopped where ``pause`` says stop, PrepareFailed where it cannot be
-        started or is not done within ``limit_s`` seconds; it never outlives this call.
+        Its output goes to ``log``; it works in a folder ``scratch`` beside that, which is gone afterwards. Raises
+        Stopped where ``pause`` says stop, PrepareFailed where it cannot be started or is not done within ``limit_s``
+        seconds; it never outlives this call.
         """
+        scratch = log.absolute().with_name(SCRATCH)
         try:
+            return _wait(self._started(module, arguments, log, scratch), pause, limit_s)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def _started(self, module: str, arguments: Sequence[str], log: Path, scratch: Path) -> subprocess.Popen[bytes]:
+        shutil.rmtree(scratch, ignore_errors=True)
+        try:
+            scratch.mkdir()
             with log.open("wb") as output:
-                process = subprocess.Popen(
+                return subprocess.Popen(
                     self.command(module, *arguments),
                     stdin=subprocess.PIPE,  # never written to; its end tells the child that we are gone
                     stdout=output,
                     stderr=subprocess.STDOUT,
-                    env=clean_environment(),
+                    cwd=scratch,
+                    env=confined_environment(scratch),
                     **detached(),
                 )
         except OSError as error:
@@ -72,7 +93,6 @@ class BackgroundBlender:
                 f"The background Blender {self.program} cannot be started: {error.strerror or error}.",
                 f"Set {BLENDER_VARIABLE} to the Blender program.",
             ) from error
-        return _wait(process, pause, limit_s)
 
 
 def _wait(process: subprocess.Popen[bytes], pause: Pause, limit_s: float) -> int:
@@ -94,8 +114,18 @@ def _wait(process: subprocess.Popen[bytes], pause: Pause, limit_s: float) -> int
             process.stdin.close()
 
 
+def confined_environment(scratch: Path) -> dict[str, str]:
+    """Return the environment for a Blender that works on foreign meshes: what it needs to run, nothing else of ours.
+
+    What it writes on its own account goes to ``scratch``, where there are neither add-ons nor settings of the user's.
+    """
+    kept = {name: value for name, value in os.environ.items() if _INHERITED.fullmatch(name)}
+    folders = ("BLENDER_USER_RESOURCES", "TMPDIR", "TEMP", "TMP")
+    return {**kept, **dict.fromkeys(folders, str(scratch))}
+
+
 def clean_environment() -> dict[str, str]:
-    """Return the environment for a child that works on meshes: without the key."""
+    """Return the environment for a child of ours that asks services: without the key."""
     return {name: value for name, value in os.environ.items() if name != KEY_VARIABLE}
 
 

@@ -1,6 +1,8 @@
-"""What a background Blender begins with: it ends with its parent, and reaches no network and no other program.
+"""What a background Blender begins with: it ends with its parent, has limits, reaches no network and no other program.
 
-It works on files from another machine, with importers that were not written for hostile ones.
+It works on files from another machine, with importers that were not written for hostile ones. Memory and processor
+time are limited where the system has such limits: both on Linux, processor time on macOS, neither on Windows, where
+the time limit of whoever started it remains.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ import sys
 import threading
 import traceback
 from typing import NoReturn
+
+from . import limits
 
 STDIN = 0
 LOST_PARENT = 1
@@ -44,6 +48,7 @@ FORBIDDEN = frozenset(
 def enter(package: str, module: str) -> NoReturn:
     """Run ``main(arguments) -> int`` of a module with what stands behind ``--``, confined; end the process with it."""
     end_with_stdin()
+    limit_resources()
     sys.addaudithook(_refuse)
     code = 1
     try:
@@ -87,6 +92,28 @@ def _end_at_its_end() -> None:
         while os.read(STDIN, 1024):
             pass
     os._exit(LOST_PARENT)
+
+
+def limit_resources() -> None:
+    """Limit this process as :mod:`.limits` says; without core files, which would hold what the mesh did not need."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    allowed = limits.current()
+    _lower(resource.RLIMIT_CORE, 0)
+    _lower(resource.RLIMIT_CPU, allowed.processor_s)
+    if sys.platform == "linux":  # others do not count, or count what is only reserved
+        machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        _lower(resource.RLIMIT_DATA, allowed.memory_bytes or machine * 3 // 4)
+
+
+def _lower(kind: int, wanted: int) -> None:
+    import resource
+
+    _, most = resource.getrlimit(kind)
+    least = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+    resource.setrlimit(kind, (least, most))
 
 
 def _refuse(event: str, _arguments: tuple[object, ...]) -> None:

@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import InputError
+from .errors import InputError, PrepareFailed
 
 VARIABLE = "CSM_REFINE_LIMITS"
 
@@ -56,6 +56,14 @@ class Limits:
 def current() -> Limits:
     """Return the limits as the environment sets them. Raises InputError where it cannot be read."""
     return _read(os.environ.get(VARIABLE, ""))
+
+
+def out_of_memory() -> PrepareFailed:
+    """Return the error of a mesh that needs more memory than there is for it."""
+    return PrepareFailed(
+        "The mesh needs more memory than a background Blender may use.",
+        f"Use a simpler mesh, or raise memory_bytes in {VARIABLE}.",
+    )
 
 
 @functools.lru_cache(maxsize=1)

@@ -18,7 +18,7 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
-from ...core import mesh_files
+from ...core import limits, mesh_files
 from ...core.errors import InputError, MeshUnusable
 from ...core.mesh_files import MeshKind
 
@@ -167,11 +167,20 @@ _IMPORTERS: dict[MeshKind, Callable[[Path], Any]] = {
 def _run_importer(importer: Callable[[Path], Any], path: Path) -> None:
     try:
         result = importer(path)
-    except RuntimeError as error:  # what an operator reports, and an exception inside one, whose last line tells
-        reason = str(error).strip().splitlines()[-1].removeprefix("Error: ")
-        raise MeshUnusable(f"Blender cannot read the mesh: {reason}", "Refine again, or take another mesh.") from error
+    except RuntimeError as error:
+        if "MemoryError" in str(error):
+            raise limits.out_of_memory() from error
+        raise MeshUnusable(
+            f"Blender cannot read the mesh: {_reason(str(error))}", "Refine again, or take another mesh."
+        ) from error
     if "FINISHED" not in result:
         raise MeshUnusable("Blender cannot read the mesh.", "Refine again, or take another mesh.")
+
+
+def _reason(said: str) -> str:
+    """Return the last line of what an operator reports, or of the exception in one; behind it may stand a place."""
+    lines = [line for line in said.strip().splitlines() if not line.startswith("Location: ")]
+    return lines[-1].removeprefix("Error: ") if lines else "it does not say why."
 
 
 def _own_images(images: list[bpy.types.Image], folder: Path) -> None:

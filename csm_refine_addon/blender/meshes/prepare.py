@@ -18,15 +18,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import bpy
+import bpy  # where Blender is a Python module, addon_utils is there only after it
 
-from ...core import documents, mesh_files
+# isort: split
+import addon_utils
+
+from ...core import documents, limits, mesh_files
 from ...core.errors import CsmError, PrepareFailed
 from ...core.models import Box, MeshReport, Placement
 from . import fitting, inspecting, instalments, mesh_io
 from .slimming import slim
 
 FAILED = 8
+IMPORTERS = frozenset({"io_scene_gltf2", "io_scene_fbx"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,7 @@ def main(argv: Sequence[str]) -> int:
     options = _parser().parse_args(argv)
     try:
         bpy.ops.wm.read_factory_settings(use_empty=True)
+        _disable_what_does_not_import()
         report = prepare(options.mesh, options.blend, _wanted(options))
     except Exception as error:  # noqa: BLE001  # the top of a program: whatever it is, the report says it
         traceback.print_exc(file=sys.stderr)
@@ -55,6 +60,13 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
+def _disable_what_does_not_import() -> None:
+    """Leave of the add-ons that come with Blender only those that read meshes: others take part in each import."""
+    for name in [addon.module for addon in bpy.context.preferences.addons]:
+        if name not in IMPORTERS:
+            addon_utils.disable(name, default_set=True)
+
+
 def prepare(mesh: Path, blend: Path, wanted: Wanted) -> MeshReport:
     """Read a mesh file into this empty Blender and save it as ``blend`` with nothing but its one object.
 
@@ -62,7 +74,7 @@ def prepare(mesh: Path, blend: Path, wanted: Wanted) -> MeshReport:
     """
     blend.unlink(missing_ok=True)
     mesh_files.check(mesh)
-    with tempfile.TemporaryDirectory(dir=blend.parent) as scratch:
+    with tempfile.TemporaryDirectory() as scratch:
         obj = mesh_io.import_mesh(mesh, Path(scratch))
         report = finish(obj, wanted, mesh.stat().st_size)
         _keep_only(obj)
@@ -159,6 +171,8 @@ def _wanted(options: argparse.Namespace) -> Wanted:
 
 
 def _said(error: Exception) -> dict[str, str]:
+    if isinstance(error, MemoryError):
+        error = limits.out_of_memory()
     if not isinstance(error, CsmError):
         error = PrepareFailed(
             f"Blender failed on the mesh: {str(error) or type(error).__name__}.",
