@@ -17,7 +17,7 @@ from ..core.errors import CsmError, InputError, MeshUnusable, SessionNotRefinabl
 from ..core.mesh_files import MeshKind
 from ..core.models import Secret
 from . import envelopes
-from .guard import HostCheck, holds_key, is_from_a_page
+from .guard import HostCheck, holds_key, host_name, is_from_a_page
 from .inbox import BODY_LIMIT_BYTES, BodyTooLarge, Inbox, small_body
 from .links import Links
 from .orders import parse_order
@@ -188,7 +188,7 @@ class Api:
         return {kind: self._url(session, session.result, f"mesh.{kind}") for kind in session.formats}
 
     def _url(self, session: Session, folder: str, name: str) -> str:
-        host = bottle.request.get_header("Host", "").rpartition(":")[0]
+        host = host_name(bottle.request.get_header("Host", ""))
         return self._links.url(host, f"/{session.code}/{folder}/{name}")
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from ..core.models import Secret
 
-_HOST = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[0-9A-Za-z._-]+)(?::\d{1,5})?", re.ASCII)
+_HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[0-9A-Za-z._-]+)(?::\d{1,5})?", re.ASCII)
 
 
 def is_loopback(host: str) -> bool:
@@ -37,7 +37,13 @@ class HostCheck:
 
     def allows(self, header: str) -> bool:
         """Tell whether a request with this Host header is meant for this service."""
-        return header.lower() in self._allowed if self._is_loopback else bool(_HOST.fullmatch(header))
+        return header.lower() in self._allowed if self._is_loopback else bool(host_name(header))
+
+
+def host_name(header: str) -> str:
+    """Return the name or address in a Host header, without its port; empty where there is none."""
+    found = _HOST.fullmatch(header)
+    return found[1] if found else ""
 
 
 def is_from_a_page(environ: Mapping[str, str]) -> bool:

@@ -146,7 +146,7 @@ class Sessions:
                 trial_key=f"{int(now * 100):012d}{secrets.token_hex(9)}",
                 ordered_at=now,
                 tries=0,
-                run=secrets.token_hex(8),
+                run=secrets.token_hex(16),
                 message="",
             ),
         )

@@ -106,6 +106,21 @@ def test_another_address_needs_a_key_file(tmp_path):
     assert "--key-file" in refused.stderr
 
 
+def test_on_another_address_links_name_what_the_client_named(start_service, tmp_path):
+    """There, each name of the service is good, with a port or without, and links carry it; what is no name is not."""
+    (tmp_path / "my-key").write_text("k" * 32)
+    (tmp_path / "my-key").chmod(0o600)
+    options = ("--host", "0.0.0.0", "--key-file", str(tmp_path / "my-key"))  # noqa: S104 -- what is tried out
+    service = start_service(*options, key="k" * 32)
+    service.url = service.url.replace("0.0.0.0", "127.0.0.1")  # noqa: S104
+    code = service.create()
+    for header, name in (("studio.example:80", "studio.example"), ("studio", "studio"), ("[::1]:80", "[::1]")):
+        answer = service.ask("GET", f"/image-to-3d-sessions/{code}", headers={"Host": header})
+        assert answer.json()["data"]["preview_mesh_url_glb"].startswith(f"http://{name}:")
+    for header in ("", "a b", "name:port", "name/path", "a@b", "[::1"):
+        assert service.ask("GET", f"/image-to-3d-sessions/{code}", headers={"Host": header}).status_code == 403
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -282,6 +297,17 @@ def test_the_last_user_is_outlived_by_the_linger_time():
     assert not users.is_unused(is_busy=False)
     now[0] += 0.2
     assert users.is_unused(is_busy=False)
+
+
+def test_who_has_fallen_silent_is_forgotten():
+    """A service that runs for weeks keeps the users of the last seconds alone."""
+    now = [0.0]
+    users = Users(clock=lambda: now[0])
+    for number in range(100):
+        users.hold(f"user-{number}")
+        now[0] += HOLD_S / 2
+    assert users.count() == 1
+    assert len(users._ends) <= 2
 
 
 def test_a_service_started_on_demand_ends_by_itself(start_service):
