@@ -16,7 +16,7 @@ OURS_TIMES_SHORTER = 25
 """A machine on which the importer takes longer than 2.5 s gets as many times longer than GOAL_S (seen: 41 and 115)."""
 
 WAITING = ("SUBMITTING", "RUNNING")
-"""Nothing of ours happens in the window then: what stands still has other reasons, such as other work on the machine."""
+"""Nothing of ours happens in the window then: what stands still has other reasons, as other work on the machine."""
 
 
 def slow(answer):
@@ -60,7 +60,7 @@ def test_standstill(play, api, mesh):
     assert seen["states"][-1] == "PLACED"
     assert planted > 2.0
     assert turn < max(GOAL_S, importer / OURS_TIMES_SHORTER) + 2 * others
-    assert gap < importer / TIMES_SHORTER
+    assert gap < importer / TIMES_SHORTER + 2 * others
     assert len(api.refines) == 1
 
 
