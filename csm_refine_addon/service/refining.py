@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..core.background import BackgroundBlender, clean_environment, detached
+from ..core.background import BackgroundBlender, confined_environment, detached
 from ..core.errors import SessionNotRefinable
 from .sessions import Session, Sessions
 
@@ -158,7 +158,7 @@ class Refining:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=folder,
-                env=_environment(folder),
+                env=confined_environment(folder / "scratch"),
                 **detached(),
             )
             self._processes[session.run] = process
@@ -210,18 +210,6 @@ def _ended_late(process: subprocess.Popen[bytes], limit_s: float) -> bool:
         if process.stdin:
             process.stdin.close()
     return False
-
-
-def _environment(folder: Path) -> dict[str, str]:
-    """The child's environment: no key of ours, no Blender settings of the user's, temporary files in its folder."""
-    scratch = str(folder / "scratch")
-    return {
-        **clean_environment(),
-        "BLENDER_USER_RESOURCES": scratch,
-        "TMPDIR": scratch,
-        "TEMP": scratch,
-        "TMP": scratch,
-    }
 
 
 def _read_report(path: Path) -> dict[str, Any]:

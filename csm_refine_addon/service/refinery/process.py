@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import sys
-import threading
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +23,6 @@ from .writing import write
 def main(argv: Sequence[str]) -> int:
     """Refine what ``argv[0]`` holds; 0 where ``mesh.glb`` was written, 8 where the mesh is not usable, else 1."""
     folder = Path(argv[0])
-    threading.Thread(target=_end_with_stdin, daemon=True).start()
     try:
         report = refine(folder, json.loads((folder / "order.json").read_text("utf-8")))
         code = 0
@@ -65,10 +60,3 @@ def refine(folder: Path, order: dict[str, Any]) -> dict[str, Any]:
         "faces": len(obj.data.polygons),
         "box": [low.tolist(), high.tolist()],
     }
-
-
-def _end_with_stdin() -> None:
-    with contextlib.suppress(OSError, ValueError):
-        while os.read(sys.stdin.fileno(), 1024):
-            pass
-    os._exit(1)
