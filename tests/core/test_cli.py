@@ -7,19 +7,16 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from csm_refine_addon.core import errors, flow, wire
-from csm_refine_addon.core.home import Home
 from csm_refine_addon.core.journal import Journal
-from csm_refine_addon.core.models import JobState as S, RefineRequest
-from csm_refine_addon.core.orders import new_job
+from csm_refine_addon.core.models import JobState as S
 from tests.core.house import copying_blender
+from tests.core.terminal import Terminal, ended
 from tests.support.api_server import (
     CODE,
     KEY,
@@ -42,95 +39,6 @@ PREVIEW_SESSION, RUNNING_SESSION = (
     wire.read_session(wire.Reply(200, "", {"session_code": CODE, "status": word}))
     for word in ("preview_done", "training_refine")
 )
-WITHOUT_BPY = """
-from importlib.machinery import PathFinder
-find_spec = PathFinder.find_spec
-PathFinder.find_spec = lambda name, *more: None if name == "bpy" else find_spec(name, *more)
-"""
-"""A sitecustomize.py under which a Python has no bpy, though it may be installed."""
-
-
-@dataclasses.dataclass
-class Done:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> dict:
-        """The JSON object: the only line of stdout."""
-        (line,) = self.out.splitlines()
-        return json.loads(line)
-
-
-class Terminal:
-    """Runs commands with a home, a service and a key of their own."""
-
-    def __init__(self, folder: Path, api) -> None:
-        self.api = api
-        self.home = Home(folder / "home")
-        self.folder = folder
-        self.started: list[subprocess.Popen] = []
-        (folder / "python").mkdir()
-        (folder / "python" / "sitecustomize.py").write_text(WITHOUT_BPY)
-        names = ("HOME", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")
-        kept = {name: os.environ[name] for name in names if name in os.environ}
-        self.environment = {
-            **kept,
-            "PATH": "",
-            "PYTHONPATH": os.pathsep.join([str(folder / "python"), str(ROOT)]),
-            "CSM_REFINE_HOME": str(self.home.folder),
-            "CSM_API_KEY": KEY,
-            "CSM_SERVICE": api.url,
-        }
-
-    def start(self, *arguments: str, **environment: str) -> subprocess.Popen:
-        process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "csm_refine_addon.cli", *arguments],
-            cwd=self.folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**self.environment, **environment},
-        )
-        self.started.append(process)
-        return process
-
-    def close(self) -> None:
-        for process in self.started:
-            with process:  # closes its pipes
-                process.kill()
-
-    def run(self, *arguments: str, **environment: str) -> Done:
-        return ended(self.start(*arguments, **environment))
-
-    def add(self, **options):
-        """Write a job down that is followed with short pauses, as the panel's settings allow."""
-        with Journal(self.home.journal) as journal:
-            asked = new_job(
-                RefineRequest(CODE, (2.0, 1.0, 0.5)), self.api.url, now=time.time(), poll_s=(0.05, 0.1), **options
-            )
-            return journal.add(asked)
-
-    def job(self, job_id: str = ""):
-        with Journal(self.home.journal) as journal:
-            return journal.get(job_id) if job_id else journal.all()[-1]
-
-    def all(self):
-        with Journal(self.home.journal) as journal:
-            return journal.all()
-
-    def change(self, job, step):
-        with Journal(self.home.journal) as journal:
-            return journal.change(job.id, lambda job: step(job, time.time()))
-
-
-def ended(process: subprocess.Popen) -> Done:
-    out, err = process.communicate(timeout=60)
-    assert KEY not in out + err
-    assert "Traceback" not in err
-    return Done(process.returncode, out, err)
 
 
 @pytest.fixture
@@ -262,7 +170,7 @@ def test_wait_for_what_nobody_followed(terminal, api):
     """A job that ran on beyond its time while nobody followed it is followed on when one asks for it."""
     job = terminal.add(timeout_s=1.0)
     terminal.change(job, lambda job, now: flow.baseline_read(job, RUNNING_SESSION, now - 10_000))
-    terminal.change(job, lambda job, now: flow.followed_until(job, now - 9_000))
+    terminal.change(job, lambda job, now: flow.followed_for(job, -9_000, now))
     api.before = [session_2024("refine_done", "mesh.obj")]
     assert terminal.run("wait").code == 0
     assert api.refines == []
