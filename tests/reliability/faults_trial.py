@@ -51,6 +51,8 @@ class Seen:
     """What came out of the engine itself: the journal could not be written."""
     troubles: list[str]
     seconds: float
+    lookups: int = 0
+    """How often the user has asked to look again."""
 
     @property
     def result(self) -> str:
@@ -121,16 +123,16 @@ class Trial:
 
     def cured(self, seen: Seen) -> Seen:
         """Do what the sentence says, as a user does: retry, or where nothing is known send it again on purpose."""
-        job = self.house.journal.get(seen.job.id)
-        if job.state in (S.FAILED, S.STOPPED):
-            self.yes += flow.retry_state(job) is S.PREPARED and bool(self.proxy.accepted)
-            job = self.house.journal.change(job.id, lambda job: flow.retried(job, self.clock()))
-        elif job.state is S.UNCERTAIN:
-            job = self.house.journal.change(job.id, lambda job: flow.retried(job, self.clock()))
-        seen = self.drive(job)
-        if seen.job.state is S.UNCERTAIN and not seen.error:
-            self.yes += 1
-            seen = self.drive(self.house.journal.change(job.id, lambda job: flow.sent_again(job, self.clock())))
+        for _ in range(3):
+            job = self.house.journal.get(seen.job.id)
+            if job.state in (S.FAILED, S.STOPPED, S.UNCERTAIN):
+                again = job.state is S.UNCERTAIN and bool(seen.lookups)
+                step = flow.sent_again if again else flow.retried
+                self.yes += again or (flow.retry_state(job) is S.PREPARED and bool(self.proxy.accepted))
+                job = self.house.journal.change(job.id, lambda job, step=step: step(job, self.clock()))
+            seen = dataclasses.replace(self.drive(job), lookups=seen.lookups + 1)
+            if seen.job.state is S.READY:
+                break
         return seen
 
     def _engine(self) -> Engine:

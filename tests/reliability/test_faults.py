@@ -11,6 +11,7 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,16 +19,22 @@ import pytest
 from csm_refine_addon.core import limits
 from csm_refine_addon.core.client import Client
 from csm_refine_addon.core.models import Job, JobState as S, Secret
-from tests.reliability.faults_cases import Case, machine_cases, network_cases
+from tests.reliability import faults_command
+from tests.reliability.faults_cases import Case, can_last, machine_cases, network_cases
 from tests.reliability.faults_machine import CLOCKS, LockedFolder, SmallDisk, on_a_thread
 from tests.reliability.faults_trial import Seen, Trial, assert_key_stayed, lifted_after, once, trial_of
 from tests.support import sample_meshes
 from tests.support.api_server import KEY
-from tests.support.faults import FAULTS, Plan, Rule, Stage
+from tests.support.faults import Plan, Rule, Stage
 
 MESH = sample_meshes.glb(sample_meshes.asymmetric_mesh(0))
 LONGEST_S = 3 * 60 * 60.0
 """Waiting, by the job's clock."""
+FOLLOWED_S = 600.0
+"""How long a job is followed whose fault does not pass."""
+LASTING_IN_SHORT = {("500-html", Stage.POLL), ("429-bare", Stage.POST), ("expired", Stage.DOWNLOAD)}
+AT_A_TIME = 4
+"""Command lines, which mostly wait."""
 STANDS_AT = {
     Stage.BASELINE: S.PREPARED,
     Stage.POST: S.PREPARED,
@@ -139,6 +146,56 @@ def test_faults_of_service_and_network(case, opened, rows):
     assert_cured(trial, seen)
 
 
+def ranges(trial: Trial) -> list[str]:
+    """What the storage was asked for, request by request."""
+    return [seen.headers.get("range", "") for seen in trial.api.storage.seen]
+
+
+@pytest.mark.parametrize("tenth", range(10))
+def test_a_cut_mesh_is_gone_on_with(tenth, opened):
+    """Cut at any place, the download asks only for the rest; of nothing there is no rest."""
+    (case,) = [case for case in network_cases() if case.name == f"mesh-cut at {tenth}0 %"]
+    trial = opened(case)
+    assert trial.drive(trial.add()).result == "READY"
+    assert ranges(trial) == ["", f"bytes={len(MESH) * tenth // 10}-" if tenth else ""]
+
+
+@pytest.mark.parametrize("tenth", range(1, 10))
+def test_a_mesh_that_changed_is_begun_anew(tenth, opened):
+    """Where the file is another one after the cut, none of the old bytes get into the result."""
+    (case,) = [case for case in network_cases() if case.name == f"mesh-cut at {tenth}0 %"]
+    trial = opened(case)
+    other = sample_meshes.glb(sample_meshes.asymmetric_mesh(1))
+
+    def change() -> None:
+        if trial.proxy.hits["mesh-cut"]:
+            trial.api.storage.put("mesh.glb", other, '"2"')
+
+    trial.clock.each = change
+    seen = trial.drive(trial.add())
+    assert seen.result == "READY"
+    assert Path(seen.job.blend_path).read_bytes() == other
+
+
+@pytest.mark.parametrize("stage", [None, Stage.BASELINE, Stage.POST, Stage.POLL])
+def test_a_proxy_in_between(stage, tmp_path, monkeypatch, rows):
+    """The system's proxy is used; one that refuses for a while passed nothing on, so the job waits and goes on."""
+    rules = [] if stage is None else [Rule("proxy-refuses", stage, times=2)]
+    with trial_of(tmp_path / "home", rules, address="http://service.example", mesh=MESH) as trial:
+        monkeypatch.setenv("HTTP_PROXY", trial.proxy.url)
+        monkeypatch.setenv("http_proxy", trial.proxy.url)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        seen = trial.drive(trial.add())
+        name = "a proxy in between" if stage is None else "a proxy in between, which refuses"
+        rows.append(row(Case("proxy", stage or Stage.BASELINE, (), label=name), seen, trial.proxy.accepted))
+        assert_kept(trial, seen)
+        assert seen.result == "READY", seen.sentence
+        assert {exchange.headers["host"] for exchange in trial.proxy.seen if exchange.stage is not Stage.DOWNLOAD} == {
+            "service.example"
+        }
+
+
 @pytest.mark.parametrize("case", machine_cases(), ids=id_of)
 def test_faults_of_the_machine(case, rows):
     """A jump of the clock ends no job that the service goes on with; a disk or folder that cannot be written stops
@@ -179,6 +236,43 @@ def _disk_refuses(case: Case, home: Path, rows: list) -> None:
         assert trial.proxy.accepted == 1
 
 
+def test_a_disk_that_fills_up_as_the_refine_leaves(tmp_path, rows):
+    """The answer cannot be written down any more: what was sent is looked for afterwards, and not sent again."""
+    case = Case("disk-full", Stage.POST, (), label="disk-full, once the POST has left")
+
+    def run() -> None:
+        disk = SmallDisk(tmp_path)
+        with trial_of(tmp_path, [], mesh=MESH) as trial:
+            trial.on_enter = lambda job: disk.fill() if job.state is S.SUBMITTING else None
+            seen = trial.drive(trial.add())
+            rows.append(row(case, seen, trial.proxy.accepted))
+            assert (seen.result, trial.proxy.accepted) == ("SUBMITTING: storage", 1)
+            disk.free()
+            trial.on_enter = lambda job: None
+            assert trial.drive(seen.job).result == "READY"
+            assert trial.proxy.accepted == 1
+
+    on_a_thread(run)
+
+
+def test_a_disk_without_room_for_the_mesh(tmp_path, rows):
+    """The journal can still say it: the job has failed with a cure, and Retry goes on once there is room."""
+    case = Case("disk-full", Stage.DOWNLOAD, (), label="disk-full, but for the journal")
+
+    def run() -> None:
+        disk = SmallDisk(tmp_path)
+        with trial_of(tmp_path, [], mesh=MESH) as trial:
+            once(trial, Stage.DOWNLOAD, lambda: disk.fill(leave_bytes=1 << 20))
+            seen = trial.drive(trial.add())
+            rows.append(row(case, seen, trial.proxy.accepted))
+            assert_kept(trial, seen)
+            assert (seen.result, seen.exit_code) == ("FAILED: storage", 2)
+            disk.free()
+            assert_cured(trial, seen)
+
+    on_a_thread(run)
+
+
 def _disk(case: Case, home: Path) -> tuple[Callable[[], None], Callable[[], None]]:
     """Return what begins the fault, and what ends it."""
     if case.fault == "disk-full":
@@ -195,3 +289,57 @@ def _to_the_end(trial: Trial, job: Job | None = None) -> Seen:
         trial.on_enter(seen.job)
         seen = trial.place(seen.job)
     return seen
+
+
+def pytest_generate_tests(metafunc):
+    """A fault that stays is tried at every stage in the longer runs."""
+    if "lasting" in metafunc.fixturenames:
+        cases = [case for case in network_cases() if can_last(case)]
+        if metafunc.config.getoption("--length") == "short":
+            cases = [case for case in cases if (case.fault, case.stage) in LASTING_IN_SHORT]
+        metafunc.parametrize("lasting", [case.for_good() for case in cases], ids=id_of)
+
+
+def test_faults_that_do_not_pass(lasting, opened, rows):
+    """A fault that stays ends in a state with a sentence and a cure, in bounded time, and costs nothing twice."""
+    trial = opened(lasting)
+    seen = trial.drive(trial.add(timeout_s=FOLLOWED_S))
+    rows.append(row(lasting, seen, trial.proxy.accepted))
+    assert_kept(trial, seen)
+    assert seen.seconds <= FOLLOWED_S + 60
+    assert seen.sentence or seen.job.state is S.READY
+    assert_cured(trial, seen)
+
+
+@pytest.mark.timeout(3600)
+def test_the_command_line(tmp_path, rows, length):
+    """`refine` as a process ends with the exit code of its result, and its JSON tells the same."""
+    cases = [case for case in network_cases() if faults_command.can_be_commanded(case)]
+    chosen = length.choose(short=faults_command.IN_SHORT, all=faults_command.AT_ALL, long=None)
+    cases = [case for case in cases if chosen is None or (case.fault, case.stage) in chosen]
+    folders = [tmp_path / str(number) for number in range(len(cases))]
+    for folder in folders:
+        folder.mkdir()
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        ends = list(pool.map(lambda case, folder: faults_command.run_refine(case, folder, MESH), cases, folders))
+    wrong = []
+    for case, ended in zip(cases, ends, strict=True):
+        rows.append(row_of_command(case, ended))
+        code = faults_command.expected_code(case)
+        is_right = ended.exit_code == code and ended.posts <= 1 and (ended.document["state"] == "PLACED") == (not code)
+        wrong += [] if is_right else [(id_of(case), ended)]
+    assert wrong == []
+
+
+def row_of_command(case: Case, ended: faults_command.Ended) -> dict:
+    error = ended.document["error"]
+    return {
+        "fault": case.name,
+        "stage": str(case.stage),
+        "by": "command line",
+        "result": f"{ended.document['state']}: {error['code']}" if error else ended.document["state"],
+        "POSTs": ended.posts,
+        "exit code": ended.exit_code,
+        "seconds": ended.seconds,
+        "sentence": f"{error['message']} {error['action']}" if error else "",
+    }

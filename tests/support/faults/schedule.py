@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .exchange import Exchange, Stage
-from .table import FAULTS, Fault, Moment
-
-ON_THE_API = frozenset({Stage.BASELINE, Stage.POST, Stage.POLL})
+from .table import API, FAULTS, Fault, Moment
 
 
 class FaultFileError(ValueError):
@@ -133,10 +131,15 @@ def _entry(number: int, name: object) -> Fault:
     return entry
 
 
+def stages_in_a_file(entry: Fault) -> list[str]:
+    """Return the stages that the proxy can make a fault hit: names of the API are the client's business."""
+    return [str(stage) for stage in entry.stages if entry.name != "dns-failure" or stage not in API]
+
+
 def _stage(number: int, entry: Fault, name: object) -> Stage | None:
     if name is None:
         return None
-    can = [str(stage) for stage in entry.stages if entry.name != "dns-failure" or stage not in ON_THE_API]
+    can = stages_in_a_file(entry)
     if name not in can:
         raise FaultFileError(f'Rule {number}: "{entry.name}" cannot hit the stage "{name}", but {", ".join(can)}.')
     return Stage(str(name))

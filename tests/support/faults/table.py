@@ -117,9 +117,8 @@ def _drip(exchange: Exchange, rule: Rule) -> None:
 
 @fault("dns-failure", Moment.ANSWERED, NETWORK)
 def _dns_failure(exchange: Exchange, rule: Rule) -> None:
-    """The name is not known. Before a download: the session names a host that does not exist (the rule's stage is
-    `download`, and it acts on the reading of the session). For the API give the client an address like
-    `http://no-such-name.invalid`: no proxy can do that."""
+    """The name is not known: the session that is read before names a host for its mesh that does not exist. For the
+    API give your client an address like `http://no-such-name.invalid`; no proxy can do that."""
     if exchange.answer is not None and exchange.answer.document:
         _each_mesh_url(exchange, lambda url: f"http://no-such-name.invalid/{url.split('/', 3)[3]}")
 
