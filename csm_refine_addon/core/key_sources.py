@@ -183,10 +183,13 @@ class Keyring:
         self._outcome: _Outcome | None = None
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self.revision = 0
+        """Grows with each news: what waited for a key may have one now."""
 
     def take(self, given: Mapping[str, Secret], command: KeyCommand) -> None:
         """Take in how things stand now."""
         self._given, self._command = given, command
+        self.revision += 1
 
     def key(self, service: str) -> Secret | None:
         """Return the key for an address; None where there is none, or while the command runs.
@@ -246,3 +249,4 @@ class Keyring:
             return
         with self._lock:
             self._outcome = _Outcome(command, self._clock(), key, error)
+            self.revision += 1

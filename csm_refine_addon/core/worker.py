@@ -136,10 +136,10 @@ class Worker:
             self._owner = presence.owner
             answering = Answering(self._home, self._owner, self._client, self._may_ask)
             answering.clear(journal)
-            seen, looked_at = -1, 0.0
+            seen, looked_at = (-1, 0), 0.0
             while not self._control.ended.wait(LOOK_EVERY_S):
                 try:
-                    version = journal.data_version()
+                    version = journal.data_version(), self._control.keyring.revision
                     if version == seen and time.monotonic() - looked_at < SWEEP_EVERY_S:
                         continue
                     self._look(journal)
