@@ -162,8 +162,8 @@ def _taken_up(job: Job, now: float, limit_s: float | None) -> Job:
     if again and flow.retry_state(job) is not JobState.PREPARED:
         job = flow.retried(job, now)
     elif job.accepted_at is not None and job.deadline_at <= now:  # nobody followed it meanwhile: now someone does
-        job = flow.followed_until(job, now + job.timeout_s)
-    return job if limit_s is None else flow.followed_until(job, now + limit_s)
+        job = flow.followed_for(job, job.timeout_s, now)
+    return job if limit_s is None else flow.followed_for(job, limit_s, now)
 
 
 def _seconds(value: float) -> float:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from . import errors, fetching, flow
+from . import errors, fetching, flow, pauses
 from .background import Pause, Stopped
 from .client import Client, Unanswered
 from .errors import CsmError
@@ -23,6 +23,7 @@ from .journal import Journal
 from .mesh_files import check
 from .models import Job, JobState, MeshReport
 from .network import NotConnected
+from .pauses import Watch
 
 LEASE_S = 15.0
 PROGRESS_EVERY_S = 0.5
@@ -30,6 +31,27 @@ PROGRESS_EVERY_S = 0.5
 
 class _Overtaken(Exception):
     """Another process has moved the job on: what a step found out counts no more."""
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far a download is, from where it began."""
+
+    start: int = -1
+    done: int = 0
+    total: int | None = None
+    noted_at: float = 0.0
+
+    def take(self, done: int, total: int | None) -> None:
+        self.start = done if self.start < 0 else self.start
+        self.done, self.total = done, total
+
+    @property
+    def went_on(self) -> bool:
+        return 0 < self.start < self.done
+
+    def noted(self, job: Job) -> Job:
+        return flow.received(job, self.done, self.total, went_on=self.went_on)
 
 
 class Workshop(Protocol):
@@ -65,39 +87,41 @@ class Engine:
         The caller holds the job's lease. Raises InputError where the job is not in the journal.
         """
         job = self.journal.change(job_id, lambda job: flow.recovered(job, self.clock()))
+        watch = Watch(self.clock)
         try:
             while not until(job) and flow.next_step(job) is not Step.REST:
-                job = self._go_on(job)
+                job = self._go_on(job, watch)
         except Stopped:
             pass
         return self.journal.get(job_id)
 
-    def _go_on(self, job: Job) -> Job:
+    def _go_on(self, job: Job, watch: Watch) -> Job:
         """Wait until something is to be done with the job, and do it."""
         try:
-            job = self._in_time(job)
-            self._wait_until_due(job)
+            job = self._in_time(job, watch)
+            self._wait_until_due(job, watch)
             self._hold(job)
             if job.state is JobState.PREPARED:  # nothing is sent any more; what was sent gets a last look
-                job = self._in_time(job)
+                job = self._in_time(job, watch)
             step = flow.next_step(job)
             return job if step is Step.REST else self._take(step, job)
         except _Overtaken:
             return self.journal.get(job.id)
 
-    def _in_time(self, job: Job) -> Job:
-        return self._change(job, lambda job: flow.overdue(job, self.clock()))
+    def _in_time(self, job: Job, watch: Watch) -> Job:
+        jump_s = watch.jump_s()
+        return self._change(job, lambda job: flow.overdue(pauses.shifted(job, jump_s), self.clock()))
 
     def _hold(self, job: Job) -> None:
         if not self.holds(job.id):
             raise Stopped
 
-    def _wait_until_due(self, job: Job) -> None:
+    def _wait_until_due(self, job: Job, watch: Watch) -> None:
         if flow.next_step(job) is Step.REST:
             return
-        now = self.clock()
-        pause = min((job.due_at - now) * (0.9 + 0.2 * self.spread()), job.deadline_at - now)
-        if self.pause(max(0.0, pause)):
+        wait_s = pauses.until_due(job, self.clock(), 0.9 + 0.2 * self.spread())
+        watch.waits(wait_s)
+        if self.pause(wait_s):
             raise Stopped
 
     def _take(self, step: Step, job: Job) -> Job:
@@ -168,12 +192,20 @@ class Engine:
     def _download(self, job: Job) -> Job:
         """Fetch the mesh into a part file, check it, and give it its final name."""
         client = self.client_for(job.service)
-        url = client.read_session(job.request.session_code).best_mesh()
+        session = client.read_session(job.request.session_code)
+        if not flow.has_result(job, session):
+            return self._change(job, lambda job: flow.result_gone(job, session, self.clock()))
+        url = session.best_mesh()
         if url is None:
             raise errors.ServiceUnreachable("The session shows no mesh any more.", "It is read again.")
         folder = self.home.job_folder(job.id)
         part = folder / "mesh.part"
-        client.download(url, part, self._progress(job))
+        progress = _Progress()
+        try:
+            client.download(url, part, lambda done, total: self._note(job, progress, done, total))
+        finally:
+            if progress.went_on:  # also where it was cut again before the next note was due
+                self._change(job, progress.noted)
         try:
             kind = check(part)
         except errors.MeshUnusable:
@@ -183,22 +215,17 @@ class Engine:
         part.replace(mesh)
         return self._change(job, lambda job: flow.downloaded(job, str(mesh), self.clock()))
 
-    def _progress(self, job: Job) -> Callable[[int, int | None], None]:
-        written_at, start = 0.0, -1
-
-        def note(done: int, total: int | None) -> None:
-            nonlocal written_at, start
-            start = done if start < 0 else start
-            went_on = 0 < start < done
-            if self.clock() - written_at < PROGRESS_EVERY_S and done != total:
-                return
-            written_at = self.clock()
-            self._change(job, lambda job: flow.received(job, done, total, went_on=went_on))
-            self._hold(job)
-            if self.pause(0):
-                raise Stopped
-
-        return note
+    def _note(self, job: Job, progress: _Progress, done: int, total: int | None) -> None:
+        """Write the progress down now and then, and see whether to go on."""
+        progress.take(done, total)
+        now = self.clock()
+        if abs(now - progress.noted_at) < PROGRESS_EVERY_S and done != total:
+            return
+        progress.noted_at = now
+        self._change(job, progress.noted)
+        self._hold(job)
+        if self.pause(0):
+            raise Stopped
 
     def _prepare(self, job: Job) -> Job:
         mesh = Path(job.mesh_path)

@@ -2,8 +2,9 @@
 
 CsmError
 ├── InputError                 2    correct what was typed or chosen
-│   └── StorageError           2    make the data folder writable, or free disk space
-│       └── JournalBusy        2    do it again in a moment
+│   ├── StorageError           2    make the data folder writable, or free disk space
+│   │   └── JournalBusy        2    do it again in a moment
+│   └── ServiceMoved           2    give the service's new address
 ├── KeyMissing                 3    give a key
 ├── KeyRefused                 3    give another key
 ├── OtherAccount               3    use the key that the job was made with, or take the job over
@@ -62,6 +63,10 @@ class StorageError(InputError):
 
 class JournalBusy(StorageError):
     """Another process holds the journal for longer than we wait."""
+
+
+class ServiceMoved(InputError):
+    """The service redirects: it has another address, or a network in between wants to be agreed to first."""
 
 
 class KeyMissing(CsmError):

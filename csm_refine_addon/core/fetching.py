@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from . import errors, flow
+from . import errors, flow, pauses
 from .models import Job, JobState, RemoteKind
 from .wire import Session
 
@@ -20,7 +20,7 @@ def result_read(job: Job, session: Session, now: float) -> Job:
     job = dataclasses.replace(job, remote=session.status, answered_at=now, failures=0, trouble="")
     kind = session.status.kind
     if kind in (RemoteKind.DONE, RemoteKind.RUNNING):
-        pause = 0.0 if kind is RemoteKind.DONE else flow.poll_pause(job)
+        pause = 0.0 if kind is RemoteKind.DONE else pauses.poll(job)
         return flow.move(job, JobState.RUNNING, accepted_at=now, seen_running=True, due_at=now + pause)
     return flow.failed(job, _without_result(session), now)
 

@@ -15,9 +15,9 @@ import dataclasses
 import enum
 from typing import TYPE_CHECKING, Any
 
-from . import errors
+from . import errors, pauses, verdicts
 from .errors import CsmError
-from .models import LOCAL, TERMINAL, Baseline, Job, JobError, JobState, MeshReport, RemoteKind
+from .models import TERMINAL, Baseline, Job, JobError, JobState, MeshReport, RemoteKind
 
 if TYPE_CHECKING:
     from .wire import RefineAck, Session
@@ -38,16 +38,20 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
 }
 """From a state to the states that may follow it."""
 
-LOOK_UP_S = 60.0
-"""How long an unclear submission is looked up by itself."""
 NOT_TAKEN_LIMIT = 6
 """How often a request that the service did not take, or a download, is tried again."""
 BASELINE_LIMIT = 3
 """How often the session is read in vain before anything was sent: a user waits for this answer."""
+REFUSED_LIMIT = 4
+"""How often in a row the service refuses to be read, once a refine was sent: gateways, too, say 401, 403 and 404."""
+ODD_MESH_LIMIT = 3
+"""How often in a row what the storage sends is no mesh: a page, or a file that is cut short."""
 EMPTY_END_LIMIT = 10
+GONE_LIMIT = 5
+"""How often in a row a session shows nothing of a refine that it showed before, and that was not sent from here."""
+ODD_WORD_LIMIT = 3
+"""How often an unknown word is looked at before anything is sent, until it counts as that of a running refine."""
 OFFLINE_PAUSE_S = 2.0
-RETRY_AFTER_S = (1.0, 3600.0)
-"""The least and the longest pause that a service's ``Retry-After`` can ask for."""
 
 
 class IllegalTransition(Exception):
@@ -110,10 +114,12 @@ def baseline_read(job: Job, session: Session, now: float) -> Job:
     job = dataclasses.replace(_answered(job, session, now), failures=job.failures)
     kind = session.status.kind
     if kind in (RemoteKind.BEFORE, RemoteKind.BROKEN):
-        return failed(job, _not_refinable(session), now)
-    job = dataclasses.replace(job, baseline=baseline_of(session))
+        return failed(job, verdicts.not_refinable(session), now)
+    if not session.has_known_word and job.polls + 1 < ODD_WORD_LIMIT:
+        return dataclasses.replace(job, polls=job.polls + 1, due_at=now + pauses.poll(job))
+    job = dataclasses.replace(job, baseline=baseline_of(session), polls=0)
     if kind is RemoteKind.RUNNING:
-        return move(job, S.RUNNING, accepted_at=now, seen_running=True, due_at=now + poll_pause(job))
+        return move(job, S.RUNNING, accepted_at=now, seen_running=True, due_at=now + pauses.poll(job))
     return job
 
 
@@ -132,7 +138,7 @@ def accepted(job: Job, ack: RefineAck, now: float) -> Job:
     taken = {"accepted_at": now, "trial_key": ack.trial_key, "answered_at": now, "failures": 0, "trouble": ""}
     if job.state not in (S.SUBMITTING, S.UNCERTAIN, S.PREPARED):  # stopped meanwhile, or driven on by another process
         return dataclasses.replace(job, **taken)  # type: ignore[arg-type]  # the keys are fields of Job
-    return move(job, S.RUNNING, remote=ack.status, due_at=now + poll_pause(job), **taken)
+    return move(job, S.RUNNING, remote=ack.status, due_at=now + pauses.poll(job), **taken)
 
 
 def refused(job: Job, error: CsmError, now: float) -> Job:
@@ -161,7 +167,8 @@ def looked_up(job: Job, session: Session, now: float) -> Job:
     running = kind is RemoteKind.RUNNING
     if running or (kind in (RemoteKind.DONE, RemoteKind.FAILED) and _is_new(job, session)):
         return move(job, S.RUNNING, accepted_at=now, seen_running=running, error=None, due_at=now)
-    return dataclasses.replace(job, polls=job.polls + 1, due_at=_next_look(job, now, now + backoff(job.polls + 1)))
+    job = dataclasses.replace(job, polls=job.polls + 1, look_until=pauses.look_until(job, now))
+    return dataclasses.replace(job, due_at=pauses.next_look(job, now, now + pauses.backoff(job.polls)))
 
 
 def _uncertain(job: Job, now: float) -> Job:
@@ -169,28 +176,9 @@ def _uncertain(job: Job, now: float) -> Job:
         "The refine was sent, but no answer came: it may or may not have arrived.",
         "Look again; send it again only if the session shows no refine after a while.",
     )
-    until = max(now + 1.0, min(now + LOOK_UP_S, job.deadline_at))
-    due_at = min(now + backoff(1), until - 1.0)
+    until = max(now + 1.0, min(now + pauses.LOOK_UP_S, pauses.deadline(job, now)))
+    due_at = min(now + pauses.backoff(1), until - 1.0)
     return move(job, S.UNCERTAIN, error=job_error(error), look_until=until, polls=0, due_at=due_at)
-
-
-def _next_look(job: Job, now: float, due_at: float) -> float:
-    """Return when to look again: the last look falls on the end of the time for it."""
-    last = job.look_until - 1.0
-    return min(due_at, last) if now + 2.0 < last else due_at
-
-
-def _not_refinable(session: Session) -> CsmError:
-    word = session.status.word
-    if session.status.kind is RemoteKind.BROKEN:
-        return errors.SessionNotRefinable(
-            f"The session {session.code} failed before its preview mesh (its status is {word}).",
-            "Take another session.",
-        )
-    return errors.SessionNotRefinable(
-        f"The session {session.code} has no preview mesh yet (its status is {word}).",
-        "Wait until its preview is done, then refine.",
-    )
 
 
 # --- following --------------------------------------------------------------------------------------------------
@@ -202,31 +190,30 @@ def polled(job: Job, session: Session, now: float) -> Job:
     job = dataclasses.replace(job, polls=job.polls + 1)
     kind = session.status.kind
     if kind in (RemoteKind.RUNNING, RemoteKind.BEFORE):
-        job = dataclasses.replace(job, seen_running=True)
+        job = dataclasses.replace(job, seen_running=True, empty_ends=0)
     elif kind is RemoteKind.BROKEN or (kind is RemoteKind.FAILED and _is_new(job, session)):
-        return failed(job, _refine_failed(session), now)
+        return failed(job, verdicts.refine_failed(session), now)
     elif kind is RemoteKind.DONE and _is_new(job, session):
         return _ended(job, session, now)
-    return dataclasses.replace(job, due_at=now + poll_pause(job))
+    elif kind is RemoteKind.REFINABLE and job.sent_at is None:
+        return _gone(job, session, now)
+    return dataclasses.replace(job, due_at=now + pauses.poll(job))
 
 
 def _ended(job: Job, session: Session, now: float) -> Job:
     if session.mesh_urls:
         return move(job, S.DOWNLOADING, empty_ends=0, bytes_done=0, bytes_total=None, due_at=now)
     if job.empty_ends + 1 >= EMPTY_END_LIMIT:
-        error = errors.MeshUnusable(
-            f"The service says {session.status.word}, but gives no mesh.", "Retry later; it may still be finishing."
-        )
-        return failed(job, error, now)
-    return dataclasses.replace(job, empty_ends=job.empty_ends + 1, due_at=now + poll_pause(job))
+        return failed(job, verdicts.no_mesh(session), now)
+    return dataclasses.replace(job, empty_ends=job.empty_ends + 1, due_at=now + pauses.poll(job))
 
 
-def _refine_failed(session: Session) -> CsmError:
-    said = f": {session.message}" if session.message else ""
-    return errors.RefineFailed(
-        f"The service failed the refine (its status is {session.status.word}){said}.",
-        "Retry sends it again; if it fails again, try another box or another session.",
-    )
+def _gone(job: Job, session: Session, now: float) -> Job:
+    """The refine that the session showed before anything was sent is gone: after a while there is none to follow."""
+    if job.empty_ends + 1 < GONE_LIMIT:
+        return dataclasses.replace(job, empty_ends=job.empty_ends + 1, due_at=now + pauses.poll(job))
+    nothing = dataclasses.replace(job, accepted_at=None, seen_running=False, empty_ends=0)
+    return failed(nothing, verdicts.gone(job, session), now)
 
 
 def baseline_of(session: Session) -> Baseline:
@@ -249,6 +236,16 @@ def received(job: Job, done: int, total: int | None, *, went_on: bool) -> Job:
     """
     failures = 0 if went_on else job.failures
     return dataclasses.replace(job, bytes_done=done, bytes_total=total, failures=failures, trouble="")
+
+
+def has_result(job: Job, session: Session) -> bool:
+    """Tell whether the session, read anew for the mesh's address, still shows the end that is to be fetched."""
+    return session.status.kind is RemoteKind.DONE and _is_new(job, session)
+
+
+def result_gone(job: Job, session: Session, now: float) -> Job:
+    """The session's status went back after its end: follow it on, rather than fetch another mesh."""
+    return move(_answered(job, session, now), S.RUNNING, due_at=now + pauses.poll(job))
 
 
 def downloaded(job: Job, mesh_path: str, now: float) -> Job:
@@ -278,12 +275,24 @@ def request_failed(job: Job, error: CsmError, now: float) -> Job:
     """A reading request failed: try again where that may help, else fail."""
     if isinstance(error, errors.BlenderOffline):
         due_at = now + OFFLINE_PAUSE_S
-        look_until = max(job.look_until, min(due_at + LOOK_UP_S, job.deadline_at))
+        look_until = max(job.look_until, min(due_at + pauses.LOOK_UP_S, job.deadline_at))
         return dataclasses.replace(job, trouble=str(error), due_at=due_at, look_until=look_until)
-    if not isinstance(error, errors.ServiceUnreachable):
-        return failed(job, error, now)
-    limits = {S.PREPARED: BASELINE_LIMIT, S.DOWNLOADING: NOT_TAKEN_LIMIT}
-    return _try_again(job, error, now, limit=limits.get(job.state))
+    return _try_again(job, error, now, limit=_patience(job, error))
+
+
+def _patience(job: Job, error: CsmError) -> int | None:
+    """Return how often in a row this may happen until the job fails; None: until its time is up."""
+    is_under_way = (job.sent_at or job.accepted_at) is not None
+    if isinstance(error, errors.ServiceUnreachable) or (isinstance(error, errors.ServiceMoved) and is_under_way):
+        return {S.PREPARED: BASELINE_LIMIT, S.DOWNLOADING: NOT_TAKEN_LIMIT}.get(job.state)
+    if isinstance(error, _REFUSALS) and is_under_way:
+        return REFUSED_LIMIT
+    if isinstance(error, errors.MeshUnusable) and not isinstance(error, errors.MeshTooLarge):
+        return ODD_MESH_LIMIT if job.state is S.DOWNLOADING else 1
+    return 1
+
+
+_REFUSALS = (errors.KeyRefused, errors.SessionUnknown, errors.SessionNotRefinable, errors.OutOfCredits)
 
 
 def failed(job: Job, error: CsmError, now: float) -> Job:
@@ -292,20 +301,16 @@ def failed(job: Job, error: CsmError, now: float) -> Job:
 
 
 def overdue(job: Job, now: float) -> Job:
-    """Fail the job where its time is up, else return it as it is."""
-    if now < job.deadline_at or job.state in TERMINAL or job.state in (S.READY, S.UNCERTAIN, S.PREPARING):
+    """Fail the job where its time is up, else return it as it is.
+
+    A mesh that is being fetched without trouble is fetched. Where the end of the time was slept through, what was
+    sent gets a moment more: the service may have finished meanwhile, and the network needs that long to come back.
+    """
+    if job.state in TERMINAL or job.state in (S.READY, S.UNCERTAIN, S.PREPARING):
         return job
-    minutes = max(1, round(job.timeout_s / 60))
-    if job.fetch_only and job.accepted_at is None:
-        error = errors.FollowTimeout(f"The session was not read within {minutes} min.", "Retry reads it again.")
-    elif job.sent_at is None and job.accepted_at is None:
-        error = errors.FollowTimeout(f"The refine was not sent within {minutes} min.", "Retry sends it.")
-    else:
-        error = errors.FollowTimeout(
-            f"The refine was followed for {minutes} min and has not ended; it may go on at the service.",
-            "Retry follows it on, without sending it again.",
-        )
-    return failed(job, error, now)
+    job = dataclasses.replace(job, deadline_at=pauses.deadline(job, now))
+    arrives = job.state is S.DOWNLOADING and not job.trouble
+    return job if now < job.deadline_at or arrives else failed(job, verdicts.time_is_up(job), now)
 
 
 def stopped(job: Job, now: float) -> Job:
@@ -332,7 +337,7 @@ def retry_state(job: Job) -> JobState:
     if job.state is S.STOPPED and job.blend_path:
         return S.READY
     code = job.error.code if job.error and job.state is S.FAILED else ""
-    if code in (errors.RefineFailed.code, errors.OutOfCredits.code):
+    if code == errors.RefineFailed.code:
         return S.PREPARED
     if job.mesh_path and code != errors.MeshUnusable.code:
         return S.PREPARING
@@ -344,13 +349,16 @@ def retried(job: Job, now: float) -> Job:
     state = retry_state(job)
     if state is S.PREPARED:
         return sent_again(job, now)
-    look_until = now + min(LOOK_UP_S, job.timeout_s)
+    look_until = now + min(pauses.LOOK_UP_S, job.timeout_s)
     return move(job, state, **_fresh(now), deadline_at=now + job.timeout_s, look_until=look_until)
 
 
-def followed_until(job: Job, deadline_at: float) -> Job:
-    """Follow the job until another time than before."""
-    return dataclasses.replace(job, deadline_at=deadline_at, look_until=min(job.look_until, deadline_at))
+def followed_for(job: Job, seconds: float, now: float) -> Job:
+    """Follow the job for so long from now on."""
+    deadline_at, timeout_s = now + seconds, max(job.timeout_s, seconds)
+    return dataclasses.replace(
+        job, deadline_at=deadline_at, timeout_s=timeout_s, look_until=min(job.look_until, deadline_at)
+    )
 
 
 def sent_again(job: Job, now: float) -> Job:
@@ -383,19 +391,8 @@ def _try_again(job: Job, error: CsmError, now: float, limit: int | None) -> Job:
     failures = job.failures + 1
     if limit is not None and failures >= limit:
         return failed(job, error, now)
-    asked = error.retry_after_s if isinstance(error, errors.ServiceBusy) else None
-    least, longest = RETRY_AFTER_S
-    pause = backoff(failures) if asked is None else min(longest, max(least, asked))
-    due_at = now + pause if job.state is not S.UNCERTAIN else _next_look(job, now, now + pause)
+    due_at = now + pauses.after_failure(failures, error)
+    if job.state is S.UNCERTAIN:
+        job = dataclasses.replace(job, look_until=pauses.look_until(job, now))
+        due_at = pauses.next_look(job, now, due_at)
     return dataclasses.replace(job, failures=failures, trouble=str(error), due_at=due_at)
-
-
-def backoff(failures: int) -> float:
-    """Return the pause after failures in a row: 2, 4, 8, ... at most 30 seconds (as the vendor's own client does)."""
-    return float(min(30.0, 2.0 ** min(failures, 10)))
-
-
-def poll_pause(job: Job) -> float:
-    """Return the pause before the next look at a running refine; asking the local service costs nothing."""
-    first, longest = (0.3, 2.0) if job.service == LOCAL else (job.poll_first_s, job.poll_longest_s)
-    return float(min(longest, first * 1.2 ** min(job.polls, 30)))

@@ -57,6 +57,8 @@ _V2_URL_KEYS = {
     "any": "mesh_url",
     "fbx": "mesh_url_fbx",
 }
+MAX_TEXT = 8192
+"""Signs of a text that is taken for one; a signed URL has up to some 2,000."""
 _V3_URL_KEYS = {"glb": "glb_url", "obj": "obj_url", "fbx": "fbx_url"}
 
 
@@ -73,6 +75,11 @@ class Session:
     """When it was made, in seconds since 1970; None where the service does not say."""
     image: Secret | None = None
     """The address of the picture that it was made of."""
+
+    @property
+    def has_known_word(self) -> bool:
+        """Whether its status is one of :data:`STATUS_WORDS`."""
+        return self.status.word.lower() in STATUS_WORDS
 
     @property
     def mesh_fingerprint(self) -> str:
@@ -247,7 +254,7 @@ def _moment(text: str) -> float | None:
 
 def _text(data: Mapping[str, Any], key: str) -> str:
     value = data.get(key)
-    return value.strip() if isinstance(value, str) else ""
+    return value.strip() if isinstance(value, str) and len(value) <= MAX_TEXT else ""
 
 
 def _inner_status(value: object) -> int | None:

@@ -12,7 +12,7 @@ from csm_refine_addon.core.client import Client
 from csm_refine_addon.core.engine import Engine
 from csm_refine_addon.core.home import Home
 from csm_refine_addon.core.journal import Journal
-from csm_refine_addon.core.models import Box, Job, MeshReport, RefineRequest, Secret
+from csm_refine_addon.core.models import Box, Job, JobState, MeshReport, RefineRequest, Secret
 from csm_refine_addon.core.orders import new_job
 from tests.support.api_server import CODE, KEY, Api
 
@@ -123,3 +123,10 @@ class House:
     def _note(self, job: Job) -> None:
         if not self.states or self.states[-1] != job.state:
             self.states.append(str(job.state))
+
+
+def assert_ready(house: House, job: Job, posts: int = 1) -> None:
+    """The job has come to its end without trouble, with so many refines sent and taken."""
+    assert (job.state, job.error, job.trouble) == (JobState.READY, None, "")
+    assert len(house.api.refines) == house.api.taken == posts
+    assert Path(job.blend_path).read_bytes() == house.api.storage.files["mesh.obj"]

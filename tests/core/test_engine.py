@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-from pathlib import Path
 
 import pytest
 
@@ -17,7 +16,8 @@ from csm_refine_addon.core.engine import Engine
 from csm_refine_addon.core.journal import Journal
 from csm_refine_addon.core.models import JobState as S, RefineRequest, Secret
 from csm_refine_addon.core.orders import new_job
-from tests.core.house import NOON, Clock
+from csm_refine_addon.core.pauses import Watch
+from tests.core.house import NOON, Clock, assert_ready
 from tests.support.api_server import (
     ACCOUNT,
     CODE,
@@ -38,12 +38,6 @@ from tests.support.api_server import (
 
 LARGE = TRIANGLE_OBJ + b"# padding\n" * 200_000
 WHOLE_WAY = ["PREPARED", "SUBMITTING", "RUNNING", "DOWNLOADING", "PREPARING", "READY"]
-
-
-def assert_ready(house, job, posts=1):
-    assert (job.state, job.error, job.trouble) == (S.READY, None, "")
-    assert len(house.api.refines) == house.api.taken == posts
-    assert Path(job.blend_path).read_bytes() == house.api.storage.files["mesh.obj"]
 
 
 def elsewhere(house, step):
@@ -126,10 +120,10 @@ def test_pauses_between_looks(house, api):
     early, late = (Clock() for _ in range(2))
     for clock, share in ((early, 0.0), (late, 0.999)):
         job = house.add()
-        due = dataclasses.replace(job, due_at=NOON + 100)
+        due = dataclasses.replace(job, due_at=NOON + 20)
         engine = dataclasses.replace(house.engine(), clock=clock, pause=clock.pause, spread=lambda share=share: share)
-        engine._wait_until_due(due)
-    assert (early.pauses, late.pauses) == ([90.0], [pytest.approx(110.0, abs=0.1)])
+        engine._wait_until_due(due, Watch(clock))
+    assert (early.pauses, late.pauses) == ([18.0], [pytest.approx(22.0, abs=0.1)])
 
 
 def test_until_hands_it_back(house, api):
@@ -331,38 +325,6 @@ def test_a_service_that_fails_for_long(house, api):
     assert max(house.clock.pauses) == 30
 
 
-# --- time
-
-
-def test_time_is_up(house, api):
-    """After its time the job fails with a sentence, and was looked at for the last time not before."""
-    api.after = [session_2024("training_refine")]
-    job = house.drive(house.add(timeout_s=100.0))
-    assert (job.state, job.error.code, outcome.exit_code(job)) == (S.FAILED, "timeout", 6)
-    assert house.clock.now == NOON + 100
-    assert "may go on" in job.error.message
-
-
-def test_nothing_is_sent_when_the_time_is_up(house, api):
-    """A busy service whose pause reaches beyond the time is not sent to at its end."""
-    api.posts = [refusal(429, headers={"Retry-After": "500"})]
-    job = house.drive(house.add(timeout_s=100.0))
-    assert (job.error.code, len(api.refines), house.clock.now) == ("timeout", 1, NOON + 100)
-    assert "was not sent" in job.error.message
-
-
-def test_a_night_of_sleep(house, api):
-    """A machine that slept beyond the time finds what ended meanwhile with one last look, and Retry fetches it."""
-    api.after = [session_2024("training_refine"), session_2024("refine_done", "mesh.obj")]
-    job = house.drive(until=lambda job: job.polls == 1)
-    house.clock.each = lambda: setattr(house.clock, "now", NOON + 50_000)
-    job = house.drive(job)
-    assert job.error.code == "timeout"
-    house.clock.each = lambda: None
-    job = house.journal.change(job.id, lambda job: flow.retried(job, house.clock()))
-    assert_ready(house, house.drive(job))
-
-
 # --- offline
 
 
@@ -531,67 +493,6 @@ def test_a_lost_lease_ends_the_driving(house, api):
     engine = house.engine(holds=lambda job_id: len(api.looks) < 4)
     job = engine.drive(house.add().id)
     assert (job.state, len(api.looks)) == (S.RUNNING, 4)
-
-
-# --- downloads
-
-
-def test_download_is_cut_and_goes_on(house, api):
-    """A mesh that comes in pieces is put together, one piece after the other."""
-    api.storage.put("mesh.obj", LARGE, '"large"')
-    api.storage.script = [Answer(cut_after=300_000) for _ in range(4)] + [Answer(resets=True), Answer()]
-    assert_ready(house, house.drive())
-    assert ["range" in seen.headers for seen in api.storage.seen] == [False, True, True, True, True, True]
-
-
-def test_address_expires_while_it_is_fetched(house, api):
-    """A signature that runs out in the middle is renewed from the session, and the download goes on."""
-    api.storage.put("mesh.obj", LARGE, '"large"')
-    api.storage.script = [Answer(cut_after=600_000), Answer(403, b"<?xml?>")]
-    assert_ready(house, house.drive())
-    assert "range" in api.storage.seen[2].headers
-    assert len({seen.query for seen in api.storage.seen}) == 1
-
-
-@pytest.mark.parametrize("answer", [Answer(403, b"<?xml?>"), Answer(404), Answer(500), Answer(cut_after=3)])
-def test_a_storage_that_never_gives_it(house, api, answer):
-    """It is tried a few times, not for hours; the sentence is the storage's, and Retry fetches without sending."""
-    api.storage.script = [answer] * 50
-    job = house.drive()
-    assert (job.state, job.error.code) == (S.FAILED, "service_unreachable")
-    assert len(api.storage.seen) == flow.NOT_TAKEN_LIMIT
-    api.storage.script = []
-    job = house.journal.change(job.id, lambda job: flow.retried(job, house.clock()))
-    assert_ready(house, house.drive(job))
-
-
-@pytest.mark.parametrize(
-    "content", [b"<html><body>Sign in</body></html>", b"", b"<?xml version='1.0'?><Error/>", b"glTF"]
-)
-def test_a_mesh_that_is_none(house, api, content):
-    """An error page with HTTP 200 ends the job with exit code 8, leaves no file, and Retry fetches it anew."""
-    api.storage.put("mesh.obj", content)
-    job = house.drive()
-    assert (job.state, job.error.code, outcome.exit_code(job)) == (S.FAILED, "mesh_unusable", 8)
-    assert list((house.home.folder / "jobs" / job.id).iterdir()) == []
-    api.storage.put("mesh.obj", TRIANGLE_OBJ, '"2"')
-    job = house.journal.change(job.id, lambda job: flow.retried(job, house.clock()))
-    assert_ready(house, house.drive(job))
-
-
-def test_session_loses_its_mesh(house, api):
-    """Where the session shows no mesh any more at the download, it is asked again, and then said."""
-    api.after = [session_2024("refine_done", "mesh.obj"), session_2024("refine_done")]
-    job = house.drive()
-    assert (job.state, job.error.code) == (S.FAILED, "service_unreachable")
-    assert "no mesh any more" in job.error.message
-
-
-def test_a_folder_that_cannot_be_made(house, api):
-    """A home that lost its room or rights is a sentence about the folder."""
-    house.home.folder.joinpath("jobs").write_text("")
-    job = house.drive()
-    assert (job.state, job.error.code, len(api.refines)) == (S.FAILED, "storage", 1)
 
 
 # --- preparing

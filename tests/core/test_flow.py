@@ -10,49 +10,19 @@ from hypothesis import given, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from csm_refine_addon.commands import outcome
-from csm_refine_addon.core import errors, flow
+from csm_refine_addon.core import errors, flow, pauses
 from csm_refine_addon.core.flow import IllegalTransition, Step
 from csm_refine_addon.core.models import (
-    LOCAL,
     TERMINAL,
     Job,
     JobError,
     JobState as S,
     RefineRequest,
-    RemoteStatus,
-    Secret,
 )
-from csm_refine_addon.core.orders import new_job
-from csm_refine_addon.core.wire import STATUS_WORDS, RefineAck, Session
+from csm_refine_addon.core.wire import STATUS_WORDS
 from tests.core.house import NOON, REPORT
+from tests.core.stories import ACK, DOWN, MESH, OTHER_MESH, job, sent, session, unclear
 from tests.support.api_server import CODE
-
-ACK = RefineAck(RemoteStatus("unprocessed", STATUS_WORDS["unprocessed"]), "trial")
-DOWN = errors.ServiceUnreachable("The service cannot be reached.", "Check the network.")
-MESH = "https://store.example/mesh.glb?sig=1"
-OTHER_MESH = "https://store.example/mesh2.glb?sig=1"
-
-
-def job(state=S.PREPARED, **changes) -> Job:
-    made = new_job(RefineRequest(CODE), "https://api.example", now=NOON, timeout_s=10800.0, job_id="cafe0001")
-    return dataclasses.replace(made, state=state, **changes)
-
-
-def session(word, mesh="", updated_at="", percent=None, message="") -> Session:
-    status = RemoteStatus(word, STATUS_WORDS.get(word, STATUS_WORDS["queued"]), percent)
-    return Session(CODE, status, updated_at, {"glb": Secret(mesh)} if mesh else {}, message)
-
-
-def sent(before="preview_done", mesh="", **seen) -> Job:
-    """A job whose refine was taken, on a session that stood as given before."""
-    ready = flow.baseline_read(job(), session(before, mesh, **seen), NOON)
-    return flow.accepted(flow.submitting(ready, NOON), ACK, NOON)
-
-
-def unclear() -> Job:
-    ready = flow.baseline_read(job(), session("preview_done"), NOON)
-    return flow.unanswered(flow.submitting(ready, NOON), NOON)
-
 
 # --- the table
 
@@ -131,12 +101,35 @@ def test_what_cannot_be_refined(word, sentence):
     assert word in found.error.message
 
 
-@pytest.mark.parametrize("word", ["training_refine", "in_progress", "a_new_word"])
+@pytest.mark.parametrize("word", ["training_refine", "in_progress"])
 def test_trap_4_what_runs_already_is_followed(word):
     """A refine that runs before any POST is followed; nothing is sent."""
     found = flow.baseline_read(job(), session(word), NOON)
     assert (found.state, found.sent_at, found.accepted_at) == (S.RUNNING, None, NOON)
     assert flow.polled(found, session("refine_done", MESH), NOON).state is S.DOWNLOADING
+
+
+def test_trap_4_an_unknown_word_is_looked_at_again():
+    """A word that nobody knows may be a slip: it counts as a running refine's when it stays."""
+    found = job()
+    for _ in range(flow.ODD_WORD_LIMIT - 1):
+        found = flow.baseline_read(found, session("a_new_word"), found.due_at)
+        assert (found.state, flow.next_step(found)) == (S.PREPARED, Step.BASELINE)
+    assert flow.next_step(flow.baseline_read(found, session("preview_done"), NOON)) is Step.SUBMIT
+    assert flow.baseline_read(found, session("a_new_word"), NOON).state is S.RUNNING
+
+
+@pytest.mark.parametrize("fetch_only", [False, True])
+def test_a_refine_that_was_not_ours_and_is_gone(fetch_only):
+    """Where a session showed a refine, nothing was sent, and none is there any more, Retry may send."""
+    found = flow.move(job(fetch_only=fetch_only), S.RUNNING, accepted_at=NOON, seen_running=True)
+    for _ in range(flow.GONE_LIMIT - 1):
+        found = flow.polled(found, session("preview_done"), NOON)
+        assert found.state is S.RUNNING
+    assert flow.polled(found, session("training_refine"), NOON).empty_ends == 0
+    found = flow.polled(found, session("preview_done"), NOON)
+    assert (found.state, found.error.code, flow.retry_state(found)) == (S.FAILED, "refine_failed", S.PREPARED)
+    assert ("was sent" in found.error.action) is not fetch_only
 
 
 def test_created_session_is_sent():
@@ -213,7 +206,7 @@ def test_unanswered_is_uncertain():
         now = found.due_at
         found, looks = flow.looked_up(found, session("preview_done"), now), looks + 1
     assert 3 <= looks <= 8
-    assert now - NOON <= flow.LOOK_UP_S
+    assert now - NOON <= pauses.LOOK_UP_S
     assert (found.state, found.error.code, flow.is_active(found)) == (S.UNCERTAIN, "uncertain", False)
 
 
@@ -247,7 +240,7 @@ def test_look_up_keeps_the_time_limit(left_s):
     ready = dataclasses.replace(ready, deadline_at=NOON + left_s)
     found, looks = flow.unanswered(flow.submitting(ready, NOON), NOON), 0
     while flow.next_step(found) is Step.LOOK_UP:
-        assert found.due_at <= NOON + max(1.0, min(left_s, flow.LOOK_UP_S))
+        assert found.due_at <= NOON + max(1.0, min(left_s, pauses.LOOK_UP_S))
         found, looks = flow.looked_up(found, session("preview_done"), found.due_at), looks + 1
     assert looks >= 1
 
@@ -348,64 +341,60 @@ def test_offline_pauses(state):
     assert "offline" in found.trouble
 
 
-@pytest.mark.parametrize("error", [errors.KeyRefused("No."), errors.SessionUnknown("No."), errors.KeyMissing("No.")])
-def test_other_failures_end_the_job(error):
+@pytest.mark.parametrize(
+    "error", [errors.KeyMissing("No."), errors.StorageError("Full."), errors.MeshTooLarge("Large.")]
+)
+@pytest.mark.parametrize("state", [S.RUNNING, S.DOWNLOADING])
+def test_other_failures_end_the_job(state, error):
     """What asking again cannot mend ends the job with its sentence."""
-    found = flow.request_failed(sent(), error, NOON)
+    found = flow.request_failed(job(state, **TAKEN), error, NOON)
     assert (found.state, found.error.code) == (S.FAILED, error.code)
 
 
-# --- pauses and deadlines
+REFUSALS = [
+    errors.KeyRefused("No."),
+    errors.SessionUnknown("No."),
+    errors.SessionNotRefinable("No."),
+    errors.OutOfCredits("No."),
+]
 
 
-def test_backoff_doubles_up_to_half_a_minute():
-    """2, 4, 8, 16, 30, 30 seconds."""
-    assert [flow.backoff(failures) for failures in range(1, 8)] == [2, 4, 8, 16, 30, 30, 30]
-    assert flow.backoff(10**6) == 30
+@pytest.mark.parametrize("error", REFUSALS, ids=lambda error: error.code)
+def test_a_refusal_while_a_refine_runs(error):
+    """Once the refine was sent, a gateway's slip does not end the job; what stays does, and Retry sends nothing."""
+    assert flow.request_failed(job(), error, NOON).state is S.FAILED
+    found, refusals = sent(), 0
+    while found.state is S.RUNNING:
+        found, refusals = flow.request_failed(found, error, found.due_at), refusals + 1
+    assert (refusals, found.error.code, flow.retry_state(found)) == (flow.REFUSED_LIMIT, error.code, S.RUNNING)
+    found = flow.request_failed(unclear(), error, NOON)
+    assert (found.state, flow.retry_state(found)) == (S.UNCERTAIN, S.UNCERTAIN)
+
+
+def test_an_odd_mesh_is_fetched_again():
+    """A page instead of the mesh, or a part of it, may be a slip, too; a mesh that Blender refuses is none."""
+    found, tries = job(S.DOWNLOADING, **TAKEN), 0
+    while found.state is S.DOWNLOADING:
+        found, tries = flow.request_failed(found, errors.MeshUnusable("A page."), found.due_at), tries + 1
+    assert (tries, found.error.code) == (flow.ODD_MESH_LIMIT, "mesh_unusable")
+    assert flow.request_failed(job(S.PREPARING, **FETCHED), errors.MeshUnusable("Bad."), NOON).state is S.FAILED
 
 
 @pytest.mark.parametrize(
-    ("asked", "pause"), [(None, 2), (7, 7), (0, 1), (-5, 1), (99999, 3600), (float("inf"), 3600), (120.5, 120.5)]
+    ("before", "now_seen", "counts"),
+    [
+        (("preview_done",), ("refine_done", MESH), True),
+        (("preview_done",), ("training_refine", MESH), False),
+        (("preview_done",), ("preview_done", MESH), False),
+        (("refine_done", MESH), ("refine_done", MESH), False),
+        (("refine_done", MESH), ("refine_done", OTHER_MESH), True),
+    ],
 )
-def test_retry_after_is_honoured_within_reason(asked, pause):
-    """What the service asks for is waited, but neither nothing nor for ever."""
-    found = flow.request_failed(sent(), errors.ServiceBusy("Busy.", retry_after_s=asked), NOON)
-    assert found.due_at - NOON == pause
-
-
-def test_pauses_between_looks_grow():
-    """From the first pause to the longest; the local service is asked more often."""
-    remote, local = sent(), dataclasses.replace(sent(), service=LOCAL)
-    pauses = [flow.poll_pause(dataclasses.replace(remote, polls=polls)) for polls in range(40)]
-    assert pauses[0] == 5
-    assert pauses == sorted(pauses)
-    assert pauses[-1] == 30
-    assert max(flow.poll_pause(dataclasses.replace(local, polls=polls)) for polls in (0, 10**9)) == 2
-
-
-@pytest.mark.parametrize("state", list(S))
-def test_deadline(state):
-    """When the time is up, what still waits for the service fails; what is here or unclear stays."""
-    late = NOON + 10800
-    found = flow.overdue(job(state), late)
-    stays = {S.UNCERTAIN, S.PREPARING, S.READY, *TERMINAL}
-    assert found.state is (state if state in stays else S.FAILED)
-    assert flow.overdue(job(state), late - 1) == job(state)
-
-
-def test_deadline_says_whether_it_was_sent():
-    """The sentence tells what Retry does: send, or follow on."""
-    late = NOON + 10800
-    assert "was not sent within 180 min" in flow.overdue(job(), late).error.message
-    assert flow.retry_state(flow.overdue(job(), late)) is S.PREPARED
-    assert "may go on" in flow.overdue(sent(), late).error.message
-    assert flow.retry_state(flow.overdue(sent(), late)) is S.RUNNING
-
-
-def test_another_deadline():
-    """A new time limit holds for looking up, too."""
-    found = flow.followed_until(unclear(), NOON + 5)
-    assert (found.deadline_at, found.look_until) == (NOON + 5, NOON + 5)
+def test_the_mesh_is_that_of_a_new_end(before, now_seen, counts):
+    """When its address is read, the session must still show the end; else it is followed on."""
+    found = flow.move(sent(*before), S.DOWNLOADING)
+    assert flow.has_result(found, session(*now_seen)) is counts
+    assert flow.result_gone(found, session(*now_seen), NOON).state is S.RUNNING
 
 
 # --- retry

@@ -309,3 +309,17 @@ def test_any_bytes_are_read(body):
     wire.read_refine(found)
     with contextlib.suppress(CsmError):
         wire.read_session(found)
+
+
+@pytest.mark.parametrize("key", ["session_code", "updated_at", "mesh_url_obj", "image_url"])
+def test_a_text_without_end_is_none(key):
+    """What is far too long for a code, a time or an address is not taken for one, nor written down."""
+    data = {"status": "refine_done", key: "https://store.example/" + "x" * wire.MAX_TEXT}
+    session = wire.read_session(wire.Reply(200, "", data))
+    assert (session.code, session.updated_at, session.image, dict(session.mesh_urls)) == ("", "", None, {})
+
+
+def test_known_words():
+    """A word of the table is known however it is written; any other one is not."""
+    known = [wire.read_session(wire.Reply(200, "", {"status": word})) for word in ("Refine_Done", "baking")]
+    assert [session.has_known_word for session in known] == [True, False]
