@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from tests.support.faults import FAULTS, Rule, Stage
-from tests.support.faults.table import API, Fault, Moment
+from tests.support.faults.table import Fault, Moment
 
 B, POST, POLL, DOWNLOAD, PREPARE, PLACE = Stage
 UNCERTAIN = "UNCERTAIN: uncertain"
@@ -37,10 +37,10 @@ class Case(NamedTuple):
 
 REDIRECTS = ("redirect", "redirect-file", "redirect-circle")
 _NOT_READY: dict[tuple[str, Stage], str] = {
-    **{(name, stage): "FAILED: key_refused" for name in ("401", "403") for stage in API},
+    **{(name, stage): "FAILED: key_refused" for name in ("401", "403") for stage in (B, POST)},
     **{("402", stage): "FAILED: out_of_credits" for stage in (B, POST)},
-    **{("404", stage): "FAILED: session_unknown" for stage in API},
-    **{("409", stage): "FAILED: session_not_refinable" for stage in API},
+    **{("404", stage): "FAILED: session_unknown" for stage in (B, POST)},
+    **{("409", stage): "FAILED: session_not_refinable" for stage in (B, POST)},
     **{(name, POST): UNCERTAIN for name in ("reset-before", "html-200", "500-html", "502-html", "200-failing")},
     **{(name, stage): "FAILED: bad_input" for name in REDIRECTS for stage in (B, POST)},
     ("endless", DOWNLOAD): "FAILED: mesh_unusable",

@@ -104,10 +104,11 @@ class Trial:
         return self.house.add(**options)
 
     def drive(self, job: Job) -> Seen:
-        """Drive the job until it rests, or until the journal cannot be written."""
+        """Drive the job until it rests, or the journal cannot be written; take it up again as `following` does."""
         error = None
         try:
-            self._engine().drive(job.id)
+            while self._engine().drive(job.id).state is S.SUBMITTING:
+                pass
         except CsmError as found:
             error = found
         return Seen(self.house.journal.get(job.id), error, self.troubles, sum(self.clock.pauses))

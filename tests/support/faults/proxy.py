@@ -160,6 +160,7 @@ class FaultProxy:
             self.hits["reset-before"] += 1
             self._stages.note_connection(self._stages.expected if name == "api" else None)
             await self._arrange()
+            await reader.read(1)  # a reset any sooner is to some systems a refused connection
             wire.reset(writer)
             return
         request, body = await wire.read_request(reader, writer)

@@ -85,7 +85,7 @@ def _certificate(exchange: Exchange, rule: Rule) -> None:
 
 @fault("reset-before", Moment.CONNECTING, NETWORK)
 def _reset_before(exchange: Exchange, rule: Rule) -> None:
-    """The connection is reset before the request was read; the service is not asked."""
+    """The connection is reset as the request begins to come in; the service is not asked."""
 
 
 @fault("reset-after", Moment.ANSWERED, NETWORK)
