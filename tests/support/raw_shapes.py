@@ -64,21 +64,21 @@ def box(points: Array, centre: Sequence[float], half: Sequence[float], radius: f
     """Return the distance to a box with rounded edges."""
     away = np.abs(points - centre) - (np.array(half) - radius)
     outside = np.linalg.norm(np.maximum(away, 0.0), axis=1)
-    return outside + np.minimum(away.max(axis=1), 0.0) - radius
+    return np.asarray(outside + np.minimum(away.max(axis=1), 0.0) - radius)
 
 
 def rod(points: Array, start: Sequence[float], end: Sequence[float], radius: float) -> Array:
     """Return the distance to a rod with round ends."""
     along = np.array(end) - start
     share = np.clip((points - start) @ along / (along @ along), 0.0, 1.0)
-    return np.linalg.norm(points - start - share[:, None] * along, axis=1) - radius
+    return np.asarray(np.linalg.norm(points - start - share[:, None] * along, axis=1) - radius)
 
 
 def ball(points: Array, centre: Sequence[float], radii: Sequence[float]) -> Array:
     """Return roughly the distance to an ellipsoid."""
     scaled = (points - centre) / radii
     length = np.linalg.norm(scaled, axis=1)
-    return (length - 1.0) * min(radii)
+    return np.asarray((length - 1.0) * min(radii))
 
 
 def blend(first: Array, second: Array, width: float) -> Array:
@@ -90,7 +90,8 @@ def blend(first: Array, second: Array, width: float) -> Array:
 def unrest(points: Array, size: float, wave: float) -> Array:
     """Return the bumps that such models leave on a surface that should be smooth."""
     x, y, z = (points * (2 * np.pi / wave)).T
-    return size * (np.sin(x + 1.3 * np.sin(y)) * np.sin(y + 0.7) + np.sin(z * 1.7 + x) * np.cos(y * 0.6 + z)) / 2
+    bumps = np.sin(x + 1.3 * np.sin(y)) * np.sin(y + 0.7) + np.sin(z * 1.7 + x) * np.cos(y * 0.6 + z)
+    return np.asarray(size * bumps / 2)
 
 
 def sphere(rings: int, segments: int) -> tuple[Array, Array]:
