@@ -1,0 +1,50 @@
+"""Plays Blender, as far as it keeps a worker: starts one, tells it how things stand, starts another where it dies.
+
+    python -m tests.reliability.crash_blender HOME PROGRAM [KEY]
+
+It ends when its stdin does. What PROGRAM is to the worker, a real Blender says of itself.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from csm_refine_addon.core import crash_points, worker
+from csm_refine_addon.core.background import detached
+from csm_refine_addon.core.home import Home
+from csm_refine_addon.core.models import Secret
+
+EACH_S = 0.05
+
+
+def started(home: Home, program: str, key: str) -> subprocess.Popen[bytes]:
+    with home.worker_log.open("ab") as log:
+        process = subprocess.Popen(
+            worker.command(home, sys.executable, program),
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            env=worker.environment(),
+            **detached(),
+        )
+    process.stdin.write(worker.control_line(True, {"": Secret(key)} if key else {}, 20.0))
+    process.stdin.flush()
+    return process
+
+
+def main(folder: str, program: str, key: str = "") -> None:
+    ended = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+    home, process = Home(Path(folder)), None
+    while not ended.wait(EACH_S):
+        if process is None or process.poll() is not None:
+            process = started(home, program, key)
+            os.environ.pop(crash_points.VARIABLE, None)  # once is enough
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
