@@ -30,7 +30,7 @@ def blend(tmp_path) -> Path:
     second.uv.foreach_set("vector", values)
     second.active_render = True
     layers.active = layers[0]
-    bpy.ops.wm.save_as_mainfile(filepath=str(path), copy=True)
+    bpy.ops.wm.save_as_mainfile(filepath=str(path), compress=False, copy=True)
     instalments.write(obj, path, large_bytes=0)
     scenes.empty_scene()
     bpy.data.orphans_purge(do_recursive=True)

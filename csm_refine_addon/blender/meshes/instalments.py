@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,13 +18,16 @@ from typing import Any
 import bpy
 import numpy as np
 
+from ...core import blend_files
 from ...core.errors import MeshUnusable
+from . import data_only
 from .inspecting import images_of
 
 LARGE_BYTES = 64 << 20
 """A smaller .blend is appended whole: that takes a few hundredths of a second."""
 FOLDER = "parts"
 REST, CONTENTS = "rest.blend", "contents.json"
+_PART = re.compile(r"(?:uv_\d+\.npy|image_\d+)", re.ASCII)
 
 
 def write(obj: bpy.types.Object, blend: Path, large_bytes: int = LARGE_BYTES) -> None:
@@ -44,8 +48,25 @@ def write(obj: bpy.types.Object, blend: Path, large_bytes: int = LARGE_BYTES) ->
     os.replace(draft, folder)
 
 
-def append(blend: Path) -> bpy.types.Object:
-    """Append the one mesh object of a prepared .blend; it is in no collection yet. Raises MeshUnusable."""
+def append(blend: Path, *, with_images: bool = True) -> bpy.types.Object:
+    """Append the one mesh object of a prepared .blend, as plain data; it is in no collection yet.
+
+    Raises MeshUnusable where the file cannot be read, or holds anything else: then nothing of it is there.
+    ``with_images``: those that it shows are inside.
+    """
+    blend_files.refuse_more_than_data(blend)
+    before = _present()
+    objects = _load(blend)
+    if len(objects) == 1 and objects[0].type == "MESH" and data_only.is_plain(objects[0], with_images=with_images):
+        data_only.without_origin(objects[0])
+        return objects[0]
+    bpy.data.batch_remove(_present() - before)
+    if len(objects) != 1:
+        raise MeshUnusable(f"The prepared file {blend.name} does not hold the one mesh.", "Retry the job.")
+    raise blend_files.more_than_a_mesh(blend.name)
+
+
+def _load(blend: Path) -> list[bpy.types.Object]:
     libraries: Any = bpy.data.libraries
     before = set(libraries)
     try:
@@ -55,10 +76,13 @@ def append(blend: Path) -> bpy.types.Object:
         raise MeshUnusable(f"The prepared file {blend.name} cannot be read.", "Retry the job.") from error
     for library in set(libraries) - before:
         libraries.remove(library)  # appending leaves it behind, empty
-    objects = [obj for obj in target.objects if obj is not None and obj.type == "MESH"]
-    if len(objects) != 1:
-        raise MeshUnusable(f"The prepared file {blend.name} does not hold the one mesh.", "Retry the job.")
-    return objects[0]
+    return [obj for obj in target.objects if obj is not None]
+
+
+def _present() -> set[Any]:
+    """All blocks of the kinds that a prepared .blend may hold."""
+    data = bpy.data
+    return {*data.objects, *data.meshes, *data.materials, *data.images, *data.node_groups}
 
 
 def remove(obj: bpy.types.Object) -> None:
@@ -122,13 +146,10 @@ class Delivery:
 
     def _is_whole(self, obj: bpy.types.Object) -> bool:
         names = [name for name, _file in self._contents["uv_maps"]]
-        images = images_of(obj)
-        return obj.data.uv_layers.keys() == names and all(
-            images[index].packed_file for index, _file, _path in self._contents["images"]
-        )
+        return obj.data.uv_layers.keys() == names and data_only.is_plain(obj)
 
     def _bring_rest(self) -> None:
-        self._uid = append(self._folder / REST).session_uid
+        self._uid = append(self._folder / REST, with_images=False).session_uid
 
     def _uv_map(self, entry: tuple[str, str]) -> Callable[[], None]:
         name, file = entry
@@ -155,12 +176,13 @@ class Delivery:
 
 
 def _contents(folder: Path) -> dict[str, Any]:
-    """Return what the parts are; nothing where there are none, or they cannot be read."""
+    """Return what the parts are; nothing where there are none, they cannot be read, or lie in another folder."""
     try:
         found: dict[str, Any] = json.loads((folder / CONTENTS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        files = [entry[1] for entry in (*found["uv_maps"], *found["images"])]
+    except (OSError, ValueError, TypeError, LookupError):
         return {}
-    return found
+    return found if all(_PART.fullmatch(file) for file in files) else {}
 
 
 def _set_aside_uv_maps(mesh: Any, folder: Path) -> dict[str, Any]:

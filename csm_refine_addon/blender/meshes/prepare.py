@@ -23,13 +23,15 @@ import bpy  # where Blender is a Python module, addon_utils is there only after 
 # isort: split
 import addon_utils
 
-from ...core import documents, limits, mesh_files
+from ...core import blend_files, documents, limits, mesh_files
 from ...core.errors import CsmError, PrepareFailed
 from ...core.models import Box, MeshReport, Placement
-from . import fitting, inspecting, instalments, mesh_io
+from . import data_only, fitting, inspecting, instalments, mesh_io
 from .slimming import slim
 
 FAILED = 8
+NO_PART_OF_A_MESH = ("collections", "actions", "texts", "libraries", "particles", "sounds", "movieclips", "cache_files")
+"""Removed by name, because some of them have a fake user and outlast a purge."""
 IMPORTERS = frozenset({"io_scene_gltf2", "io_scene_fbx"})
 
 
@@ -79,6 +81,7 @@ def prepare(mesh: Path, blend: Path, wanted: Wanted) -> MeshReport:
         report = finish(obj, wanted, mesh.stat().st_size)
         _keep_only(obj)
         _save(blend)
+        blend_files.refuse_more_than_data(blend)
         instalments.write(obj, blend)
     return report
 
@@ -89,7 +92,7 @@ def finish(obj: bpy.types.Object, wanted: Wanted, size_bytes: int) -> MeshReport
     With ``wanted.fit`` the vertices fill ``wanted.box`` exactly, however small the difference was. Without, they stay
     as returned, except that an origin outside the box, which could not be sent, is put back.
     """
-    _strip(obj)
+    data_only.make_plain(obj)
     found = fitting.mesh_box(obj.data)
     problems: tuple[str, ...] = ()
     said = ""
@@ -123,16 +126,6 @@ def _report(obj: bpy.types.Object, found: Box, size_bytes: int) -> MeshReport:
     )
 
 
-def _strip(obj: bpy.types.Object) -> None:
-    """Take off what is no part of a mesh and its looks: animation, drivers, custom properties."""
-    materials = [material for material in obj.data.materials if material]
-    trees = [material.node_tree for material in materials if material.node_tree]
-    for block in (obj, obj.data, *materials, *trees):
-        block.animation_data_clear()
-        for key in list(block.keys()):
-            del block[key]
-
-
 def _name(obj: bpy.types.Object, name: str) -> None:
     obj.name = obj.data.name = name
     for material in obj.data.materials:
@@ -146,12 +139,10 @@ def _keep_only(obj: bpy.types.Object) -> None:
     """Remove every other object, and all that then belongs to none: cameras, lights, actions, texts, libraries."""
     for other in [found for found in bpy.data.objects if found != obj]:
         bpy.data.objects.remove(other)
-    for collection in list(bpy.data.collections):
-        bpy.data.collections.remove(collection)
+    for kind in NO_PART_OF_A_MESH:
+        bpy.data.batch_remove(list(getattr(bpy.data, kind)))
     if obj.name not in bpy.context.scene.collection.objects:
         bpy.context.scene.collection.objects.link(obj)
-    for text in list(bpy.data.texts):
-        bpy.data.texts.remove(text)
     bpy.data.orphans_purge(do_local_ids=True, do_linked_ids=True, do_recursive=True)  # type: ignore[call-arg]
 
 
