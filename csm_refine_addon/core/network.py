@@ -105,6 +105,11 @@ def ask(http: requests.Session, method: str, url: str, **options: Any) -> reques
         return http.request(method, url, stream=True, **options)
     except requests.exceptions.RequestException:
         raise
+    except OSError:  # said before any connection, and with no class of its own
+        raise NotConnected(
+            "The file of trusted certificates that this machine's settings name cannot be found.",
+            "Correct REQUESTS_CA_BUNDLE (or CURL_CA_BUNDLE), or take it away.",
+        ) from None
     except ValueError:  # a redirect to something that urllib.parse cannot read
         raise requests.exceptions.InvalidSchema from None
 

@@ -323,3 +323,18 @@ def test_known_words():
     """A word of the table is known however it is written; any other one is not."""
     known = [wire.read_session(wire.Reply(200, "", {"status": word})) for word in ("Refine_Done", "baking")]
     assert [session.has_known_word for session in known] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "No credits left for a.user+x@mail.example.org",
+        "of a%40mail.example",
+        "sig=s1gn%2Bature&se=2030 is over",
+        "Token=abc",
+    ],
+)
+def test_the_services_words_hide_the_account(said):
+    """An e-mail address or a signature that the service repeats is not written down with its words."""
+    text = wire.read_reply(402, json.dumps({"message": said, "statusCode": 402, "data": {}}).encode()).text
+    assert not [secret for secret in ("mail.example", "s1gn", "abc") if secret in text]
