@@ -96,7 +96,7 @@ def _cuts(stage: Stage) -> list[Case]:
 
 def _old_end(stage: Stage) -> list[Case]:
     before = {"fault": "old-end", "stage": B, "times": None}
-    after = {"fault": "old-end", "stage": POLL, "times": TWICE}
+    after = {"fault": "old-end", "stage": POLL, "times": TWICE + 1}
     return [Case("old-end", stage, (before,) if stage is B else (before, after))]
 
 
@@ -113,6 +113,7 @@ _SPECIAL = {
     "old-end": _old_end,
     "drip": _drip,
     "no-range": lambda stage: _after_a_cut("no-range", stage),
+    "no-if-range": lambda stage: _after_a_cut("no-if-range", stage),
     "mesh-changed": lambda stage: _after_a_cut("mesh-changed", stage),
     "range-refused": lambda stage: _after_a_cut("range-refused", stage),
     "endless": lambda stage: _until_told("endless", stage),

@@ -20,6 +20,8 @@ from tests.support.faults import FaultProxy, Plan, Rule, Stage
 
 TIMEOUT_S = 0.25
 """The network's, which takes real time."""
+GOES_ON = ("It is ", "The session is read")
+"""Said of a job that goes on by itself: no cure for one that has ended."""
 NOWHERE = "http://no-such-name.invalid"
 
 
@@ -51,6 +53,7 @@ class Seen:
     """What came out of the engine itself: the journal could not be written."""
     troubles: list[str]
     seconds: float
+    home: str
     lookups: int = 0
     """How often the user has asked to look again."""
 
@@ -68,12 +71,16 @@ class Seen:
     def sentence(self) -> str:
         """What the user reads: the error with its cure, else the last trouble on the way."""
         error = self.error or self.job.error
-        return f"{error.message} {error.action}".strip() if error else (self.troubles[-1] if self.troubles else "")
+        text = str(self.error) if self.error else f"{error.message} {error.action}" if error else ""
+        found = text or (self.troubles[-1] if self.troubles else "")
+        return found.replace(f"{self.home}/", "").replace(self.home, "its home")
 
     @property
     def has_sentence_and_cure(self) -> bool:
         error = self.error or self.job.error
-        return error is None or bool(error.message.endswith((".", "!")) and error.action)
+        if error is None:
+            return True
+        return error.message.endswith(".") and bool(error.action) and not error.action.startswith(GOES_ON)
 
 
 class Trial:
@@ -111,7 +118,9 @@ class Trial:
                 pass
         except CsmError as found:
             error = found
-        return Seen(self.house.journal.get(job.id), error, self.troubles, sum(self.clock.pauses))
+        return Seen(
+            self.house.journal.get(job.id), error, self.troubles, sum(self.clock.pauses), str(self.house.home.folder)
+        )
 
     def place(self, job: Job) -> Seen:
         """Write down that the result stands in the scene."""
@@ -120,7 +129,9 @@ class Trial:
             self.house.journal.change(job.id, lambda job: flow.placed(job, "Refined", 0.0, self.clock()))
         except CsmError as found:
             error = found
-        return Seen(self.house.journal.get(job.id), error, self.troubles, sum(self.clock.pauses))
+        return Seen(
+            self.house.journal.get(job.id), error, self.troubles, sum(self.clock.pauses), str(self.house.home.folder)
+        )
 
     def cured(self, seen: Seen) -> Seen:
         """Do what the sentence says, as a user does: retry, or where nothing is known send it again on purpose."""

@@ -368,10 +368,17 @@ def _no_range(exchange: Exchange, rule: Rule) -> None:
     exchange.headers.pop("range", None)
 
 
+@fault("no-if-range", Moment.ASKED, MESH)
+def _no_if_range(exchange: Exchange, rule: Rule) -> None:
+    """The storage knows Range and not If-Range: it sends the rest of whatever it has now. (With `mesh-cut` and
+    `mesh-changed`.)"""
+    exchange.headers.pop("if-range", None)
+
+
 @fault("mesh-changed", Moment.ANSWERED, MESH)
 def _mesh_changed(exchange: Exchange, rule: Rule) -> None:
-    """There is another file behind the URL now, and its rest is sent to whoever asks for a rest. (After a
-    `mesh-cut`, with `"nth": 2`.)"""
+    """There is another file behind the URL now, by its ETag; a rest that is asked for with If-Range is sent all the
+    same. (After a `mesh-cut`, with `"nth": 2`.)"""
     if exchange.answer is not None:
         exchange.answer.headers["etag"] = '"another"'
 
