@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import select
@@ -93,7 +94,11 @@ class Tunnel:
                 client, _address = self._listening.accept()
             except OSError:
                 return
-            threading.Thread(target=self._pass_on, args=(client,), daemon=True).start()
+            threading.Thread(target=self._serve_one, args=(client,), daemon=True).start()
+
+    def _serve_one(self, client: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # one end hung up
+            self._pass_on(client)
 
     def _pass_on(self, client: socket.socket) -> None:
         with client, socket.create_connection(("127.0.0.1", self._target)) as service:
@@ -136,8 +141,17 @@ def serve():
         each.close()
 
 
-def client_of(url: str) -> Client:
-    return Client(url, Secret(KEY), is_online=lambda: True, timeout_s=20.0)
+@pytest.fixture
+def client_of():
+    opened = []
+
+    def connect(url: str) -> Client:
+        opened.append(Client(url, Secret(KEY), is_online=lambda: True, timeout_s=20.0))
+        return opened[-1]
+
+    yield connect
+    for each in opened:
+        each.close()
 
 
 REQUESTS = {
@@ -150,7 +164,7 @@ REQUESTS = {
 
 
 @pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
-def test_a_service_that_nobody_vouches_for_gets_nothing(authority, serve, tmp_path, request_):
+def test_a_service_that_nobody_vouches_for_gets_nothing(authority, serve, tmp_path, request_, client_of):
     """No request, no key and no signature leaves to a service without a trusted certificate; nothing is uncertain."""
     service = serve(authority.issue_cert("127.0.0.1"))
     with pytest.raises(NotConnected, match="certificate cannot be trusted"):
@@ -159,7 +173,7 @@ def test_a_service_that_nobody_vouches_for_gets_nothing(authority, serve, tmp_pa
 
 
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
-def test_the_systems_authorities_are_asked(authority, bundle, serve, monkeypatch, variable):
+def test_the_systems_authorities_are_asked(authority, bundle, serve, monkeypatch, variable, client_of):
     """A company's own authority is trusted where the system names it, as other programs do."""
     service = serve(authority.issue_cert("127.0.0.1"))
     monkeypatch.setenv(variable, bundle)
@@ -168,7 +182,7 @@ def test_the_systems_authorities_are_asked(authority, bundle, serve, monkeypatch
 
 
 @pytest.mark.parametrize("wrong", ["name", "date", "authority"])
-def test_one_authority_is_not_all(authority, bundle, serve, monkeypatch, wrong):
+def test_one_authority_is_not_all(authority, bundle, serve, monkeypatch, wrong, client_of):
     """With it named, a certificate for another host, one that is over, and one of somebody else are still refused."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", bundle)
     certificates = {
@@ -182,7 +196,7 @@ def test_one_authority_is_not_all(authority, bundle, serve, monkeypatch, wrong):
     assert service.seen == []
 
 
-def test_a_bundle_that_is_not_there_is_a_sentence(serve, authority, monkeypatch, tmp_path):
+def test_a_bundle_that_is_not_there_is_a_sentence(serve, authority, monkeypatch, tmp_path, client_of):
     """A setting that leads nowhere trusts nobody, instead of everybody."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "nowhere.pem"))
     service = serve(authority.issue_cert("127.0.0.1"))
@@ -192,7 +206,7 @@ def test_a_bundle_that_is_not_there_is_a_sentence(serve, authority, monkeypatch,
     assert service.seen == []
 
 
-def test_the_key_stays_inside_the_tunnel(authority, bundle, serve, monkeypatch):
+def test_the_key_stays_inside_the_tunnel(authority, bundle, serve, monkeypatch, client_of):
     """A proxy in between learns the host's name, and neither the key nor what is asked for."""
     service = serve(authority.issue_cert(NAME))
     tunnel = Tunnel(service.port)
@@ -205,7 +219,7 @@ def test_the_key_stays_inside_the_tunnel(authority, bundle, serve, monkeypatch):
     assert not [secret for secret in (KEY, CODE, "x-api-key") if secret.encode() in tunnel.read]
 
 
-def test_a_proxy_that_looks_inside_is_not_trusted(authority, serve, monkeypatch):
+def test_a_proxy_that_looks_inside_is_not_trusted(authority, serve, monkeypatch, client_of):
     """One that shows a certificate of its own gets nothing, unless the system vouches for it."""
     service = serve(authority.issue_cert(NAME))
     tunnel = Tunnel(service.port)
