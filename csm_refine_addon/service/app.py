@@ -21,6 +21,7 @@ from .guard import HostCheck, holds_key, host_name, is_from_a_page
 from .inbox import BODY_LIMIT_BYTES, BodyTooLarge, Inbox, small_body
 from .links import Links
 from .orders import parse_order
+from .refinery.settings import PICTURE
 from .refining import Refining
 from .sessions import Session, Sessions, Stage
 from .users import Users
@@ -174,7 +175,11 @@ class Api:
 
     def _data(self, session: Session) -> dict[str, Any]:
         preview = {session.original.rpartition(".")[2]: self._url(session, "original", session.original)}
-        return envelopes.session_data(session, self._percent(session), self._mesh_urls(session), preview)
+        picture = self._url(session, session.result, PICTURE) if self._has_picture(session) else ""
+        return envelopes.session_data(session, self._percent(session), self._mesh_urls(session), preview, picture)
+
+    def _has_picture(self, session: Session) -> bool:
+        return session.stage is Stage.REFINE_DONE and self._sessions.picture(session).is_file()
 
     def _percent(self, session: Session) -> int:
         if session.stage is Stage.REFINE_DONE:

@@ -31,10 +31,13 @@ def envelope(status: int, message: str, data: Any, error: str = "") -> dict[str,
     return {"error": error, "message": message, "statusCode": status, "data": data}
 
 
-def session_data(session: Session, percent: int, urls: Mapping[str, str], preview: Mapping[str, str]) -> dict[str, Any]:
+def session_data(
+    session: Session, percent: int, urls: Mapping[str, str], preview: Mapping[str, str], picture: str = ""
+) -> dict[str, Any]:
     """Return a session. ``urls`` and ``preview`` are signed addresses by format; what is missing is an empty string.
 
-    ``error_message`` is an addition of ours; ``percentage`` is always 0, as the hosted service's was.
+    ``error_message`` and ``picture_url`` (of source and result, side by side) are additions of ours; ``percentage`` is
+    always 0, as the hosted service's was.
     """
     order, settings = session.order, session.order.settings
     return {
@@ -70,6 +73,7 @@ def session_data(session: Session, percent: int, urls: Mapping[str, str], previe
         "session_status": _SESSION_STATUS[session.stage],
         "percent_done": percent,
         "error_message": session.message,
+        "picture_url": picture,
     }
 
 

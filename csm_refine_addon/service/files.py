@@ -28,6 +28,7 @@ _TYPES = {
     ".obj": "model/obj",
     ".fbx": "application/octet-stream",
     ".usdz": "model/vnd.usdz+zip",
+    ".png": "image/png",
 }
 _ERRORS = {
     "403 Forbidden": ("AuthenticationFailed", "The signature of this address is not valid, or it has expired."),

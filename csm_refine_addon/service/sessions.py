@@ -22,7 +22,7 @@ from ..core import documents
 from ..core.axes import Vector3
 from ..core.errors import InputError, SessionNotRefinable, SessionUnknown, StorageError
 from ..core.mesh_files import MeshKind
-from .refinery.settings import RefineSettings
+from .refinery.settings import PICTURE, RefineSettings
 
 _SCHEMA = "CREATE TABLE IF NOT EXISTS sessions (number INTEGER PRIMARY KEY, code TEXT UNIQUE, document TEXT NOT NULL)"
 
@@ -90,6 +90,10 @@ class Sessions:
     def run_folder(self, session: Session) -> Path:
         """Return the folder of the session's latest refine."""
         return self._folder / session.code / session.run
+
+    def picture(self, session: Session) -> Path:
+        """Return where the picture of the session's last good refine is, if one was made."""
+        return self._folder / session.code / session.result / PICTURE
 
     def original(self, session: Session) -> Path:
         """Return the user's mesh file."""

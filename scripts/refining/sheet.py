@@ -176,7 +176,7 @@ def _framed(solid: Solid) -> tuple[Array, float]:
     along = np.stack([points @ right, points @ up, points @ TO_CAMERA], axis=1)
     low, high = along.min(axis=0), along.max(axis=0)
     middle = (low + high) / 2 @ np.stack([right, up, TO_CAMERA])
-    return np.asarray(middle), float((high - low).max() * 1.06)
+    return np.asarray(middle), float((high - low)[:2].max() * 1.06)
 
 
 def _triangles(solid: Solid) -> Polygons:

@@ -15,8 +15,9 @@ from ...core import documents
 from ...core.errors import CsmError
 from .cleaning import clean
 from .fitting import fit
+from .picture import Picture
 from .progress import Progress, write_whole
-from .settings import RefineSettings
+from .settings import PICTURE, RefineSettings
 from .writing import write
 
 
@@ -44,6 +45,7 @@ def refine(folder: Path, order: dict[str, Any]) -> dict[str, Any]:
     progress.reached(5)
     obj = mesh_io.import_mesh(Path(order["mesh"]), folder / "scratch")
     obj.name = obj.data.name = order["code"]
+    picture = Picture(obj)
     progress.reached(30)
     clean(obj.data)
     progress.reached(50)
@@ -55,7 +57,7 @@ def refine(folder: Path, order: dict[str, Any]) -> dict[str, Any]:
     return {
         "ok": True,
         "formats": formats,
-        "notes": [*notes, *failed],
+        "notes": [*notes, *failed, *picture.finished(obj, folder / PICTURE)],
         "vertices": len(obj.data.vertices),
         "faces": len(obj.data.polygons),
         "box": [low.tolist(), high.tolist()],

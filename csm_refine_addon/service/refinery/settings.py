@@ -7,6 +7,9 @@ import enum
 
 from . import tuning
 
+PICTURE = "picture.png"
+"""The file in a refine's folder that shows source and result."""
+
 
 class Topology(enum.StrEnum):
     """What the faces shall be like."""

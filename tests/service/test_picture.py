@@ -1,0 +1,106 @@
+"""The picture of a refine: made by a real background Blender, fetched from a real service, judged by its pixels."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import requests
+from PIL import Image
+
+from tests.support import raw_meshes
+
+bpy = pytest.importorskip("bpy")
+
+from csm_refine_addon.blender.meshes import mesh_io  # noqa: E402 -- only where there is a Blender
+from csm_refine_addon.service.refinery import picture, rendering  # noqa: E402
+
+SIDE = picture.SIDE
+PAPER = tuple(round(255 * shade) for shade in rendering.PAPER)
+
+
+def views(image):
+    """The five parts of a picture: source and result shaded, both in wireframe, the layout."""
+    pixels = np.asarray(image.convert("RGB")).astype(int)
+    row, low = slice(0, SIDE), slice(SIDE, 2 * SIDE)
+    left, right = slice(0, SIDE), slice(SIDE, 2 * SIDE)
+    return pixels[row, left], pixels[row, right], pixels[low, left], pixels[low, right], pixels[:, 2 * SIDE :]
+
+
+def covered(view) -> float:
+    return np.mean(np.abs(view - PAPER).max(axis=2) > 3)
+
+
+@pytest.fixture
+def imported(tmp_path):
+    def read(maker):
+        bpy.ops.wm.read_factory_settings(use_empty=True)
+        return mesh_io.import_mesh(maker(tmp_path), tmp_path)
+
+    return read
+
+
+def test_a_refined_session_has_its_picture(service, tmp_path):
+    """A finished refine shows a signed PNG of source and result, side by side in both ways, beside the UV layout."""
+    mesh = raw_meshes.uvs_outside(tmp_path).read_bytes()
+    code = service.create(mesh)
+    assert service.session(code)["picture_url"] == ""
+    session = service.refine(code)
+    assert session["status"] == "refine_done", session["error_message"]
+    answer = requests.get(session["picture_url"], timeout=30)
+    assert answer.headers["Content-Type"] == "image/png"
+    image = Image.open(io.BytesIO(answer.content))
+    assert image.size == (4 * SIDE, 2 * SIDE)
+    source, result, source_wires, result_wires, layout = views(image)
+    assert 0.5 < covered(source) < 0.9  # a ball that fills the view: pi / 4, less its margin
+    assert np.abs(source - result).mean() < 3
+    assert np.abs(source_wires - result_wires).mean() < 3
+    assert covered(layout) > 0.9
+    assert requests.get(session["picture_url"].partition("?")[0], timeout=30).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in raw_meshes.HARD if name not in {"one_vertex", "two_million_triangles"}]
+)
+def test_every_hard_mesh_can_be_drawn(imported, tmp_path, name):
+    """Whatever a mesh is like, it has a picture with something on it."""
+    obj = imported(raw_meshes.HARD[name])
+    path = tmp_path / "picture.png"
+    assert picture.Picture(obj).finished(obj, path) == []
+    source, result, wires, _, _ = views(Image.open(path))
+    assert covered(source) > 0.001
+    assert np.array_equal(source, result)
+    assert covered(wires) == pytest.approx(covered(source), rel=0.2, abs=0.02)
+
+
+def test_colours_are_those_of_the_mesh(imported, tmp_path):
+    """Texture, plain material and vertex colours are each seen; only the light on them differs."""
+    balls = picture.look(imported(raw_meshes.several_materials)).shaded
+    strongest = np.asarray(balls).reshape(-1, 3)
+    for channel in (0, 2):  # the red ball and the blue one
+        others = [other for other in range(3) if other != channel]
+        assert np.any((strongest[:, channel] > 0.5) & (strongest[:, others].max(axis=1) < 0.3))
+    painted = np.asarray(picture.look(imported(raw_meshes.vertex_colours_only)).shaded)
+    assert np.ptp(painted.reshape(-1, 3), axis=0).min() > 0.4
+
+
+def test_a_quad_is_drawn_without_its_diagonal():
+    """The wireframe shows faces as they are: an edge that only divides a quad is not there."""
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    mesh = bpy.data.meshes.new("quad")
+    mesh.from_pydata([(-1, 0, -1), (1, 0, -1), (1, 0, 1), (-1, 0, 1)], [], [(0, 1, 2, 3)])
+    obj = bpy.data.objects.new("quad", mesh)
+    middle = slice(SIDE // 2 - 20, SIDE // 2 + 20)
+    one = picture.look(obj).wired[middle, middle]
+    assert np.ptp(one) < 0.02
+    mesh.clear_geometry()
+    mesh.from_pydata([(-1, 0, -1), (1, 0, -1), (1, 0, 1), (-1, 0, 1)], [], [(0, 1, 2), (0, 2, 3)])
+    assert np.ptp(picture.look(obj).wired[middle, middle]) > 0.2
+
+
+def test_a_picture_that_fails_costs_no_refine(imported, tmp_path):
+    """Where the picture cannot be written, the refine's report has a note, and that is all."""
+    obj = imported(raw_meshes.no_colour)
+    (tmp_path / "picture.png").mkdir()
+    assert picture.Picture(obj).finished(obj, tmp_path / "picture.png") != []
