@@ -16,6 +16,7 @@ COMMAND = "python3 scripts/test.py --long"
 TITLES = {
     "faults": "Faults of the service and the network, at each stage",
     "crashes": "Crashes",
+    "three": "Two Blenders and a command line on one journal, with random actions",
     "journals": "Journals that are not as they should be",
     "hostile": "Hostile input",
     "secrets": "Where keys, signatures and the account were looked for",

@@ -19,18 +19,20 @@ from typing import Any, Self
 import psutil
 
 from csm_refine_addon.core import crash_points
+from csm_refine_addon.core.background import BLENDER_VARIABLE
 from csm_refine_addon.core.client import Client
 from csm_refine_addon.core.home import Home
 from csm_refine_addon.core.journal import Journal
 from csm_refine_addon.core.local_service import LocalService
+from csm_refine_addon.core.mesh_files import check
 from csm_refine_addon.core.models import LOCAL, TERMINAL, Job, JobState, RefineRequest
 from csm_refine_addon.core.orders import new_job
 from tests.support.api_server import TRIANGLE_OBJ, wait_until
 from tests.support.repository import ROOT
 
 ORPHANS_S = 5.0
-"""So soon after a kill nothing may be left of what the killed process had started."""
-ENDS_S = 40.0
+"""So soon after a kill nothing may be left of what the killed process had started, on a machine with nothing else."""
+ENDS_S = 120.0
 RESTS = {*TERMINAL, JobState.READY}
 
 # Started like a Python that has bpy: all of the product's own code runs, but for the work on the mesh.
@@ -53,7 +55,8 @@ def work(name):
 def prepare(arguments):
     options = dict(zip(arguments[::2], arguments[1::2]))
     work("prepare")
-    whole(options["--blend"], Path(options["--mesh"]).read_bytes())
+    ready = HERE / "ready.blend"
+    whole(options["--blend"], (ready if ready.exists() else Path(options["--mesh"])).read_bytes())
     box = dict(centre=[0, 0, 0], size=[1, 1, 1])
     report = dict(triangles=1, vertices=3, materials=0, textures=[], box=box, size_bytes=60)
     whole(options["--report"], json.dumps(report).encode())
@@ -77,17 +80,18 @@ exec(sys.argv[2])
 class House:
     """A home folder with a stand-in for the background Blender; Blender, worker and service are started on demand."""
 
-    def __init__(self, folder: Path, *, pace_s: float = 0.0, key: str = "") -> None:
+    def __init__(self, folder: Path, *, pace_s: float = 0.0, key: str = "", is_real: bool = False) -> None:
         self.home = Home(folder / "home").ensure()
         self.tools = folder / "tools"
         self.tools.mkdir()
-        self.program = str(self.tools / "python_quick")
+        self.program = sys.executable if is_real else str(self.tools / "python_quick")
         self._key = key
         self._blender: subprocess.Popen[bytes] | None = None
         self._service: subprocess.Popen[bytes] | None = None
         self._local = LocalService(self.home, blender=self.program)
-        Path(self.program).write_text(QUICK_BLENDER.format(python=sys.executable))
-        Path(self.program).chmod(0o755)
+        if not is_real:
+            Path(self.program).write_text(QUICK_BLENDER.format(python=sys.executable))
+            Path(self.program).chmod(0o755)
         (self.tools / "pace").write_text(str(pace_s))
         self.mesh = folder / "mesh.obj"
         self.mesh.write_bytes(TRIANGLE_OBJ)
@@ -110,11 +114,20 @@ class House:
     # --- who is there
 
     def open_blender(self, crash_at: str = "") -> None:
-        environment = {**os.environ, crash_points.VARIABLE: crash_at}
-        if not crash_at:
-            del environment[crash_points.VARIABLE]
-        command = [sys.executable, "-m", "tests.reliability.crash_blender", str(self.home.folder), self.program]
-        self._blender = subprocess.Popen([*command, self._key], cwd=ROOT, env=environment, stdin=subprocess.PIPE)
+        """Start what plays Blender: no more than its worker is kept."""
+        self._open(crash_at, "crash_blender", str(self.home.folder), self.program, self._key)
+
+    def open_window(self, code: str, crash_at: str = "") -> None:
+        """Start a real Blender, as far as it goes without a window, that refines a session and places the result."""
+        self._open(crash_at, "crash_window", str(self.home.folder), "", "0", code)
+
+    def _open(self, crash_at: str, module: str, *arguments: str) -> None:
+        own = {"BLENDER_USER_RESOURCES": str(self.tools / "user"), BLENDER_VARIABLE: self.program}
+        environment = {**os.environ, **own, crash_points.VARIABLE: crash_at}
+        command = [sys.executable, "-m", f"tests.reliability.{module}", *arguments]
+        self._blender = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+        )
 
     def close_blender(self) -> None:
         """End it as a Blender ends: its worker follows by itself."""
@@ -166,17 +179,17 @@ class House:
             return [" ".join(process.cmdline()) for process in self.processes() if process.pid not in known]
 
         with contextlib.suppress(AssertionError):
-            wait_until(lambda: not left(), ORPHANS_S)
+            wait_until(lambda: not left(), orphans_s())
         return left()
 
     # --- halting and killing
 
-    def halted_worker(self) -> psutil.Process:
-        """The worker, as soon as it stands still at its place."""
+    def halted(self, who: str = "worker") -> psutil.Process:
+        """A process, as soon as it stands still at its place."""
 
         def halted() -> psutil.Process | None:
-            worker = self.find("worker")
-            return worker if worker and worker.status() == psutil.STATUS_STOPPED else None
+            found = self.find(who)
+            return found if found and found.status() == psutil.STATUS_STOPPED else None
 
         return wait_until(halted, ENDS_S)
 
@@ -250,8 +263,32 @@ class House:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert not list(self.home.folder.glob("journal.corrupt-*"))
         files = [*self.home.folder.glob("jobs/*/*"), *self.home.folder.glob("service/sessions/*/*/*")]
-        final = [path for path in files if path.name in ("mesh.obj", "result.blend")]
-        assert [path for path in final if path.read_bytes() != TRIANGLE_OBJ] == []
+        assert [path for path in files if not is_whole(path)] == []
+
+
+def is_whole(path: Path) -> bool:
+    """Tell whether a file is what its name says, from its first byte to its last."""
+    if path.suffix in (".obj", ".glb", ".zip"):
+        return check(path) == path.suffix[1:]
+    if path.suffix == ".blend" and path.read_bytes() != TRIANGLE_OBJ:  # the stand-in copies
+        content = path.read_bytes()
+        return content.startswith(b"BLENDER") and b"ENDB" in content[-64:]
+    if path.name == "report.json":
+        return isinstance(json.loads(path.read_text()), dict)
+    return True
+
+
+def orphans_s() -> float:
+    """Return ORPHANS_S on this machine as it is now: where others wait for its processors, all takes longer."""
+    return ORPHANS_S * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
+def require_gone(process: psutil.Process) -> None:
+    """See that a process has ended because the one that had started it was killed."""
+    within_s, started = orphans_s(), time.monotonic()
+    while is_alive(process):
+        assert time.monotonic() - started < within_s, f"{process} outlived the one that had started it"
+        threading.Event().wait(0.02)
 
 
 def is_alive(process: psutil.Process) -> bool:

@@ -25,9 +25,10 @@ import pytest
 from csm_refine_addon.core import crash_points, flow
 from csm_refine_addon.core.flow import TRANSITIONS
 from csm_refine_addon.core.models import Job, JobState as S
+from csm_refine_addon.service.users import HOLD_S, LINGER_S
 from tests.reliability import crash_ways
 from tests.reliability.conftest import Length
-from tests.reliability.crash_house import ORPHANS_S, House
+from tests.reliability.crash_house import ENDS_S, House, require_gone
 from tests.support.api_server import CODE, KEY, Api, wait_until
 from tests.support.repository import ROOT
 
@@ -53,14 +54,14 @@ class Case:
     run: Callable[[Any], dict[str, Any]]
 
 
-def run_all(cases: list[Case], make: Callable[[int], Any]) -> None:
+def run_all(cases: list[Case], make: Callable[[int], Any], lanes: int = LANES) -> None:
     """Run cases in lanes, each with what ``make`` made for it; fail with all that failed."""
     waiting: queue.SimpleQueue[Case] = queue.SimpleQueue()
     for case in cases:
         waiting.put(case)
-    with ThreadPoolExecutor(LANES) as pool:
-        lanes = [pool.submit(run_lane, waiting, lambda lane=lane: make(lane)) for lane in range(LANES)]
-        failures = [failure for lane in lanes for failure in lane.result()]
+    with ThreadPoolExecutor(lanes) as pool:
+        running = [pool.submit(run_lane, waiting, lambda lane=lane: make(lane)) for lane in range(lanes)]
+        failures = [failure for lane in running for failure in lane.result()]
     assert failures == [], "\n\n".join(failures)
 
 
@@ -118,7 +119,8 @@ def main_way_cases(length) -> list[Case]:
         cases.append(Case(victim, "while the refining Blender works", while_working(victim, "refine")))
         if victim != "local service":
             cases.append(Case(victim, "while the preparing Blender works", while_working(victim, "prepare")))
-    return length.choose(short=cases[::3] + cases[-5:], all=cases, long=cases)
+    alone = Case("Blender and worker", "PREPARED>SUBMITTING before, and nobody comes for half a minute", left_alone)
+    return length.choose(short=cases[::3] + cases[-5:], all=[alone, *cases], long=[alone, *cases])
 
 
 def main_way(victim: str, place: str) -> Callable[[House], dict]:
@@ -127,7 +129,7 @@ def main_way(victim: str, place: str) -> Callable[[House], dict]:
             job = house.new_job(house.session())
             house.open_blender(place)
             house.journal.add(job)
-            worker = house.halted_worker()
+            worker = house.halted()
             if victim in TOLD:
                 worker.send_signal(signal.SIGCONT)
                 wait_until(lambda: house.find(victim))
@@ -149,8 +151,7 @@ def while_working(victim: str, work: str) -> Callable[[House], dict]:
             worker = house.find("worker")
             assert house.kill(victim)
             if (victim, work) != ("worker", "refine") and (victim, work) != ("Blender", "refine"):
-                gone, _ = psutil.wait_procs([child], ORPHANS_S)
-                assert gone, "it outlived the one who had started it"
+                require_gone(child)
         return after_the_kill(house, job, victim, worker)
 
     return run
@@ -159,11 +160,10 @@ def while_working(victim: str, work: str) -> Callable[[House], dict]:
 def after_the_kill(house: House, job: Job, victim: str, worker: psutil.Process) -> dict:
     """Let the others go on, start again what a user starts again, and see that all comes to its right end."""
     yeses = 1
-    if victim != "worker":
+    if victim != "worker" and worker.is_running():
         worker.send_signal(signal.SIGCONT)
     if victim == "Blender":
-        gone, _ = psutil.wait_procs([worker], ORPHANS_S)
-        assert gone, "the worker outlived its Blender"
+        require_gone(worker)
         house.close_blender()
         house.open_blender()
     if victim in ("worker", "Blender"):
@@ -181,7 +181,7 @@ def after_the_kill(house: House, job: Job, victim: str, worker: psutil.Process) 
 def brought_to_its_end(house: House, job: Job, yeses: int) -> tuple[Job, int]:
     """Wait; where the job has ended with a sentence, retry as its user does, who says yes where it is sent anew."""
     for _ in range(3):
-        found = wait_until(lambda: rests(house, house.journal.get(job.id)), 45.0)
+        found = wait_until(lambda: rests(house, house.journal.get(job.id)), ENDS_S)
         if found.state is S.READY:
             return found, yeses
         assert all((found.error.message, found.error.action)), found
@@ -200,6 +200,20 @@ def rests(house: House, job: Job) -> Job | None:
 
 def taken_up(job: Job, now: float) -> Job:
     return flow.sent_again(job, now) if job.state is S.UNCERTAIN else flow.retried(job, now)
+
+
+def left_alone(house: House) -> dict:
+    """Kill Blender and its worker, and wait: the service ends by itself, and by then the job is anybody's."""
+    job = house.new_job(house.session())
+    house.open_blender("PREPARED>SUBMITTING before")
+    house.journal.add(job)
+    worker = house.halted()
+    assert house.kill("worker")
+    assert house.kill("Blender")
+    house.close_blender()
+    wait_until(lambda: house.processes() == [], HOLD_S + LINGER_S + 5.0)
+    house.open_blender()
+    return after_the_kill(house, job, "nobody else", worker)
 
 
 def test_at_each_transition_of_a_job_that_goes_well(tmp_path, length):
@@ -237,7 +251,8 @@ def engine_cases(length) -> list[Case]:
         for moment in MOMENTS
     ]
     slow_first = sorted(both, key=lambda case: "UNCERTAIN>FAILED" not in case.where)
-    return length.choose(short=both[::4] + both[3::4], all=slow_first, long=slow_first)
+    quick = [case for case in both[::4] + both[3::4] if "UNCERTAIN>FAILED" not in case.where]
+    return length.choose(short=quick, all=slow_first, long=slow_first)
 
 
 def by_engine(place: str, way: crash_ways.Way, moment: str) -> Callable[[Scripted], dict]:
@@ -248,10 +263,10 @@ def by_engine(place: str, way: crash_ways.Way, moment: str) -> Callable[[Scripte
             job = house.new_job(CODE, house.api.url)
             house.open_blender(place)
             house.journal.add(job)
-            house.halted_worker()
+            house.halted()
             assert house.kill("worker")
             house.lapse()
-            found = wait_until(lambda: rests(house, house.journal.get(job.id)), 45.0)
+            found = wait_until(lambda: rests(house, house.journal.get(job.id)), ENDS_S)
         orphans = house.orphans()
         house.close_blender()
         house.require_whole()
@@ -329,7 +344,7 @@ def by_hand(old: S, new: S, moment: str) -> Callable[[Scripted], dict]:
         house.journal.release(job.id, "another")
         end = crash_ways.end_of(old if moment == "before" else new, is_taken=bool(is_taken))
         if end is S.UNCERTAIN:
-            found = wait_until(lambda: rests(house, house.journal.get(job.id)), 45.0)
+            found = wait_until(lambda: rests(house, house.journal.get(job.id)), ENDS_S)
         else:
             found = house.wait_for(job, lambda job: job.state is end)
         orphans = house.orphans()
@@ -357,7 +372,7 @@ def put(house: Scripted, old: S, new: S) -> tuple[Job, list[Job]]:
 
 
 def test_at_each_transition_of_a_user(tmp_path, length):
-    """Adding, stopping, retrying, placing, undoing: a kill leaves the job before it or after it, from where it goes on."""
+    """Adding, stopping, retrying, placing, undoing: a kill leaves the job before or after it, to go on from."""
     numbers = itertools.count()
 
     def make(_lane: int) -> Scripted:
@@ -408,3 +423,71 @@ def at_random(victim: str, moment: float) -> Callable[[House], dict]:
 def test_at_random_moments(tmp_path, length):
     """Seeded, so that a run can be repeated: whoever is killed whenever, the job comes to its result."""
     run_all(random_cases(length), Houses(tmp_path, pace_s=0.3))
+
+
+# --- with real Blenders in the background, and one that places
+
+
+def real_cases(length) -> list[Case]:
+    victims = itertools.product(("worker", "Blender", "local service"), ("refine", "prepare"))
+    pairs = [pair for pair in victims if pair != ("local service", "prepare")]
+    working = [Case(who, f"while a real Blender works: {what}", in_the_middle(who, what)) for who, what in pairs]
+    own = [
+        Case("refining Blender", "while it works, a real one", in_the_middle("refining Blender", "refine")),
+        Case("preparing Blender", "while it works, a real one", in_the_middle("preparing Blender", "prepare")),
+    ]
+    placing = [Case("Blender", f"READY>PLACED {moment}, a real one", while_placing(moment)) for moment in MOMENTS]
+    chosen = length.choose(short=[working[1], own[0], placing[0]], all=[*placing, *working, *own], long=[])
+    return chosen or [*placing, *working * 5, *own * 5]
+
+
+def in_the_middle(victim: str, work: str) -> Callable[[House], dict]:
+    """Kill as soon as there is a Blender at work, or some tenths of a second later: it reads, computes, writes."""
+    who = {"refine": "refining Blender", "prepare": "preparing Blender"}[work]
+    moments = itertools.cycle((0.7, 0.1, 1.2, 0.4, 1.0))
+
+    def run(house: House) -> dict:
+        job = house.new_job(house.session())
+        house.open_blender()
+        house.journal.add(job)
+        child = wait_until(lambda: house.find(who), ENDS_S)
+        worker = house.find("worker")
+        threading.Event().wait(next(moments))
+        killed = house.kill(victim)
+        if victim == {"refine": "local service", "prepare": "worker"}[work] or (victim, work) == ("Blender", "prepare"):
+            require_gone(child)
+        return after_the_kill(house, job, victim if killed else "nobody", worker)
+
+    return run
+
+
+def while_placing(moment: str) -> Callable[[House], dict]:
+    """Kill a Blender that has put the result into its scene, and is writing so down."""
+
+    def run(house: House) -> dict:
+        code = house.session()
+        house.open_window(code, f"READY>PLACED {moment}")
+        house.halted("Blender")
+        worker = house.find("worker")
+        assert house.kill("Blender")
+        if worker:
+            require_gone(worker)
+        house.close_blender()
+        house.lapse()
+        (job,) = [job for job in house.journal.all() if job.request.session_code == code]
+        assert job.state is (S.READY if moment == "before" else S.PLACED)
+        command = [sys.executable, "-m", "csm_refine_addon.cli", "place", job.id, "--json"]
+        home = {"CSM_REFINE_HOME": str(house.home.folder), "BLENDER_USER_RESOURCES": str(house.tools / "user")}
+        done = subprocess.run(command, cwd=ROOT, env={**os.environ, **home}, capture_output=True, check=False)
+        assert (done.returncode, house.journal.get(job.id).state) == (0, S.PLACED), done.stderr
+        orphans = house.orphans()
+        house.require_whole()
+        assert (orphans, house.posts(code)) == ([], 1)
+        return {"way": "READY PLACED", "end": "PLACED", "POSTs": 1, "said yes": 1, "orphans": 0}
+
+    return run
+
+
+def test_with_real_blenders(tmp_path, length):
+    """A Blender that is killed at work leaves nothing half done, and one that is killed placing loses nothing."""
+    run_all(real_cases(length), Houses(tmp_path, is_real=True), lanes=2)

@@ -1,0 +1,124 @@
+"""Two Blenders and a command line on one journal, each doing something else all the time: all see the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import bpy
+import pytest
+
+from csm_refine_addon.core import flow
+from csm_refine_addon.core.background import BLENDER_VARIABLE
+from csm_refine_addon.core.models import JobState as S
+from tests.reliability.crash_house import House
+from tests.support import scenes
+from tests.support.api_server import wait_until
+from tests.support.repository import ROOT
+
+SEED = "4"
+
+
+@pytest.fixture
+def house(tmp_path):
+    with House(tmp_path, pace_s=0.2) as opened:
+        made = scenes.mesh_object("Result", scenes.WEDGE)
+        bpy.data.libraries.write(str(opened.tools / "ready.blend"), {made}, fake_user=True)
+        bpy.data.meshes.remove(made.data)
+        yield opened
+
+
+def start(house: House, module: str, number: int, seconds: float, codes: list[str]) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", f"tests.reliability.{module}", str(house.home.folder)]
+    environment = {**os.environ, BLENDER_VARIABLE: house.program, "BLENDER_USER_RESOURCES": str(house.tools / "user")}
+    errors = (house.tools / f"{module}{number}.txt").open("w")
+    with errors:
+        return subprocess.Popen(
+            [*command, f"{SEED}{number}", str(seconds), *codes],
+            cwd=ROOT,
+            env=environment,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+        )
+
+
+def said(process: subprocess.Popen[str]) -> dict:
+    """What it says when it is asked at the end."""
+    process.stdin.close()
+    with process.stdout as output:
+        lines = output.read().splitlines()
+    assert process.wait(30) == 0
+    return json.loads(lines[-1])
+
+
+def test_all_see_the_same(house, length, note):
+    """The same counts in each; a result stands in one scene; as many refines as somebody said yes; nobody is left."""
+    seconds = length.choose(short=10.0, all=60.0, long=600.0)
+    started = time.monotonic()
+    shared, own = [house.session()], [[house.session() for _ in range(3)] for _ in range(3)]
+    modules = ("crash_window", "crash_window", "crash_line")
+    processes = [start(house, module, n, seconds, shared + own[n]) for n, module in enumerate(modules)]
+    try:
+        time_up = started + seconds
+        wait_until(lambda: time.monotonic() > time_up and all_rest(house), seconds + 90)
+        windows = [said(process) for process in processes]
+    except BaseException:
+        for path in house.tools.glob("crash_*.txt"):
+            sys.stderr.write(f"{path.name}:\n{path.read_text()[-2000:]}\n")
+        raise
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+            process.stdin.close()
+            process.stdout.close()
+    counts = Counter(job.state for job in house.journal.all())
+    assert [Counter(window["counts"]) for window in windows] == [counts] * 3
+    placed = [job_id for window in windows[:2] for job_id in window["placed here"]]
+    assert Counter(placed) == Counter(job.id for job in house.journal.all() if job.state is S.PLACED)
+    yeses, posts = said_yes(house), taken(house)
+    assert 0 < posts <= yeses
+    assert house.orphans() == []
+    did = sum((Counter(window["did"]) for window in windows), Counter())
+    note("three", [row(counts, did, posts, yeses, time.monotonic() - started)])
+
+
+def row(counts: Counter, did: Counter, posts: int, yeses: int, seconds: float) -> dict:
+    return {
+        "did": ", ".join(f"{what} {count}" for what, count in sorted(did.items())),
+        "counts in each of the three": ", ".join(f"{state} {count}" for state, count in sorted(counts.items())),
+        "POSTs": posts,
+        "said yes": yeses,
+        "orphans": 0,
+        "seconds": seconds,
+    }
+
+
+def all_rest(house: House) -> bool:
+    """Nothing is under way, and nothing waits for its own window to place it."""
+    return not [job for job in house.journal.all() if flow.is_active(job) or is_to_be_placed(job)]
+
+
+def is_to_be_placed(job) -> bool:
+    return job.state is S.READY and job.place_automatically
+
+
+def said_yes(house: House) -> int:
+    """How often somebody asked for a refine: each time that a job came to stand before its POST, but by itself."""
+    rows = house.journal._connection.execute("SELECT job, state FROM history ORDER BY rowid").fetchall()
+    before: dict[str, str] = {}
+    count = 0
+    for job_id, state in rows:
+        count += state == S.PREPARED and before.get(job_id) != S.SUBMITTING
+        before[job_id] = state
+    return count
+
+
+def taken(house: House) -> int:
+    return sum(house.posts(path.name) for path in house.home.service.glob("sessions/SESSION_*"))
