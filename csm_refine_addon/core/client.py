@@ -201,14 +201,14 @@ def _refusal(answer: _Answer, *, reads: bool) -> errors.CsmError:
     status = reply.status
     said = f" It says: {reply.text.rstrip('.')}." if reply.text else ""
     if answer.says_not_taken:
-        return errors.ServiceBusy(f"The service is busy ({status}).{said}", "It is tried again.", answer.retry_after_s)
+        return errors.ServiceBusy(f"The service is busy ({status}).{said}", errors.LATER, answer.retry_after_s)
     if status == 407:
         return NotConnected(f"The proxy in between wants a password ({status}).", "Check the proxy settings.")
     if 300 <= status < 400:
         return errors.ServiceMoved("The service sends us to another address.", "Give that address as the service.")
     if status >= 500:
-        return errors.ServiceUnreachable(f"The service has a failure of its own ({status}).{said}", "Try again later.")
-    unknown = (errors.ServiceUnreachable, "The service refuses to answer ({}).", "Try again later.")
+        return errors.ServiceUnreachable(f"The service has a failure of its own ({status}).{said}", errors.LATER)
+    unknown = (errors.ServiceUnreachable, "The service refuses to answer ({}).", errors.LATER)
     refusal, sentence, action = _REFUSALS.get(status, unknown if reads else _REFINE_REFUSED)
     return refusal(sentence.format(status) + said, action)
 

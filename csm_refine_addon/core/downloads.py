@@ -61,7 +61,7 @@ class MeshDownload:
             self.part.unlink(missing_ok=True)
             raise
         if total is not None and done != total:
-            raise errors.ServiceUnreachable("The download of the mesh was cut off.", "It is taken up again.")
+            raise errors.ServiceUnreachable("The download of the mesh was cut off.", errors.LATER)
         self._tag_file.unlink()
 
     def _asked(self) -> dict[str, str]:
@@ -102,18 +102,18 @@ class MeshDownload:
         if status == 200:
             return 0
         if status in (401, 403, 404, 410):
-            raise SignatureExpired(f"The mesh's address is no longer valid ({status}).", "The session is read again.")
+            raise SignatureExpired(f"The mesh's address is no longer valid ({status}).", errors.LATER)
         if status in (429, 503):
             pause_s = retry_after.seconds(answer.headers, time.time())
-            raise errors.ServiceBusy(f"The mesh's storage is busy ({status}).", "It is tried again.", pause_s)
+            raise errors.ServiceBusy(f"The mesh's storage is busy ({status}).", errors.LATER, pause_s)
         if status not in (206, 416):
-            raise errors.ServiceUnreachable(f"The mesh's storage answers {status}.", "It is tried again.")
+            raise errors.ServiceUnreachable(f"The mesh's storage answers {status}.", errors.LATER)
         found = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
         same_file = asked and answer.headers.get("ETag") == asked["If-Range"]
         if status == 206 and same_file and found and asked["Range"] == f"bytes={found[1]}-":
             return int(found[1])
         self._tag_file.unlink(missing_ok=True)
-        raise errors.ServiceUnreachable("The mesh's storage has another file now.", "It is fetched from the beginning.")
+        raise errors.ServiceUnreachable("The mesh's storage has another file now.", errors.LATER)
 
     def _check_room(self, done: int, size: int) -> None:
         """Raise StorageError where the disk has no room for a file that is to grow from ``done`` to ``size``."""

@@ -197,7 +197,7 @@ class Engine:
             return self._change(job, lambda job: flow.result_gone(job, session, self.clock()))
         url = session.best_mesh()
         if url is None:
-            raise errors.ServiceUnreachable("The session shows no mesh any more.", "It is read again.")
+            raise errors.ServiceUnreachable("The session shows no mesh any more.", errors.LATER)
         folder = self.home.job_folder(job.id)
         part = folder / "mesh.part"
         progress = _Progress()

@@ -29,6 +29,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+LATER = "Try again later."
+"""The cure of what passes by itself; while a job waits for that, it says so instead."""
+
 
 class CsmError(Exception):
     """A failure with a sentence that says what is wrong and one that says what to do.

@@ -38,6 +38,8 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
 }
 """From a state to the states that may follow it."""
 
+_RESTING = TERMINAL | {S.READY, S.UNCERTAIN}
+
 NOT_TAKEN_LIMIT = 6
 """How often a request that the service did not take, or a download, is tried again."""
 BASELINE_LIMIT = 3
@@ -172,13 +174,9 @@ def looked_up(job: Job, session: Session, now: float) -> Job:
 
 
 def _uncertain(job: Job, now: float) -> Job:
-    error = errors.OutcomeUncertain(
-        "The refine was sent, but no answer came: it may or may not have arrived.",
-        "Look again; send it again only if the session shows no refine after a while.",
-    )
     until = max(now + 1.0, min(now + pauses.LOOK_UP_S, pauses.deadline(job, now)))
     due_at = min(now + pauses.backoff(1), until - 1.0)
-    return move(job, S.UNCERTAIN, error=job_error(error), look_until=until, polls=0, due_at=due_at)
+    return move(job, S.UNCERTAIN, error=job_error(verdicts.uncertain()), look_until=until, polls=0, due_at=due_at)
 
 
 # --- following --------------------------------------------------------------------------------------------------
@@ -320,7 +318,7 @@ def stopped(job: Job, now: float) -> Job:
 
 def is_active(job: Job) -> bool:
     """Tell whether the engine has, or may come to have, something to do with the job by itself."""
-    return job.state not in {*TERMINAL, S.READY, S.UNCERTAIN} or _looks_up(job)
+    return job.state not in _RESTING or _looks_up(job)
 
 
 def _looks_up(job: Job) -> bool:
@@ -395,4 +393,4 @@ def _try_again(job: Job, error: CsmError, now: float, limit: int | None) -> Job:
     if job.state is S.UNCERTAIN:
         job = dataclasses.replace(job, look_until=pauses.look_until(job, now))
         due_at = pauses.next_look(job, now, due_at)
-    return dataclasses.replace(job, failures=failures, trouble=str(error), due_at=due_at)
+    return dataclasses.replace(job, failures=failures, trouble=verdicts.meanwhile(error), due_at=due_at)

@@ -69,7 +69,7 @@ def unreachable(error: Exception) -> errors.ServiceUnreachable:
     if kind is NotConnected:
         return kind("The service cannot be reached.", "Check the network and the service's address.")
     if isinstance(error, requests.exceptions.TooManyRedirects | requests.exceptions.InvalidSchema):
-        return kind("The service's storage sends us to an address that is none.", "Try again later.")
+        return kind("The service's storage sends us to an address that is none.", errors.LATER)
     if any(isinstance(cause, requests.exceptions.Timeout | TimeoutError) for cause in causes):
         return kind("The service does not answer in time.", "Check the network; try again.")
     return kind("The connection to the service broke off.", "Check the network; try again.")
@@ -121,8 +121,13 @@ def pieces(answer: requests.Response) -> Iterator[bytes]:
         raise errors.ServiceUnreachable(
             "The service's answer is packed in a way that nobody asked for.", "Check the service's address."
         )
-    is_packed = packing not in ("", "identity")
-    yield from answer.iter_content(PACKED_PIECE_BYTES if is_packed else PIECE_BYTES)
+    if packing not in ("", "identity"):
+        yield from answer.iter_content(PACKED_PIECE_BYTES)
+    elif not hasattr(answer.raw, "read1"):  # urllib3 1
+        yield from answer.iter_content(PIECE_BYTES)
+    else:
+        while piece := answer.raw.read1(PIECE_BYTES):  # what is there; a piece that is waited for is lost at a cut
+            yield piece
 
 
 class PacedReader(io.RawIOBase):

@@ -50,14 +50,28 @@ def gone(job: Job, session: Session) -> CsmError:
     )
 
 
+def uncertain() -> CsmError:
+    """A POST whose answer never came."""
+    return errors.OutcomeUncertain(
+        "The refine was sent, but no answer came: it may or may not have arrived.",
+        "Look again; send it again only if the session shows no refine after a while.",
+    )
+
+
+def meanwhile(error: CsmError) -> str:
+    """What is said of a failure while the job goes on by itself."""
+    return str(CsmError(error.message, "It is tried again.") if error.action == errors.LATER else error)
+
+
 def time_is_up(job: Job) -> CsmError:
-    """The end of the time to follow; what Retry does depends on what was sent."""
+    """The end of the time to follow, with the trouble that it ended in; what Retry does depends on what was sent."""
     minutes = max(1, round(job.timeout_s / 60))
     if job.fetch_only and job.accepted_at is None:
-        return errors.FollowTimeout(f"The session was not read within {minutes} min.", "Retry reads it again.")
-    if job.sent_at is None and job.accepted_at is None:
-        return errors.FollowTimeout(f"The refine was not sent within {minutes} min.", "Retry sends it.")
-    return errors.FollowTimeout(
-        f"The refine was followed for {minutes} min and has not ended; it may go on at the service.",
-        "Retry follows it on, without sending it again.",
-    )
+        said, cure = f"The session was not read within {minutes} min.", "Retry reads it again."
+    elif job.sent_at is None and job.accepted_at is None:
+        said, cure = f"The refine was not sent within {minutes} min.", "Retry sends it."
+    else:
+        said = f"The refine was followed for {minutes} min and has not ended; it may go on at the service."
+        cure = "Retry follows it on, without sending it again."
+    trouble, end, _ = job.trouble.partition(". ")  # its first sentence: what stood in the way, not what to do
+    return errors.FollowTimeout(" ".join([said, trouble + end.strip()]).strip(), cure)

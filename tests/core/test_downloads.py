@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from csm_refine_addon.core import downloads, errors, limits
+from csm_refine_addon.core.client import Client
 from csm_refine_addon.core.downloads import SignatureExpired
 from csm_refine_addon.core.models import RefineRequest, Secret
 from csm_refine_addon.core.network import NotConnected
@@ -15,6 +16,7 @@ from tests.core.clients import assert_no_secret, closed_port, download
 from tests.support.api_server import (
     ACCOUNT,
     CODE,
+    KEY,
     Answer,
     session_2024,
 )
@@ -299,3 +301,16 @@ def test_a_full_disk(api, client, tmp_path):
     (tmp_path / "part").symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left"):
         download(client, api, tmp_path / "part")
+
+
+@pytest.mark.usefixtures("large")
+def test_a_link_that_dies_early(api, tmp_path):
+    """What came before a link fell silent is kept, however little: the next attempt goes on behind it."""
+    client = Client(api.url, Secret(KEY), is_online=lambda: True, timeout_s=0.2)
+    api.storage.script = [Answer(200, LARGE, {"ETag": '"large"'}, cut_after=3_000, hangs=True)]
+    with pytest.raises(errors.ServiceUnreachable):
+        download(client, api, tmp_path / "part")
+    assert (tmp_path / "part").stat().st_size == 3_000
+    assert download(client, api, tmp_path / "part") == LARGE
+    assert api.storage.seen[-1].headers["range"] == "bytes=3000-"
+    client.close()

@@ -34,7 +34,9 @@ def test_address_expires_while_it_is_fetched(house, api):
     assert len({seen.query for seen in api.storage.seen}) == 1
 
 
-@pytest.mark.parametrize("answer", [Answer(403, b"<?xml?>"), Answer(404), Answer(500), Answer(cut_after=3)])
+@pytest.mark.parametrize(
+    "answer", [Answer(403, b"<?xml?>"), Answer(404), Answer(500), Answer(cut_after=3, headers={"ETag": ""})]
+)
 def test_a_storage_that_never_gives_it(house, api, answer):
     """It is tried a few times, not for hours; the sentence is the storage's, and Retry fetches without sending."""
     api.storage.script = [answer] * 50

@@ -124,3 +124,24 @@ def test_a_post_that_was_slept_through_is_looked_up():
     late = NOON + 50_000
     found = flow.unanswered(flow.submitting(flow.baseline_read(job(), session("preview_done"), NOON), NOON), late)
     assert found.look_until == late + pauses.LOOK_UP_S
+
+
+# --- what is said meanwhile, and in the end
+
+
+def test_a_job_that_waits_says_so_and_one_that_failed_says_what_to_do():
+    """While it is tried again that is the sentence; in the end the cure is the user's."""
+    busy = errors.ServiceBusy("The service is busy (429).", errors.LATER)
+    found = flow.request_failed(job(S.DOWNLOADING), busy, NOON)
+    assert found.trouble == "The service is busy (429). It is tried again."
+    while found.state is S.DOWNLOADING:
+        found = flow.request_failed(found, busy, found.due_at)
+    assert (found.error.message, found.error.action) == ("The service is busy (429).", "Try again later.")
+
+
+def test_the_time_ends_with_its_last_trouble():
+    """Hours of one and the same trouble are in the sentence; without trouble there is none."""
+    late = NOON + 10800
+    found = flow.request_failed(sent(), DOWN, late - 5)
+    assert flow.overdue(found, late).error.message.endswith("at the service. The service cannot be reached.")
+    assert flow.overdue(sent(), late).error.message.endswith("at the service.")

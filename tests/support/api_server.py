@@ -53,7 +53,7 @@ class Answer:
     resets: bool = False
     """No answer: the connection is reset once the request has been read."""
     hangs: bool = False
-    """No answer for as long as the server runs."""
+    """No answer, or after ``cut_after`` no more of it, for as long as the server runs."""
     takes: bool = True
     """Whether a refine that is answered like this was taken."""
     only_from: bool = False
@@ -115,9 +115,10 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 -- the standard library's names
 
     def _send(self, answer: Answer) -> None:
-        if answer.hangs:
+        stays_silent = answer.hangs and answer.cut_after is None
+        if stays_silent:
             self.server.ending.wait(60)
-        if answer.resets or answer.hangs:
+        if answer.resets or stays_silent:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.close_connection = True
             return
@@ -133,6 +134,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(content[: answer.cut_after])
             while answer.drips and not self.server.ending.wait(0.001):
                 self.wfile.write(answer.drips)
+        if answer.hangs:
+            self.server.ending.wait(60)
         if answer.cut_after is not None or answer.drips:
             self.close_connection = True
 
