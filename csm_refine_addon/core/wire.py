@@ -47,7 +47,7 @@ _WORDS_OF_2024 = frozenset(
 ) | {"unprocessed", "training_refine", "refine_done", "refine_failed"}
 
 _URL = re.compile(r"([Hh][Tt][Tt][Pp][Ss]?://)(?:[^\s/?#]*@)?([^\s/?#]*)\S*")  # re.IGNORECASE takes 15 ms to compile
-_MAIL = re.compile(r"[\w.+-]+(?:@|%40)[\w-]+(?:\.[\w-]+)+")
+_MAIL = re.compile(r"(?<![\w.+-])[\w.+-]+(?:@|%40)[\w-]+(?:\.[\w-]+)+")
 _SIGNED = re.compile(r"\b([Ss]ig|[Ss]ignature|[Tt]oken|[Xx]-[Aa]mz-\w+|[Xx]-[Gg]oog-\w+)=[^\s&]+")
 
 MESH_PREFERENCE = ("glb", "zip", "obj", "any", "fbx")
@@ -275,7 +275,7 @@ def _for_the_user(text: str, hidden: Secret | None) -> str:
     """
     if hidden:
         text = text.replace(hidden.reveal(), "…")
-    line = "".join(sign for sign in " ".join(text.split()) if sign.isprintable())
+    line = "".join(sign for sign in " ".join(text[:MAX_TEXT].split()) if sign.isprintable())
     return _SIGNED.sub(r"\1=…", _MAIL.sub("…", _URL.sub(r"\1\2/…", line)))[:500]
 
 
