@@ -23,7 +23,6 @@ CLASSES: tuple[type, ...] = (
     *panels.CLASSES,
     *menus.CLASSES,
 )
-FIRST_TURN_S = 0.5
 COMMAND = "csm_refine"
 
 
@@ -78,6 +77,7 @@ def on_change(*_arguments: Any) -> None:
     """Something in the scene changed, perhaps the selection."""
     readout.mark_stale()
     marks.mark_stale()
+    pump.glance()
 
 
 def _handlers() -> tuple[tuple[list[Any], Callable[..., None]], ...]:
@@ -108,14 +108,14 @@ def _start_pump() -> None:
     pump.start_anew()
     readout.forget()
     sidebar.forget()
-    if not bpy.app.background:
-        bpy.app.timers.register(pump.tick, first_interval=FIRST_TURN_S, persistent=True)
+    sidebar.when_drawn(pump.wake)
 
 
 def _stop_pump() -> None:
     if bpy.app.timers.is_registered(pump.tick):
         bpy.app.timers.unregister(pump.tick)
     pump.current().close()
+    sidebar.forget()
     thumbnails.forget()
     session_rows.forget()
 

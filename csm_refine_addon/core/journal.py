@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -48,11 +49,15 @@ _EMPTIED = (
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What happened since a revision: changed jobs, ids of removed ones, and the revision to ask from next."""
+    """What happened since a revision: changed jobs, ids of removed ones, and the revision to ask from next.
+
+    Where it is not ``complete``, more is known from there on already.
+    """
 
     jobs: tuple[Job, ...]
     removed: tuple[str, ...]
     revision: int
+    complete: bool = True
 
 
 class Journal:
@@ -124,15 +129,17 @@ class Journal:
         """Return all jobs, oldest first."""
         return sorted(self.changes_since(0).jobs, key=lambda job: job.created_at)
 
-    def changes_since(self, revision: int) -> Changes:
-        """Return the jobs changed and removed after ``revision``."""
+    def changes_since(self, revision: int, most: int = -1) -> Changes:
+        """Return the jobs changed and removed after ``revision``; at most ``most`` changed ones, the oldest changes."""
+        changed = "SELECT revision, document FROM jobs WHERE revision > ? ORDER BY revision LIMIT ?"
+        gone = "SELECT job, revision FROM removed WHERE revision > ? AND revision <= ?"
         with self._transaction("DEFERRED"):  # a change between the two reads would be missed for good
-            rows = self._connection.execute("SELECT revision, document FROM jobs WHERE revision > ?", (revision,))
-            jobs = tuple(_job(row) for row in rows)
-            gone = self._connection.execute("SELECT job, revision FROM removed WHERE revision > ?", (revision,))
-            removed = gone.fetchall()
+            jobs = tuple(_job(row) for row in self._connection.execute(changed, (revision, most)))
+            complete = len(jobs) != most
+            until = sys.maxsize if complete else jobs[-1].revision
+            removed = self._connection.execute(gone, (revision, until)).fetchall()
         newest = max([revision, *(job.revision for job in jobs), *(row[1] for row in removed)])
-        return Changes(jobs, tuple(row[0] for row in removed), newest)
+        return Changes(jobs, tuple(row[0] for row in removed), newest, complete)
 
     def data_version(self) -> int:
         """Return a number that differs from the last one when another connection has written since."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import sqlite3
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from csm_refine_addon.blender import registration
 from csm_refine_addon.blender.jobs import pump
+from csm_refine_addon.blender.jobs.book import MOST_AT_ONCE
 from csm_refine_addon.blender.jobs.worker_process import RESTARTS, ServiceCheck, WorkerProcess, reap
 from csm_refine_addon.blender.measuring import readout
 from csm_refine_addon.blender.scene import arrivals
@@ -87,7 +89,7 @@ def objects() -> set[str]:
 def test_a_sleeping_pump_touches_nothing(home):
     """Until a panel was on screen or something was pressed, no folder, file or process comes to be."""
     for _ in range(3):
-        assert pump.tick() == pump.IDLE_S
+        assert pump.tick() is None
     assert not home.exists()
 
 
@@ -97,6 +99,72 @@ def test_a_drawn_panel_wakes_it(home):
     sidebar.note_draw(bpy.context)
     turn()
     assert job.id in pump.current().jobs
+
+
+def rests() -> bool:
+    """Whether no turn follows, once the last look and press are a while ago."""
+    pump.current()._woken_at -= pump.LINGER_S
+    return turn() is None
+
+
+def test_the_timer_rests_while_nothing_happens(home):
+    """A turn a quarter second while jobs run, and a moment after a look or a press; then none."""
+    sidebar.note_draw(bpy.context)
+    assert turn() == pump.AWAKE_S
+    assert rests()
+    with panel.journal(home) as journal:
+        job = journal.add(panel.job(JobState.RUNNING))
+    pump.current().press()
+    assert [turn(), rests()] == [pump.AWAKE_S, False]
+    with panel.journal(home) as journal:
+        journal.change(job.id, lambda job: dataclasses.replace(job, state=JobState.STOPPED))
+    assert rests()
+
+
+def test_what_wakes_the_timer(home):
+    """A drawn panel, a press and another file; work in the scene for who looks, and now and then for who does not."""
+    keeper = pump.current()
+    assert not keeper.woken()
+    assert not keeper.glances()
+    sidebar.note_draw(bpy.context)
+    turn()
+    for wake in (
+        lambda: sidebar.note_draw(bpy.context),
+        keeper.press,
+        keeper.file_loaded,
+        bpy.ops.mesh.primitive_cube_add,
+    ):
+        assert rests()
+        wake()
+        assert turn() == pump.AWAKE_S
+    sidebar._seen.at -= 10.0
+    sidebar.redraw()
+    assert not keeper.glances()
+    keeper._turned_at -= pump.GLANCE_EVERY_S
+    assert keeper.glances()
+
+
+def test_many_changes_are_read_in_several_turns(home):
+    """So that no turn is long; the list shows them when all are there, and a new one comes on top."""
+    with panel.journal(home) as journal:
+        ids = [journal.add(panel.job(JobState.FAILED, created_at=at)).id for at in range(3 * MOST_AT_ONCE)]
+        sidebar.note_draw(bpy.context)
+        while not pump.current().jobs:
+            pump.tick()
+        assert (len(pump.current().jobs), pump.current().has_read) == (MOST_AT_ONCE, False)
+        assert listed() == []
+        turn()
+        assert listed() == ids[::-1]
+        newest = journal.add(panel.job(JobState.FAILED, created_at=100.0)).id
+        turn()
+        assert listed() == [newest, *ids[::-1]]
+        journal.remove(ids[3])
+        turn()
+        assert listed() == [newest, *(each for each in ids[::-1] if each != ids[3])]
+
+
+def listed() -> list[str]:
+    return [row.name for row in bpy.context.window_manager.csm_refine.jobs]
 
 
 def test_a_ready_result_is_placed_where_it_belongs(home, tmp_path):
@@ -392,10 +460,14 @@ def test_the_key_goes_only_where_it_is_meant_to_go(home, monkeypatch):
     active = panel.job(JobState.RUNNING, service="https://active.example")
     ended = panel.job(JobState.FAILED, service="https://ended.example")
     local = panel.job(JobState.RUNNING, service=LOCAL)
-    keeper.jobs = {job.id: job for job in (active, ended, local)}
-    assert set(keeper._keys()) == {"https://chosen.example", "https://active.example"}
+    keeper.know({job.id: job for job in (active, ended, local)})
+    assert told(keeper) == {"https://chosen.example", "https://active.example"}
     panel.settings().service_url = "half typed"
-    assert set(keeper._keys()) == {"https://active.example"}
+    assert told(keeper) == {"https://active.example"}
+
+
+def told(keeper) -> set[str]:
+    return set(json.loads(keeper._control_line())["keys"])
 
 
 def test_a_check_answers_with_a_sentence(home):
@@ -423,7 +495,7 @@ def test_a_mistake_of_ours_does_not_stop_the_timer(home):
     """A timer that raises is removed by Blender: whatever happens, the next turn comes, and the panel says why."""
     pump.current().press()
     turn()
-    pump.current().jobs = None
+    pump.current().unfinished = None
     assert pump.tick() == pump.AFTER_TROUBLE_S
     assert "made a mistake" in pump.current().trouble
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import bpy
 
 from ...core.errors import CsmError, JournalBusy
-from ...core.models import Job
+from ...core.models import TERMINAL, Job
 from .. import locations
 from ..scene import marks
 from ..viewport import sidebar
@@ -20,6 +20,8 @@ if TYPE_CHECKING:  # sqlite3 comes in when it is needed: enabling the extension 
 BUSY_S = 0.05
 """How long the window may wait for another process's transaction; a script without a window waits longer."""
 PATIENT_S = 5.0
+MOST_AT_ONCE = 8
+"""Jobs that a turn of the timer reads, at some 50 microseconds each."""
 
 
 class JobBook:
@@ -28,14 +30,15 @@ class JobBook:
     def __init__(self) -> None:
         self.jobs: dict[str, Job] = {}
         """Every job of the journal, as last read; this is what panels draw from."""
+        self.unfinished: dict[str, Job] = {}
+        """Those of them that something may still happen with: all that a turn of the timer goes through."""
+        self.has_read = False
+        """Whether the journal has been read: before, a job that is not in ``jobs`` may still be there."""
         self._journal: Journal | None = None
         self._revision = 0
         self._version = -1
-
-    @property
-    def has_read(self) -> bool:
-        """Whether the journal has been read: before, a job that is not in ``jobs`` may still be there."""
-        return bool(self.jobs) or self._version != -1
+        self._is_behind = False
+        """Whether more has changed than what was read in the last turn."""
 
     def journal(self) -> Journal:
         """Return the journal, opened when first asked for. Raises StorageError."""
@@ -45,18 +48,27 @@ class JobBook:
             self._journal = Journal(
                 locations.home().journal, busy_timeout_s=PATIENT_S if bpy.app.background else BUSY_S
             )
-            self._revision, self._version, self.jobs = 0, -1, {}
+            self._revision, self._version, self.has_read = 0, -1, False
+            self.know({})
         return self._journal
 
-    def refresh(self) -> list[Job]:
-        """Read what changed and return the changed jobs as they were before, for who compares. Raises StorageError."""
-        changes = self.journal().changes_since(self._revision)
-        self._revision = changes.revision
-        before = [self.jobs[job.id] for job in changes.jobs if job.id in self.jobs]
-        self.jobs.update({job.id: job for job in changes.jobs})
+    def refresh(self, most: int = -1) -> list[tuple[Job | None, Job]]:
+        """Read what changed, of at most ``most`` jobs; return each as it was before and is now. Raises StorageError."""
+        changes = self.journal().changes_since(self._revision, most)
+        self._revision, self._is_behind = changes.revision, not changes.complete
+        self.has_read |= changes.complete
+        steps = [(self.jobs.get(job.id), job) for job in changes.jobs]
+        for job in changes.jobs:
+            self._learn(job)
         for job_id in changes.removed:
-            self.jobs.pop(job_id, None)
-        return before
+            self._forget(job_id)
+        return steps
+
+    def know(self, jobs: Mapping[str, Job]) -> None:
+        """Take these for all the jobs that there are."""
+        self.jobs, self.unfinished = {}, {}
+        for job in jobs.values():
+            self._learn(job)
 
     def add(self, job: Job, *, in_front: bool = True) -> Job:
         """Write a new job down, and select it where it is to stand ``in_front``. Raises StorageError."""
@@ -78,7 +90,7 @@ class JobBook:
         """Forget a job. Raises StorageError."""
         self.press()
         self.journal().remove(job_id)
-        self.jobs.pop(job_id, None)
+        self._forget(job_id)
         job_rows.show(self.jobs)
         sidebar.redraw()
 
@@ -92,9 +104,20 @@ class JobBook:
         """Note that the user asked for something."""
 
     def _take_in(self, job: Job) -> None:
-        self.jobs[job.id] = job
+        self._learn(job)
         marks.mark_stale()
         sidebar.redraw()
+
+    def _learn(self, job: Job) -> None:
+        self.jobs[job.id] = job
+        if job.state in TERMINAL:
+            self.unfinished.pop(job.id, None)
+        else:
+            self.unfinished[job.id] = job
+
+    def _forget(self, job_id: str) -> None:
+        self.jobs.pop(job_id, None)
+        self.unfinished.pop(job_id, None)
 
 
 def is_locked(error: CsmError) -> bool:

@@ -30,6 +30,7 @@ _LAST = (JobState.PLACED, JobState.STOPPED)
 
 class _Kept:
     def __init__(self) -> None:
+        self.rows: list[str] = []
         self.selected = ""
         """The selected job's id: the rows are taken away while a file is saved."""
         self.files = 0
@@ -47,17 +48,29 @@ def forget() -> None:
 def show(jobs: Mapping[str, Job], select: str = "") -> bool:
     """Make the list show these jobs, keep the selected one selected, or select one; tell whether a row changed."""
     kept = bpy.context.window_manager.csm_refine
-    wanted = [job.id for job in sorted(jobs.values(), key=lambda job: job.created_at, reverse=True)]
-    shown = [row.name for row in kept.jobs]
     _kept.selected = select or selected_id() or _kept.selected
-    if wanted == shown and not select:
+    if len(kept.jobs) != len(_kept.rows):
+        _kept.rows = [row.name for row in kept.jobs]
+    is_same = jobs.keys() == set(_kept.rows)
+    if is_same and not select:
         return False
-    if wanted != shown:
-        kept.jobs.clear()
-        for job_id in wanted:
-            kept.jobs.add().name = job_id
-    kept.active = wanted.index(_kept.selected) if _kept.selected in wanted else 0
+    if not is_same:
+        _kept.rows = _brought(kept.jobs, jobs)
+    kept.active = _kept.rows.index(_kept.selected) if _kept.selected in jobs else 0
     return True
+
+
+def _brought(rows: Any, jobs: Mapping[str, Job]) -> list[str]:
+    """Make the rows those of the jobs, and return them; one more job is one more row, on top of a thousand others."""
+    wanted = [job.id for job in sorted(jobs.values(), key=lambda job: job.created_at, reverse=True)]
+    new = wanted[: len(wanted) - len(rows)]
+    if wanted[len(new) :] != _kept.rows:
+        rows.clear()
+        new = wanted
+    for job_id in reversed(new):
+        rows.add().name = job_id
+        rows.move(len(rows) - 1, 0)
+    return wanted
 
 
 def clear() -> None:

@@ -1,31 +1,33 @@
 """The one timer: journal -> panel. Reads what changed, keeps the worker up, places what is ready.
 
-``tick`` is a plain function that returns the seconds until its next turn, so a test calls it by hand. Nothing here
-opens a file or starts a process before a panel of ours was on screen or the user pressed something.
+``tick`` is a plain function that returns the seconds until its next turn, so a test calls it by hand; None: there is
+no next one until something wakes it (:func:`wake`). It turns while jobs run and for a moment after somebody pressed
+something, looked at a panel of ours or worked in the scene; what other processes did meanwhile is seen then. Nothing
+here opens a file or starts a process before a panel of ours was on screen or the user pressed something.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import bpy
 
 from ...core import flow
 from ...core.errors import CsmError, InputError, StorageError
-from ...core.models import LOCAL, Job, JobState, Secret
-from .. import locations, preferences
+from ...core.models import Job, JobState
+from .. import locations
 from ..measuring import readout
 from ..properties import choices_of, settings_of
 from ..scene import arrivals, marks
 from ..scene.deliveries import Deliveries
 from ..viewport import notices, overlay, sidebar, status_bar
-from . import batching, job_rows, job_words, late_imports
-from .book import PATIENT_S, JobBook, is_locked
+from . import batching, control, job_rows, job_words, late_imports
+from .book import MOST_AT_ONCE, PATIENT_S, JobBook, is_locked
 from .looking import Looking
 from .worker_process import CheckAnswer, ServiceCheck, WorkerProcess
 
@@ -33,8 +35,11 @@ if TYPE_CHECKING:  # sqlite3 and numpy come in when they are needed: enabling th
     from ..scene.placing import Placed
 
 AT_ONCE_S = 0.01
-AWAKE_S = 0.1
-IDLE_S = 0.5
+AWAKE_S = 0.25
+LINGER_S = 3.0
+"""How long it goes on after it was woken: longer than what is typed, measured and looked up takes to settle."""
+GLANCE_EVERY_S = 5.0
+"""How often work in the scene wakes it while nobody looks at a panel of ours."""
 AFTER_TROUBLE_S = 2.0
 REDRAW_EVERY_S = 1.0
 
@@ -65,6 +70,7 @@ class Pump(JobBook):
         self._is_bringing = False
         """Whether this turn brought in a part of a large result: the next one follows at once."""
         self._redrawn_at = 0.0
+        self._woken_at = self._turned_at = -math.inf
 
     # --- what operators call --------------------------------------------------------------------------------------
 
@@ -74,10 +80,11 @@ class Pump(JobBook):
         self._presses += 1
         self.told = ""
         self.worker.try_again()
+        wake()
 
     def add(self, job: Job, *, in_front: bool = True) -> Job:
         """Write a new job down, and select it where it is to stand ``in_front``. Raises StorageError."""
-        written = super().add(_with_account(job), in_front=in_front)
+        written = super().add(control.with_account(job), in_front=in_front)
         if job.source_blend and in_front:
             self._wanted_codes[job.id] = bpy.context.scene.name
         return written
@@ -126,14 +133,28 @@ class Pump(JobBook):
         self._deliveries.file_loaded()
         self._unwritten.clear()
         self._wanted_codes.clear()
+        wake()
+
+    def woken(self) -> bool:
+        """Go on for a while, where anybody has asked for us in this Blender; tell whether that is so."""
+        self._woken_at = time.monotonic()
+        return self._is_wanted()
+
+    def glances(self) -> bool:
+        """Tell whether work in the scene is a reason for a turn: for the panel on screen, else now and then."""
+        now = time.monotonic()
+        return self._is_wanted() and (sidebar.is_seen(now) or now - self._turned_at > GLANCE_EVERY_S)
+
+    def _is_wanted(self) -> bool:
+        return self._pressed or sidebar.was_seen()
 
     # --- the timer's turn -------------------------------------------------------------------------------------------
 
-    def tick(self) -> float:
+    def tick(self) -> float | None:
         """Take one turn and return the seconds until the next one. Raises what is a mistake in the program."""
-        if not (self._pressed or sidebar.was_seen()):
-            return IDLE_S
-        now = time.monotonic()
+        if not self._is_wanted():
+            return None
+        self._turned_at = now = time.monotonic()
         if late_imports.next_one():
             return AT_ONCE_S
         with sidebar.window_context() as context:
@@ -150,14 +171,14 @@ class Pump(JobBook):
             self.trouble, self._locked_since = "", 0.0
             changed |= self._hear_check()
             changed |= self._keep_worker()
-            changed |= job_rows.show(self.jobs)
-            status_bar.follow(self.jobs.values(), len(self.waiting))
+            changed |= self.has_read and not self._is_behind and job_rows.show(self.jobs)
+            status_bar.follow(self.unfinished.values(), len(self.waiting))
             changed |= sidebar.is_seen(now) and marks.update(self.jobs.values(), now)
             overlay.follow(context, self.jobs)
         self._redraw(changed, now)
-        if batching.is_waiting() or self._is_bringing:
+        if batching.is_waiting() or self._is_bringing or self._is_behind:
             return AT_ONCE_S
-        return AWAKE_S if self._is_busy(now) else IDLE_S
+        return AWAKE_S if self._is_busy(now) else None
 
     def _measure(self, context: bpy.types.Context, now: float) -> bool:
         if not sidebar.is_seen(now):
@@ -177,26 +198,25 @@ class Pump(JobBook):
     def _read_journal(self) -> bool:
         journal = self.journal()
         version = journal.data_version()
-        if version == self._version:
+        if version == self._version and not self._is_behind:
             return False
-        count, revision = len(self.jobs), self._revision
-        marks.mark_stale()
-        is_first = self._version == -1
-        before = {job.id: job for job in self.refresh()}
+        count, revision, is_first = len(self.jobs), self._revision, not self.has_read
+        steps = self.refresh(MOST_AT_ONCE)
+        if any(before is None or before.state is not job.state for before, job in steps) or len(self.jobs) < count:
+            marks.mark_stale()
         for sentence in journal.take_notices():
             self.told = sentence
             notices.say("WARNING", f"CSM Refine: {sentence}")
         self._version = version
         if not is_first:
-            self._report(before)
+            self._report(steps)
         self._fill_codes()
         return self.looking.read(journal) or is_first or revision != self._revision or count != len(self.jobs)
 
-    def _report(self, before: dict[str, Job]) -> None:
+    def _report(self, steps: Iterable[tuple[Job | None, Job]]) -> None:
         """Say once what became of the jobs that ended meanwhile."""
-        for job_id, old in before.items():
-            job = self.jobs.get(job_id)
-            if job is not None and job.state is not old.state:
+        for before, job in steps:
+            if before is not None and job.state is not before.state:
                 self._say_end(job)
 
     def _say_end(self, job: Job) -> None:
@@ -220,7 +240,7 @@ class Pump(JobBook):
     def _place_next(self, context: bpy.types.Context) -> bool:
         """Place at most one result in a turn, or bring in a part of a large one."""
         waiting: dict[str, str] = {}
-        ready = [job for job in self.jobs.values() if arrivals.belongs_here(job, self.window)]
+        ready = [job for job in self.unfinished.values() if arrivals.belongs_here(job, self.window)]
         reason = arrivals.hindrance(context) if ready else ""
         placed = self._is_bringing = False
         self._deliveries.keep_only([job.id for job in ready])
@@ -275,28 +295,14 @@ class Pump(JobBook):
             self.journal().release(job_id, self.window)
 
     def _keep_worker(self) -> bool:
-        if not (any(flow.is_active(job) for job in self.jobs.values()) or self.looking.is_waiting()):
+        if not (self._is_any_active() or self.looking.is_waiting()):
             return False
         before = self.worker.trouble
         self.worker.keep_up(locations.home(), self._control_line())
         return self.worker.trouble != before
 
     def _control_line(self) -> bytes:
-        from ...core import key_sources, worker
-
-        services, text = self._services(), preferences.key_command()
-        command = key_sources.KeyCommand(text, services, self._presses) if text else key_sources.KeyCommand()
-        return worker.control_line(preferences.is_online(), self._keys(), preferences.network_timeout_s(), command)
-
-    def _keys(self) -> dict[str, Secret]:
-        return _keys_for(self._services())
-
-    def _services(self) -> tuple[str, ...]:
-        """Return the addresses that the key may go to: of the chosen service, and of jobs under way."""
-        services = {job.service for job in self.jobs.values() if flow.is_active(job)} | self.looking.services()
-        with suppress(CsmError):
-            services.add(preferences.service_address())
-        return tuple(sorted(services - {LOCAL}))
+        return control.line(control.services(self.unfinished.values(), self.looking.services()), self._presses)
 
     def _hear_check(self) -> bool:
         if self.check is None:
@@ -322,35 +328,22 @@ class Pump(JobBook):
         return time.monotonic() - self._locked_since > PATIENT_S
 
     def _redraw(self, changed: bool, now: float) -> None:
-        is_counting = any(flow.is_active(job) for job in self.jobs.values()) and sidebar.is_seen(now)
+        is_counting = self._is_any_active() and sidebar.is_seen(now)
         if changed or (is_counting and now - self._redrawn_at >= REDRAW_EVERY_S):
             self._redrawn_at = now
             sidebar.redraw()
 
     def _is_busy(self, now: float) -> bool:
-        active = any(flow.is_active(job) for job in self.jobs.values()) or self.looking.is_waiting()
-        return active or self.check is not None or bool(self._unwritten) or sidebar.is_seen(now)
+        if self._is_any_active() or self.looking.is_waiting() or self.check is not None:
+            return True
+        is_settling = sidebar.is_seen(now) and (readout.is_stale() or marks.is_stale())
+        return is_settling or bool(self._unwritten or self.waiting) or now - self._woken_at < LINGER_S
+
+    def _is_any_active(self) -> bool:
+        return any(map(flow.is_active, self.unfinished.values()))
 
 
 _pump = Pump()
-
-
-def _keys_for(services: Iterable[str]) -> dict[str, Secret]:
-    try:
-        key = preferences.api_key()
-    except CsmError:
-        return {}
-    return dict.fromkeys(services, key) if key else {}
-
-
-def _with_account(job: Job) -> Job:
-    """Return a new job with the account that it is made with, where the key is known here: a command's is not."""
-    key = _keys_for([job.service]).get(job.service)
-    if key is None or job.service == LOCAL:
-        return job
-    from ...core import accounts
-
-    return dataclasses.replace(job, account=accounts.fingerprint(locations.home().folder, job.service, key))
 
 
 def current() -> Pump:
@@ -377,7 +370,19 @@ def _unless_gone() -> Iterator[None]:
         pass
 
 
-def tick() -> float:
+def wake() -> None:
+    """See that the timer turns; not without a window, where a pending timer keeps some Blenders from ending."""
+    if _pump.woken() and not bpy.app.background and not bpy.app.timers.is_registered(tick):
+        bpy.app.timers.register(tick, first_interval=AT_ONCE_S, persistent=True)
+
+
+def glance() -> None:
+    """Something in the scene has changed: see whether that concerns us."""
+    if _pump.glances():
+        wake()
+
+
+def tick() -> float | None:
     """Take the timer's turn; the only place that catches everything, because a timer that raises is removed."""
     try:
         return _pump.tick()

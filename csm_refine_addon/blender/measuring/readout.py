@@ -48,6 +48,11 @@ def mark_stale() -> None:
     _readout.stale = True
 
 
+def is_stale() -> bool:
+    """Tell whether something is to be measured anew, as soon as that is due."""
+    return _readout.stale
+
+
 def forget() -> None:
     """Drop the reading, for a newly loaded file."""
     _readout.__init__()  # type: ignore[misc]  # back to how it began

@@ -160,6 +160,11 @@ def update(jobs: Iterable[Job], now: float) -> bool:
     return before != (_index.results, _index.sources)
 
 
+def is_stale() -> bool:
+    """Tell whether objects are to be looked up anew, as soon as that is due."""
+    return _index.stale
+
+
 def has_looked() -> bool:
     """Tell whether the objects of this file have been looked up since it was opened."""
     return not _index.is_new

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,6 +21,7 @@ class _Seen:
         self.at = -math.inf
         self.asked_at = -math.inf
         self.window = 0
+        self.on_draw: Callable[[], None] | None = None
 
 
 _seen = _Seen()
@@ -31,6 +32,13 @@ def note_draw(context: bpy.types.Context) -> None:
     _seen.ever = True
     _seen.at = time.monotonic()
     _seen.window = context.window.as_pointer() if context.window else 0
+    if _seen.on_draw:
+        _seen.on_draw()
+
+
+def when_drawn(call: Callable[[], None]) -> None:
+    """Have ``call`` called whenever one of our panels is drawn, until :func:`forget`."""
+    _seen.on_draw = call
 
 
 def was_seen() -> bool:
