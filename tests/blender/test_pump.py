@@ -135,7 +135,9 @@ def test_what_wakes_the_timer(home):
         bpy.ops.mesh.primitive_cube_add,
     ):
         assert rests()
+        before = keeper._woken_at
         wake()
+        assert keeper._woken_at > before
         assert turn() == pump.AWAKE_S
     sidebar._seen.at -= 10.0
     sidebar.redraw()
