@@ -193,10 +193,10 @@ def test_the_service_with_faults(tmp_path):
             assert status() == 402
             written(tmp_path, {"rules": []})
             wait_until(lambda: status() == 200)
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 0
         finally:
-            process.kill()
+            process.send_signal(signal.SIGTERM)
+            code = process.wait(20)
+    assert code == 0
 
 
 def test_the_service_with_a_mistake(tmp_path):
