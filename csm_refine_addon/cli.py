@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 
 from .commands import outcome, verbs
 from .core.errors import CsmError, InputError, Interrupted
+from .core.local_settings import LEVELS, SYMMETRIES, TOPOLOGIES
 from .core.orders import FOLLOW_S
 
 _log = logging.getLogger("csm_refine.cli")
@@ -99,11 +100,11 @@ def _parser() -> argparse.ArgumentParser:
         found.set_defaults(command=command)
         return found
 
-    request = _request_options()
-    refine = add("refine", verbs.refine, "submit, wait, place, and save or export", service, request)
+    request, local = _request_options(), _local_options()
+    refine = add("refine", verbs.refine, "submit, wait, place, and save or export", service, request, local)
     refine.add_argument("code", metavar="CODE", help="a session code, or anything that contains one")
     _add_output(refine)
-    submit = add("submit", verbs.submit, "submit and return", service, request)
+    submit = add("submit", verbs.submit, "submit and return", service, request, local)
     submit.add_argument("code", metavar="CODE", nargs="?", help="a session code, or anything that contains one")
     submit.add_argument("--again", metavar="JOB", help="send an unclear or ended job again: it may charge again")
     status = add("status", verbs.status, "one look at the service", service)
@@ -151,6 +152,18 @@ def _request_options() -> _Parser:
     request.add_argument("--pivot", nargs="+", metavar="P", help="object, center, bottom, auto, or X Y Z (API axes)")
     request.add_argument("--timeout", type=float, metavar="S", default=FOLLOW_S, help="how long to follow")
     return request
+
+
+def _local_options() -> _Parser:
+    parser = _Parser(add_help=False)
+    local = parser.add_argument_group("for the local service only")
+    local.add_argument("--topology", metavar="|".join(TOPOLOGIES), help="default: keep, which cleans only")
+    local.add_argument("--faces", metavar="N|" + "|".join(LEVELS), help="default: medium")
+    local.add_argument("--texture-size", type=int, metavar="N", help="pixels of a side, 128 to 4096")
+    local.add_argument("--symmetry", metavar="|".join(SYMMETRIES), help="make one half the mirror of the other")
+    local.add_argument("--keep-aspect", action="store_true", help="fit into the box without stretching")
+    local.add_argument("--keep-parts", action="store_true", help="keep loose specks, which tris and quads drop")
+    return parser
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:

@@ -71,9 +71,9 @@ class Desk:
         if key and service == CSM_BASE_URL and not checks.is_usual_key(key):
             sys.stderr.write("The API key has an unusual form (CSM's have 32 letters and digits); it is tried.\n")
 
-    def add(self, code: str, asked: Asked, timeout_s: float) -> Job:
-        """Write a new job down."""
-        request = RefineRequest(code, asked.scaled_bbox, asked.pivot_point)
+    def add(self, request: RefineRequest, asked: Asked, timeout_s: float) -> Job:
+        """Write a new job down: the request with box and pivot as asked."""
+        request = dataclasses.replace(request, scaled_bbox=asked.scaled_bbox, pivot_point=asked.pivot_point)
         for warning in asked.warnings:
             sys.stderr.write(warning + "\n")
         return self.journal.add(

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..core import checks, flow
+from ..core import checks, flow, local_settings
 from ..core.errors import InputError, OtherAccount
-from ..core.models import CSM_BASE_URL, LOCAL, TERMINAL, Job, JobState
+from ..core.models import CSM_BASE_URL, LOCAL, TERMINAL, Job, JobState, RefineRequest
 from ..core.placement import Asked, BoundsSource, Choices, PivotSource, ask
 from .desk import SERVICE_VARIABLE, Desk
 from .outcome import EMPTY, Outcome, document, not_ours, of_job, together
@@ -25,10 +25,12 @@ def refine(options: Namespace) -> Outcome:
     scene = blender("refine places the mesh in Blender")
     code = checks.session_code(options.code)
     output = scene.checked_output(options.output)
+    local = local_settings.of_options(options)
     with Desk(options) as desk:
+        local_settings.require_local(desk.service, local)
         asked = _asked(options, scene)
         desk.check_service()
-        job = desk.add(code, asked, options.timeout)
+        job = desk.add(RefineRequest(code, local=local), asked, options.timeout)
         return desk.place(desk.follow(job), scene, output)
 
 
@@ -41,10 +43,11 @@ def submit(options: Namespace) -> Outcome:
             job = desk.check_account(desk.journal.get(options.again), take_over=options.take_over)
             job = desk.journal.change(job.id, lambda job: flow.sent_again(job, time.time()))
         else:
-            code = checks.session_code(options.code)
+            request = RefineRequest(checks.session_code(options.code), local=local_settings.of_options(options))
+            local_settings.require_local(desk.service, request.local)
             asked = _asked(options, blender() if has_blender() else None)
             desk.check_service()
-            job = desk.add(code, asked, options.timeout)
+            job = desk.add(request, asked, options.timeout)
         job = desk.follow(job, until=lambda job: job.accepted_at is not None)
         return of_job(job, f"{job.id} {describe(job)}")
 

@@ -115,6 +115,36 @@ class Placement:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class LocalSettings:
+    """What is asked of the local refinery. Empty, 0 and None: left to the service.
+
+    ``faces`` is a number, or ``low``, ``medium``, ``high``; ``texture_resolution`` is a side in pixels; loose
+    parts with less than ``drop_parts_below`` of the surface are dropped.
+    """
+
+    topology: str = ""
+    faces: str = ""
+    texture_resolution: int = 0
+    symmetry: str = ""
+    preserve_aspect_ratio: bool = False
+    drop_parts_below: float | None = None
+
+    @property
+    def body(self) -> dict[str, object]:
+        """The request's keys, under the vendor's own names where it has them."""
+        faces: object = int(self.faces) if self.faces.isdecimal() else self.faces
+        said: dict[str, object] = {
+            "topology": self.topology,
+            "faces": faces,
+            "texture_resolution": self.texture_resolution,
+            "symmetry": self.symmetry,
+            "preserve_aspect_ratio": self.preserve_aspect_ratio,
+        }
+        body = {name: value for name, value in said.items() if value}
+        return body if self.drop_parts_below is None else {**body, "keep_parts": self.drop_parts_below or True}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class RefineRequest:
     """What is asked of the service, in API axes. None leaves a key out of the body: the service decides.
 
@@ -124,6 +154,8 @@ class RefineRequest:
     session_code: str
     scaled_bbox: Vector3 | None = None
     pivot_point: Vector3 | None = None
+    local: LocalSettings | None = None
+    """How the local service is to refine; no other one gets it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

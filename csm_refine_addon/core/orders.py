@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 
+from .local_settings import require_local
 from .models import Job, Placement, RefineRequest
 
 FOLLOW_S = 10800.0
@@ -33,6 +34,7 @@ def new_job(  # noqa: PLR0913 -- one for each thing that the user can say, by ke
 ) -> Job:
     """Return a job that is ready to be written down; it is sent by whoever drives it next.
 
+    Raises InputError where the request has settings of the local service and goes to another one.
     ``account`` is the fingerprint of the key that it is made with, where that is known (see ``accounts``).
     With ``fetch_only`` nothing is sent: the result that the session has is fetched.
 
@@ -40,6 +42,7 @@ def new_job(  # noqa: PLR0913 -- one for each thing that the user can say, by ke
     ``service`` is LOCAL or a checked base URL; ``window`` names the open file whose Blender places the result by
     itself; ``source_blend`` and ``source_objects`` are given where the local service is to make the session first.
     """
+    require_local(service, request.local)
     return Job(
         id=job_id or new_id(),
         request=request,

@@ -128,9 +128,9 @@ class Reply:
         return 200 <= self.status < 300
 
 
-def refine_body(request: RefineRequest) -> dict[str, list[float]]:
+def refine_body(request: RefineRequest) -> dict[str, object]:
     """Return the refine's JSON body; what the service is to decide is left out."""
-    body: dict[str, list[float]] = {}
+    body: dict[str, object] = dict(request.local.body) if request.local else {}
     if request.scaled_bbox is not None:
         body["scaled_bbox"] = list(request.scaled_bbox)
     if request.pivot_point is not None:
