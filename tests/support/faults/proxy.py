@@ -146,8 +146,8 @@ class FaultProxy:
             self._connections.add(task)
         try:
             await self._exchange(name, reader, writer)
-        except (OSError, wire.Broken):
-            pass  # the other side went away
+        except (OSError, wire.Broken, h11.ProtocolError):
+            pass  # the other side went away, or does not speak HTTP
         finally:
             writer.close()
             with contextlib.suppress(OSError, asyncio.CancelledError):
