@@ -25,7 +25,7 @@ WINDOW_S = 60.0
 """Over this long, or two time-outs, an answer must come at the least rate: a time-out alone bounds each byte only."""
 PIECE_BYTES = 64 * 1024
 PACKED_PIECE_BYTES = 8 * 1024
-"""Of a compressed answer: unpacked, a piece may be a thousand times as large."""
+"""Of a compressed answer: urllib3 before 2.6 unpacks a piece to its end, up to a thousand times as large."""
 PACKINGS = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 """One layer only, as several multiply."""
 _P = ParamSpec("_P")
