@@ -153,11 +153,6 @@ class Journal:
             self._connection.execute("DELETE FROM leases WHERE job = ?", (job_id,))
             self._connection.execute("INSERT OR REPLACE INTO removed VALUES (?, ?)", (job_id, self._next_revision()))
 
-    def removed(self) -> list[str]:
-        """Return the ids of all removed jobs."""
-        with self._explained():
-            return [row[0] for row in self._connection.execute("SELECT job FROM removed")]
-
     def history(self, job_id: str) -> list[tuple[float, str]]:
         """Return when the job came into which state, in order."""
         with self._explained():
@@ -173,6 +168,12 @@ class Journal:
                 (job_id, owner, now + lease_s, now, lease_s),
             )
             return cursor.rowcount == 1
+
+    def held_by_others(self, owner: str, now: float, lease_s: float) -> frozenset[str]:
+        """Return which jobs :meth:`claim` would not give to ``owner``; it asks for all of them, and writes nothing."""
+        with self._explained():
+            query = "SELECT job FROM leases WHERE owner <> ?1 AND until BETWEEN ?2 AND ?2 + 2 * ?3"
+            return frozenset(row[0] for row in self._connection.execute(query, (owner, now, lease_s)))
 
     def renew(self, owner: str, now: float, lease_s: float) -> None:
         """Renew every lease that ``owner`` holds."""

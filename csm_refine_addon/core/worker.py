@@ -35,6 +35,7 @@ from .journal import Journal
 from .key_sources import KeyCommand, Keyring
 from .local_service import LocalService
 from .models import LOCAL, TERMINAL, Job, JobState, Secret
+from .polling import Asking, Polling
 from .presence import Presence
 from .services import DEFAULT_TIMEOUT_S, Services
 from .workshop import BlenderWorkshop
@@ -127,7 +128,11 @@ class Worker:
         self._control = control
         self._blender = blender
         self._local_service = LocalService(home, blender=blender)
+        self._polling = Polling()
         self._driven: dict[str, _Driven] = {}
+        self._active: dict[str, Job] = {}
+        self._removed: set[str] = set()
+        self._revision = 0
         self._owner = ""
 
     def run(self) -> None:
@@ -201,7 +206,8 @@ class Worker:
 
     def _client(self, service: str) -> Client:
         """Return a client for one look-up."""
-        return self._services(self._control.ended).client(service)
+        ended = self._control.ended
+        return Asking(self._polling, self._services(ended), ended.wait).client(service)
 
     def _may_ask(self, service: str) -> bool:
         """Tell whether a question can be answered from here; another Blender's worker may have what is missing."""
@@ -213,7 +219,8 @@ class Worker:
 
     def _engine(self, journal: Journal, stop: threading.Event, services: Services) -> Engine:
         workshop = BlenderWorkshop(self._home, self._blender, stop.wait)
-        return Engine(journal, self._home, services.client, workshop, stop.wait, holds=self._holds(journal, services))
+        asking, holds = Asking(self._polling, services, stop.wait), self._holds(journal, services)
+        return Engine(journal, self._home, asking.client, workshop, stop.wait, holds=holds, look=asking.look)
 
     def _holds(self, journal: Journal, services: Services) -> Callable[[str], bool]:
         """Return what tells whether a job is still ours to drive: with its lease, and the key that it began with."""
@@ -230,15 +237,29 @@ class Worker:
 
     def _look(self, journal: Journal) -> None:
         """Start what waits to be driven, stop what the user stopped or removed."""
-        jobs = {job.id: job for job in journal.all()}
         self._driven = {job_id: driven for job_id, driven in self._driven.items() if driven.thread.is_alive()}
-        for job_id, driven in self._driven.items():
-            if job_id not in jobs or jobs[job_id].state is JobState.STOPPED:
-                driven.stop.set()
-        for job in jobs.values():
-            if job.id not in self._driven and flow.is_active(job) and self._may_drive(journal, job):
+        self._read_changes(journal)
+        for job_id in self._removed - self._driven.keys():
+            if _is_cleared(self._home.folder / "jobs" / job_id):
+                self._removed.discard(job_id)
+        held = journal.held_by_others(self._owner, time.time(), LEASE_S)
+        for job in self._active.values():
+            if job.id not in self._driven and job.id not in held and self._may_drive(journal, job):
                 self._start(journal, job)
-        clear_removed(self._home, journal)
+
+    def _read_changes(self, journal: Journal) -> None:
+        changes = journal.changes_since(self._revision)
+        self._revision = changes.revision
+        self._removed.update(changes.removed)
+        for job_id in changes.removed:
+            self._active.pop(job_id, None)
+        for job in changes.jobs:
+            self._active[job.id] = job
+            if not flow.is_active(job):
+                del self._active[job.id]
+        stopped = {job.id for job in changes.jobs if job.state is JobState.STOPPED}.union(changes.removed)
+        for job_id in stopped & self._driven.keys():
+            self._driven[job_id].stop.set()
 
     def _may_drive(self, journal: Journal, job: Job) -> bool:
         return Gate(self._home.folder, self._owner, self._control.keyring.key).admits(journal, job)
@@ -258,12 +279,9 @@ class Worker:
         self._control.keyring.let_go(max(0.1, ends_at - time.monotonic()))
 
 
-def clear_removed(home: Home, journal: Journal) -> None:
-    """Delete the folders of jobs that the user removed."""
-    for job_id in journal.removed():
-        folder = home.folder / "jobs" / job_id
-        if folder.exists():
-            shutil.rmtree(folder, ignore_errors=True)
+def _is_cleared(folder: Path) -> bool:
+    shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()
 
 
 def check_service(home: Home, control: Control, blender: str, service: str) -> dict[str, object]:
