@@ -17,7 +17,8 @@ from csm_refine_addon.blender.jobs.worker_process import RESTARTS, ServiceCheck,
 from csm_refine_addon.blender.measuring import readout
 from csm_refine_addon.blender.scene import arrivals
 from csm_refine_addon.blender.viewport import sidebar
-from csm_refine_addon.core import worker
+from csm_refine_addon.core import flow, worker
+from csm_refine_addon.core.errors import InputError
 from csm_refine_addon.core.home import Home
 from csm_refine_addon.core.models import LOCAL, Box, JobState, Placement, Secret
 from tests.support import panel, scenes
@@ -528,3 +529,20 @@ def test_a_journal_that_is_locked_for_long(home):
         assert "locked by another process" in pump.current().trouble
     turn()
     assert pump.current().trouble == ""
+
+
+def test_a_result_that_another_blender_has_just_placed(home, tmp_path):
+    """What was placed and let go of between our look at the journal and our turn is not placed a second time."""
+    job = ready(home, tmp_path)
+    pump.current().press()
+    with panel.journal(home) as other:
+        assert arrivals.claimed(other, job, "another")
+        other.change(job.id, lambda job: flow.placed(job, "There", 0.0, 1.0))
+        other.release(job.id, "another")
+        assert not arrivals.claimed(other, job, pump.current().window)
+        assert other.claim(job.id, "anybody", 1e10, 15.0)
+        assert not arrivals.claimed(other, panel.job(JobState.READY), "nobody's")
+    before = objects()
+    with pytest.raises(InputError):
+        pump.current().place(bpy.context, job)
+    assert objects() == before

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import bpy
 
 from ...core import flow
-from ...core.errors import InputError
+from ...core.errors import InputError, StorageError
 from ...core.models import Job, JobState, Placement
 from .. import preferences
 from . import marks
@@ -103,8 +103,18 @@ def result_name(job: Job, present_name: str | None = None) -> str:
 
 
 def claimed(journal: Journal, job: Job, owner: str) -> bool:
-    """Take the job, so that no other Blender places it too. False: another one has it."""
-    return journal.claim(job.id, owner, time.time(), LEASE_S)
+    """Take the job, so that no other Blender places it too. False: another one has it, or had it a moment ago."""
+    if not journal.claim(job.id, owner, time.time(), LEASE_S):
+        return False
+    try:
+        if journal.get(job.id).state is job.state:
+            return True
+    except StorageError:
+        raise
+    except InputError:
+        pass  # removed
+    journal.release(job.id, owner)
+    return False
 
 
 def written_down(journal: Journal, job_id: str, placed: placing.Placed) -> Job:
