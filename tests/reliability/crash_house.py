@@ -162,13 +162,14 @@ class House:
         children = found.children() if (found := self.find(parent)) else []
         return next((child for child in children if self.program in child.cmdline()), None)
 
-    def processes(self) -> list[psutil.Process]:
-        """Every process that works on this home."""
-        found = []
+    def processes(self) -> dict[psutil.Process, str]:
+        """Every process that works on this home, with its command."""
+        found = {}
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                if str(self.home.folder) in " ".join(process.cmdline()) and is_alive(process):
-                    found.append(process)
+                command = " ".join(process.cmdline())
+                if str(self.home.folder) in command and is_alive(process):
+                    found[process] = command
         return found
 
     def orphans(self) -> list[str]:
@@ -176,7 +177,7 @@ class House:
 
         def left() -> list[str]:
             known = {found.pid for who in ("Blender", "worker", "local service") if (found := self.find(who))}
-            return [" ".join(process.cmdline()) for process in self.processes() if process.pid not in known]
+            return [command for process, command in self.processes().items() if process.pid not in known]
 
         with contextlib.suppress(AssertionError):
             wait_until(lambda: not left(), orphans_s())

@@ -211,7 +211,7 @@ def left_alone(house: House) -> dict:
     assert house.kill("worker")
     assert house.kill("Blender")
     house.close_blender()
-    wait_until(lambda: house.processes() == [], HOLD_S + LINGER_S + 5.0)
+    wait_until(lambda: not house.processes(), HOLD_S + LINGER_S + 5.0)
     house.open_blender()
     return after_the_kill(house, job, "nobody else", worker)
 
@@ -414,8 +414,8 @@ def at_random(victim: str, moment: float) -> Callable[[House], dict]:
         threading.Event().wait(moment / 8 if victim in TOLD else moment)
         worker = wait_until(lambda: house.find("worker"))
         present = victim if house.find(victim) else "worker"
-        assert house.kill(present)
-        return {**after_the_kill(house, job, present, worker), "in fact": "" if present == victim else present}
+        killed = present if house.kill(present) else "nobody"
+        return {**after_the_kill(house, job, killed, worker), "in fact": "" if killed == victim else killed}
 
     return run
 

@@ -18,11 +18,12 @@ from pathlib import Path
 import pytest
 
 from csm_refine_addon.core import flow, worker
-from csm_refine_addon.core.errors import InputError, StorageError
+from csm_refine_addon.core.errors import InputError, JournalBusy, StorageError
 from csm_refine_addon.core.home import Home
 from csm_refine_addon.core.journal import SCHEMA_VERSION, Journal
 from csm_refine_addon.core.models import JobState, RefineRequest, Secret
 from csm_refine_addon.core.orders import new_job
+from tests.core import house as core_house
 from tests.core.house import copying_blender
 from tests.reliability import crash_children
 from tests.support.api_server import CODE, KEY, Answer, Api, refine_ack, wait_until
@@ -379,6 +380,22 @@ def test_locked_for_longer_than_anyone_waits(home, seen):
         assert (found.state, len(api.refines), "UNCERTAIN" in states) == (JobState.READY, 1, True)
     seen |= {"journal": "locked for 6 s, from the POST on", "came of it": "looked up, followed on, 1 POST"}
     seen |= {"jobs": "1 of 1", "told": "is locked by another process"}
+
+
+def test_locked_while_a_refine_is_followed(tmp_path, seen):
+    """A look at the session that cannot be written down fails no job: it is taken again when the lock is gone."""
+    with Api() as api, core_house.House(tmp_path / "home", api) as house:
+        house.journal._connection.execute("PRAGMA busy_timeout = 50")
+        lock = Lock(house.home.journal)
+        shown = api.after[0].body
+        api.after[0] = Answer(200, lambda api: (lock.take(), shown(api))[1])
+        job = house.add()
+        with pytest.raises(JournalBusy):
+            house.drive(job)
+        lock.hold(0.0)
+        assert house.journal.get(job.id).state is JobState.RUNNING
+        assert (house.drive(job).state, len(api.refines)) == (JobState.READY, 1)
+    seen |= {"journal": "locked while a refine is followed", "came of it": "looked at again", "jobs": "1 of 1"}
 
 
 class Lock:
