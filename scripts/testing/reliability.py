@@ -19,6 +19,7 @@ TITLES = {
     "three": "Two Blenders and a command line on one journal, with random actions",
     "journals": "Journals that are not as they should be",
     "hostile": "Hostile input",
+    "fuzzing": "Hostile input, made by a fuzzer",
     "secrets": "Where keys, signatures and the account were looked for",
     "service": "The local service under odd requests",
     "load": "Load",

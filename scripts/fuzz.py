@@ -1,0 +1,23 @@
+"""Fuzz what takes strangers' bytes: python3 scripts/fuzz.py TARGET [--inputs N] [--seconds S] [--seed N]
+
+Without a TARGET it names them. What it found to be new, and an input that did harm, stay in build/fuzz/TARGET; the next
+run goes on from there. Linux only, as atheris is.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+import environment
+
+environment.run_inside(__file__, environment.reliability(environment.BLENDER_OF_PYTHON[environment.python_at_hand()]))
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
+    sys.exit(f"{__doc__}\nTARGET: {', '.join(importlib.import_module('tests.reliability.fuzz_targets').TARGETS)}")
+target, *options = sys.argv[1:]
+folder = ROOT / "build" / "fuzz" / target
+importlib.import_module("tests.reliability.fuzz_program").main([target, str(folder), *options])
