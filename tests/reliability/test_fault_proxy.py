@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 
@@ -52,6 +53,16 @@ def test_without_rules_nothing_changes(api):
         assert requests.get(url, headers={"Range": "bytes=10-"}, timeout=5).content == TRIANGLE_OBJ[10:]
     assert api.seen[0].headers["x-api-key"] == KEY
     assert all("x-api-key" not in seen.headers for seen in api.storage.seen)
+
+
+def test_nonsense_ends_one_connection(api):
+    """What is no HTTP is hung up on, and the next request is answered."""
+    with FaultProxy(api.url) as proxy:
+        host, port = proxy.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=5) as connection:
+            connection.sendall(b"nonsense\r\n\r\n")
+            assert connection.recv(100) == b""
+        assert fails(proxy) == 200
 
 
 def test_only_what_the_service_took_counts(api):
