@@ -40,11 +40,13 @@ class Way:
     answered: tuple[Answer, ...] = (refine_ack(),)
     refined: tuple[Answer, ...] = (TRAINING, DONE)
     mesh: bytes = TRIANGLE_OBJ
+    stored: tuple[Answer, ...] = ()
     told: str = ""
 
     def prepare(self, api: Api) -> None:
         api.before, api.posts, api.after = list(self.shown), list(self.answered), list(self.refined)
         api.storage.put("mesh.obj", self.mesh)
+        api.storage.script[:] = self.stored
 
 
 BUSY = refusal(429, headers={"Retry-After": "1"})
@@ -61,6 +63,7 @@ BY_ENGINE: dict[tuple[S, S], Way] = {
     (S.RUNNING, S.DOWNLOADING): Way(S.READY, S.READY, 1),
     (S.RUNNING, S.FAILED): Way(S.FAILED, S.FAILED, 1, refined=(TRAINING, session_2024("refine_failed"))),
     (S.DOWNLOADING, S.PREPARING): Way(S.READY, S.READY, 1),
+    (S.DOWNLOADING, S.DOWNLOADING): Way(S.READY, S.READY, 1, stored=(Answer(cut_after=20),)),
     (S.DOWNLOADING, S.FAILED): Way(S.FAILED, S.FAILED, 1, mesh=b"<html>no mesh</html>"),
     (S.PREPARING, S.READY): Way(S.READY, S.READY, 1),
     (S.PREPARING, S.FAILED): Way(S.FAILED, S.FAILED, 1, told="prepare.crash"),

@@ -134,6 +134,7 @@ def main_way(victim: str, place: str) -> Callable[[House], dict]:
                 worker.send_signal(signal.SIGCONT)
                 wait_until(lambda: house.find(victim))
             assert house.kill(victim)
+            house.require_whole()
         return after_the_kill(house, job, victim, worker)
 
     return run
@@ -265,6 +266,7 @@ def by_engine(place: str, way: crash_ways.Way, moment: str) -> Callable[[Scripte
             house.journal.add(job)
             house.halted()
             assert house.kill("worker")
+            house.require_whole()
             house.lapse()
             found = wait_until(lambda: rests(house, house.journal.get(job.id)), ENDS_S)
         orphans = house.orphans()
@@ -415,6 +417,7 @@ def at_random(victim: str, moment: float) -> Callable[[House], dict]:
         worker = wait_until(lambda: house.find("worker"))
         present = victim if house.find(victim) else "worker"
         killed = present if house.kill(present) else "nobody"
+        house.require_whole()
         return {**after_the_kill(house, job, killed, worker), "in fact": "" if killed == victim else killed}
 
     return run
@@ -454,6 +457,7 @@ def in_the_middle(victim: str, work: str) -> Callable[[House], dict]:
         worker = house.find("worker")
         threading.Event().wait(next(moments))
         killed = house.kill(victim)
+        house.require_whole()
         if victim == {"refine": "local service", "prepare": "worker"}[work] or (victim, work) == ("Blender", "prepare"):
             require_gone(child)
         return after_the_kill(house, job, victim if killed else "nobody", worker)
