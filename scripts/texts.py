@@ -31,6 +31,7 @@ NOT_SHOWN = (
         "blender/scene/exporting.py",
         "blender/jobs/diagnosing.py",
         "blender/translations/__init__.py",
+        "core/local_settings.py",
     ),
     *("blender/translations/tables.py", "core/home.py", "core/documents.py", "core/confinement.py"),
 )

@@ -10,7 +10,7 @@ import bpy
 from ..core import checks, placement
 from ..core.axes import PIVOT_LIMIT, Vector3
 from ..core.placement import BoundsSource, Choices, PivotSource
-from . import preferences
+from . import local_refining, preferences
 from .jobs import job_rows, session_rows
 from .measuring import readout
 from .translations import CONTEXT
@@ -159,6 +159,7 @@ class CSM_PG_settings(bpy.types.PropertyGroup):
         unit="LENGTH",
         update=_thickness_typed,
     )
+    local: bpy.props.PointerProperty(type=local_refining.CSM_PG_local)
 
 
 class CSM_PG_job_row(bpy.types.PropertyGroup):
@@ -206,7 +207,7 @@ class CSM_PG_window(bpy.types.PropertyGroup):
     )
 
 
-CLASSES = (CSM_PG_settings, CSM_PG_job_row, CSM_PG_session_row, CSM_PG_window)
+CLASSES = (*local_refining.CLASSES, CSM_PG_settings, CSM_PG_job_row, CSM_PG_session_row, CSM_PG_window)
 
 
 def settings_of(context: bpy.types.Context) -> Any:

@@ -16,7 +16,7 @@ from ...core.axes import Vector3
 from ...core.errors import BlenderOffline, CsmError, InputError
 from ...core.models import LOCAL, Job, JobState, RefineRequest
 from ...core.placement import Asked, BoundsSource, Choices, Measured
-from .. import preferences
+from .. import local_refining, preferences
 from ..measuring import readout
 from ..properties import choices_of, settings_of
 
@@ -87,7 +87,8 @@ def refine_order(context: bpy.types.Context, jobs: Iterable[Job], given: Given =
     service = ready_service()
     refuse_twice(code, service, jobs)
     asked = _asked(context, choices_of(settings, given.scaled_bbox, given.pivot_point))
-    return Order(RefineRequest(code, asked.scaled_bbox, asked.pivot_point), asked, service)
+    local = local_refining.settings_for(service, settings.local)
+    return Order(RefineRequest(code, asked.scaled_bbox, asked.pivot_point, local), asked, service)
 
 
 def session_order(context: bpy.types.Context) -> Order:
@@ -95,8 +96,10 @@ def session_order(context: bpy.types.Context) -> Order:
     from ..measuring import bounds
 
     bounds.measure(context.evaluated_depsgraph_get(), *bounds.selection(context.view_layer), allow_flat=True)
-    asked = _asked(context, choices_of(settings_of(context)))
-    return Order(RefineRequest("", asked.scaled_bbox, asked.pivot_point), asked, LOCAL)
+    settings = settings_of(context)
+    asked = _asked(context, choices_of(settings))
+    local = local_refining.settings_for(LOCAL, settings.local)
+    return Order(RefineRequest("", asked.scaled_bbox, asked.pivot_point, local), asked, LOCAL)
 
 
 def obstacle(context: bpy.types.Context, jobs: Iterable[Job]) -> CsmError | None:

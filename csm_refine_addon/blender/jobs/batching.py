@@ -13,7 +13,7 @@ from ...core import placement
 from ...core.errors import CsmError, InputError, StorageError
 from ...core.models import LOCAL, Job, RefineRequest
 from ...core.placement import BoundsSource, Choices
-from .. import locations
+from .. import local_refining, locations
 from ..properties import choices_of, settings_of
 from .asking import Order, Source
 
@@ -86,7 +86,8 @@ def _order(context: bpy.types.Context, obj: bpy.types.Object, choices: Choices) 
     depsgraph = context.evaluated_depsgraph_get()
     measured = bounds.measure(depsgraph, obj, thickness=settings_of(context).thickness)
     asked = placement.ask(measured, choices)
-    return Order(RefineRequest("", asked.scaled_bbox, asked.pivot_point), asked, LOCAL)
+    local = local_refining.settings_for(LOCAL, settings_of(context).local)
+    return Order(RefineRequest("", asked.scaled_bbox, asked.pivot_point, local), asked, LOCAL)
 
 
 def begin(keeper: Pump, orders: Sequence[Order]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import bpy
 
 from ...core.models import CSM_BASE_URL, LOCAL, Job
-from .. import preferences
+from .. import local_refining, preferences
 from ..jobs import job_words, pump
 from ..jobs.job_words import Deed
 from ..properties import settings_of
@@ -92,6 +92,7 @@ def fill(settings: Any, job: Job) -> None:
         settings.bbox = request.scaled_bbox
     if request.pivot_point is not None:
         settings.pivot = request.pivot_point
+    local_refining.fill(settings.local, request.local)
 
 
 CLASSES = (CSM_OT_swap, CSM_OT_fetch_again, CSM_OT_use_settings)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from . import jobs, lookup, results, session
+from . import jobs, local, lookup, results, session
 
-CLASSES = (*session.CLASSES, *lookup.CLASSES, *results.CLASSES, *jobs.CLASSES)
+CLASSES = (*session.CLASSES, *local.CLASSES, *lookup.CLASSES, *results.CLASSES, *jobs.CLASSES)

@@ -9,7 +9,7 @@ import bpy
 from ...core import flow
 from ...core.errors import CsmError
 from ...core.models import Job, JobState
-from .. import preferences
+from .. import local_refining, preferences
 from ..jobs import asking, job_words, pump
 from ..jobs.job_words import Deed
 from ..operators.common import set_job
@@ -64,6 +64,8 @@ def _draw_facts(layout: bpy.types.UILayout, job: Job) -> None:
         fact(column, "W × H × D", job_words.triple(job.request.scaled_bbox))
     if job.request.pivot_point is not None:
         fact(column, "Pivot", job_words.pivot(job.request.pivot_point))
+    if job.request.local is not None and job.request.local.topology:
+        fact(column, "Topology", local_refining.topology_name(job.request.local))
     answered = job_words.last_answer(job, time.time())
     if answered:
         fact(column, "Last answer", answered)

@@ -1,0 +1,40 @@
+"""How the local service is to refine; other services do not show it."""
+
+from __future__ import annotations
+
+import bpy
+
+from .. import preferences
+from ..properties import settings_of
+from ..viewport import sidebar
+from .session import InSidebar
+
+
+class CSM_PT_local(InSidebar, bpy.types.Panel):
+    bl_label = "Local Refining"
+    bl_parent_id = "CSM_PT_refine"
+    bl_order = 1
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return preferences.service_choice() == "LOCAL"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        sidebar.note_draw(context)
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        kept = settings_of(context).local
+        layout.row().prop(kept, "topology", expand=True)
+        if kept.topology != "KEEP":
+            column = layout.column()
+            column.prop(kept, "detail")
+            if kept.detail == "TYPED":
+                column.prop(kept, "faces")
+            column.prop(kept, "texture_size")
+            column.prop(kept, "symmetry")
+            column.prop(kept, "drop_parts")
+        layout.prop(kept, "keep_aspect")
+
+
+CLASSES = (CSM_PT_local,)
