@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import stat
-import string
 from pathlib import Path
 
 from ..core import checks
 from ..core.background import KEY_VARIABLE
-from ..core.errors import InputError, KeyMissing, StorageError
+from ..core.errors import InputError, KeyMissing
 from ..core.models import Secret
+from ..core.secret_files import kept_secret, rights
 
 log = logging.getLogger(__name__)
-
-KEY_LENGTH = 32
-_LETTERS = string.ascii_letters + string.digits
 
 
 def service_key(folder: Path, key_file: Path | None, *, is_loopback: bool) -> Secret:
@@ -42,44 +38,12 @@ def service_key(folder: Path, key_file: Path | None, *, is_loopback: bool) -> Se
     raise InputError("An address that others can reach needs a key of your choice.", "Give it with --key-file FILE.")
 
 
-def kept_secret(path: Path) -> Secret:
-    """Return the secret in a file that only its owner may read; made of 32 random letters and digits if missing.
-
-    Rights that it has got on its way, by a copy or a backup, are taken from it again, with a warning.
-    """
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        kept = _read(path).strip()
-        if kept:
-            _close_to_others(path)
-            return Secret(kept)
-        path.unlink()  # made, never written: the machine went down in between
-        return kept_secret(path)
-    except OSError as error:
-        raise StorageError(f"{path} cannot be written: {error.strerror}.", "Choose another --data folder.") from error
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write("".join(secrets.choice(_LETTERS) for _ in range(KEY_LENGTH)))
-    return kept_secret(path)
-
-
 def _check_rights(path: Path) -> None:
-    rights = _rights(path)
-    if rights & stat.S_IWOTH:
+    mode = rights(path)
+    if mode & stat.S_IWOTH:
         raise InputError(f"Every user of this machine may write the key file {path}.", f"Run chmod 600 {path}.")
-    if rights & stat.S_IROTH:
+    if mode & stat.S_IROTH:
         log.warning("Every user of this machine may read the key file %s. Run chmod 600 on it.", path)
-
-
-def _close_to_others(path: Path) -> None:
-    if _rights(path) & (stat.S_IRWXG | stat.S_IRWXO):
-        path.chmod(0o600)
-        log.warning("Others could read %s; now its owner alone can. Remove it, and a new one is made.", path)
-
-
-def _rights(path: Path) -> int:
-    """Return the file's mode; 0 on Windows, whose rights stand elsewhere."""
-    return path.stat().st_mode if os.name == "posix" else 0
 
 
 def _read(path: Path) -> str:

@@ -26,12 +26,13 @@ from ..core.background import BackgroundBlender, find_background_blender
 from ..core.errors import CsmError, InputError, StorageError
 from ..core.home import chosen_home
 from ..core.models import Secret
+from ..core.secret_files import kept_secret
 from . import intake
 from .app import Api
 from .files import MeshOrigin
 from .guard import HostCheck, is_loopback
 from .inbox import BODY_LIMIT_BYTES, MESH_LIMIT_BYTES, Inbox
-from .keys import kept_secret, service_key
+from .keys import service_key
 from .links import Links
 from .refining import TIME_LIMIT_S, Refining
 from .sessions import Sessions
