@@ -15,6 +15,7 @@ from typing import Protocol
 
 from . import errors, fetching, flow, pauses
 from .background import Pause, Stopped
+from .checks import is_loopback
 from .client import Client, Unanswered
 from .errors import CsmError
 from .flow import Step
@@ -28,6 +29,7 @@ from .wire import Session
 
 LEASE_S = 15.0
 PROGRESS_EVERY_S = 0.5
+PICTURE, PNG = "picture.png", b"\x89PNG\r\n\x1a\n"
 
 
 class _Overtaken(Exception):
@@ -217,7 +219,24 @@ class Engine:
             raise
         mesh = folder / f"mesh.{kind}"
         part.replace(mesh)
-        return self._change(job, lambda job: flow.downloaded(job, str(mesh), self.clock()))
+        picture = self._picture(job, client, session)
+        return self._change(job, lambda job: flow.downloaded(job, str(mesh), self.clock(), picture))
+
+    def _picture(self, job: Job, client: Client, session: Session) -> str:
+        """Fetch the picture of source and result and return its path; empty where it cannot be had."""
+        if session.picture is None or not is_loopback(job.service):
+            return ""
+        path = self.home.job_folder(job.id) / PICTURE
+        try:
+            content = client.image(session.picture)
+        except CsmError:
+            return ""
+        if not content.startswith(PNG):
+            return ""
+        part = path.with_suffix(".part")
+        part.write_bytes(content)
+        part.replace(path)
+        return str(path)
 
     def _note(self, job: Job, progress: _Progress, done: int, total: int | None) -> None:
         """Write the progress down now and then, and see whether to go on."""

@@ -246,9 +246,10 @@ def result_gone(job: Job, session: Session, now: float) -> Job:
     return move(_answered(job, session, now), S.RUNNING, due_at=now + pauses.poll(job))
 
 
-def downloaded(job: Job, mesh_path: str, now: float) -> Job:
+def downloaded(job: Job, mesh_path: str, now: float, picture_path: str = "") -> Job:
     """The mesh file is complete and checked."""
-    return move(job, S.PREPARING, mesh_path=mesh_path, answered_at=now, failures=0, trouble="", due_at=now)
+    files = {"mesh_path": mesh_path, "picture_path": picture_path}
+    return move(job, S.PREPARING, **files, answered_at=now, failures=0, trouble="", due_at=now)
 
 
 def mesh_lost(job: Job, now: float) -> Job:

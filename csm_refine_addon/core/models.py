@@ -273,6 +273,8 @@ class Job:
     bytes_total: int | None = None
     mesh_path: str = ""
     blend_path: str = ""
+    picture_path: str = ""
+    """A PNG of source and result side by side; empty where the service made none."""
     report: MeshReport | None = None
     placed_object: str = ""
     fit_error: float | None = None

@@ -77,6 +77,8 @@ class Session:
     """When it was made, in seconds since 1970; None where the service does not say."""
     image: Secret | None = None
     """The address of the picture that it was made of."""
+    picture: Secret | None = None
+    """The address of the picture of source and result, which the local service makes."""
 
     @property
     def has_known_word(self) -> bool:
@@ -182,7 +184,7 @@ def read_sessions(reply: Reply) -> SessionPage:
 def _session(data: Mapping[str, Any], hidden: Secret | None) -> Session:
     word = _status_word(data)
     kind = STATUS_WORDS.get(word.lower(), RemoteKind.RUNNING)
-    image = _url(data, "image_url") or _url(data, "input_image")
+    image, picture = _url(data, "image_url") or _url(data, "input_image"), _url(data, "picture_url")
     return Session(
         _text(data, "session_code") or _text(data, "_id"),
         RemoteStatus(_for_the_user(word, hidden), kind, _percent(data)),
@@ -191,6 +193,7 @@ def _session(data: Mapping[str, Any], hidden: Secret | None) -> Session:
         _for_the_user(_text(data, "error") or _text(data, "error_message"), hidden),
         _moment(_text(data, "created_at")),
         Secret(image) if image else None,
+        Secret(picture) if picture else None,
     )
 
 

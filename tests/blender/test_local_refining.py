@@ -8,13 +8,14 @@ import bpy
 import pytest
 
 from csm_refine_addon.blender import local_refining, preferences
-from csm_refine_addon.blender.jobs import pump
+from csm_refine_addon.blender.jobs import job_rows, pump
 from csm_refine_addon.blender.operators import again
+from csm_refine_addon.blender.panels.jobs import CSM_PT_jobs
 from csm_refine_addon.blender.panels.local import CSM_PT_local
-from csm_refine_addon.core.models import CSM_BASE_URL, LOCAL, LocalSettings, RefineRequest
+from csm_refine_addon.core.models import CSM_BASE_URL, LOCAL, JobState, LocalSettings, RefineRequest
 from tests.support import panel, scenes
 from tests.support.panel import CODE, KEY
-from tests.support.strict_layout import draw
+from tests.support.strict_layout import draw, operators
 
 ALL = LocalSettings("quads", "7000", 2048, "auto", preserve_aspect_ratio=True, drop_parts_below=0.02)
 
@@ -88,3 +89,18 @@ def test_a_jobs_settings_can_be_taken_again(asked):
         )
         assert found.texture_resolution == (asked.texture_resolution or 1024)
         assert found.symmetry == (asked.symmetry or "off")
+
+
+def test_a_jobs_picture_is_shown_with_it(home):
+    """The selected job's picture stands with its result, and a button opens it; a job without one shows neither."""
+    folder = home / "jobs" / "one"
+    folder.mkdir(parents=True)
+    with panel.journal(home) as journal:
+        journal.add(panel.job(JobState.READY, picture_path=str(folder / "picture.png")))
+    pump.current().refresh()
+    job_rows.show(pump.current().jobs)
+    entries = draw(CSM_PT_jobs)
+    assert "csm_refine.open_picture" in operators(entries)
+    assert sum(entry.what == "template_icon" for entry in entries) == 1
+    with pytest.raises(RuntimeError, match="is gone"):
+        bpy.ops.csm_refine.open_picture()

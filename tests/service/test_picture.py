@@ -21,11 +21,9 @@ PAPER = tuple(round(255 * shade) for shade in rendering.PAPER)
 
 
 def views(image):
-    """The five parts of a picture: source and result shaded, both in wireframe, the layout."""
+    """The six parts of a picture: source and result shaded, the layout; both in wireframe, the texture."""
     pixels = np.asarray(image.convert("RGB")).astype(int)
-    row, low = slice(0, SIDE), slice(SIDE, 2 * SIDE)
-    left, right = slice(0, SIDE), slice(SIDE, 2 * SIDE)
-    return pixels[row, left], pixels[row, right], pixels[low, left], pixels[low, right], pixels[:, 2 * SIDE :]
+    return [part for row in np.split(pixels, 2) for part in np.split(row, 3, axis=1)]
 
 
 def covered(view) -> float:
@@ -51,12 +49,13 @@ def test_a_refined_session_has_its_picture(service, tmp_path):
     answer = requests.get(session["picture_url"], timeout=30)
     assert answer.headers["Content-Type"] == "image/png"
     image = Image.open(io.BytesIO(answer.content))
-    assert image.size == (4 * SIDE, 2 * SIDE)
-    source, result, source_wires, result_wires, layout = views(image)
+    assert image.size == (3 * SIDE, 2 * SIDE)
+    source, result, layout, source_wires, result_wires, texture = views(image)
     assert 0.5 < covered(source) < 0.9  # a ball that fills the view: pi / 4, less its margin
     assert np.abs(source - result).mean() < 3
     assert np.abs(source_wires - result_wires).mean() < 3
     assert covered(layout) > 0.9
+    assert covered(texture) > 0.9
     assert requests.get(session["picture_url"].partition("?")[0], timeout=30).status_code == 403
 
 
@@ -68,7 +67,7 @@ def test_every_hard_mesh_can_be_drawn(imported, tmp_path, name):
     obj = imported(raw_meshes.HARD[name])
     path = tmp_path / "picture.png"
     assert picture.Picture(obj).finished(obj, path) == []
-    source, result, wires, _, _ = views(Image.open(path))
+    source, result, _, wires, _, _ = views(Image.open(path))
     assert covered(source) > 0.001
     assert np.array_equal(source, result)
     assert covered(wires) == pytest.approx(covered(source), rel=0.2, abs=0.02)

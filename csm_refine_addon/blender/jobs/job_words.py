@@ -61,6 +61,7 @@ class Deed(enum.Enum):
     DIAGNOSE = "diagnose"
     IMPORT_HERE = "import here"
     OPEN_FOLDER = "open folder"
+    OPEN_PICTURE = "open picture"
     REMOVE = "remove"
 
 
@@ -98,6 +99,8 @@ def _deeds_of_result(job: Job) -> set[Deed]:
         found.add(Deed.SWAP)
     if job.mesh_path or job.blend_path:
         found.add(Deed.OPEN_FOLDER)
+    if job.picture_path:
+        found.add(Deed.OPEN_PICTURE)
     return found
 
 

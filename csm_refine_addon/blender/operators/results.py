@@ -172,6 +172,24 @@ class CSM_OT_open_folder(OfJob, bpy.types.Operator):
         return ""
 
 
+class CSM_OT_open_picture(OfJob, bpy.types.Operator):
+    """Look at source and result side by side, with their wireframes and the UV layout"""
+
+    bl_idname = "csm_refine.open_picture"
+    bl_label = "Open Picture"
+    deed = Deed.OPEN_PICTURE
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        return reported(self, self._open)
+
+    def _open(self) -> str:
+        path = self.found().picture_path
+        if not Path(path).is_file():
+            raise InputError(f"The picture {path} is gone.", "Retry the job to fetch its files again.")
+        bpy.ops.wm.path_open(filepath=path)
+        return ""
+
+
 class CSM_OT_select(bpy.types.Operator):
     """Show this job's details"""
 
@@ -227,6 +245,7 @@ CLASSES = (
     CSM_OT_fit,
     CSM_OT_remove,
     CSM_OT_open_folder,
+    CSM_OT_open_picture,
     CSM_OT_select,
     CSM_OT_copy_error,
     CSM_OT_copy_code,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import bpy
@@ -13,11 +14,13 @@ from ..jobs.job_words import Deed
 from ..measuring import units
 from ..operators.common import set_job
 from ..scene import arrivals, fetching_again, marks, visibility
-from ..viewport import sidebar
+from ..viewport import sidebar, thumbnails
 from .layouts import fact, sentences
 from .session import InSidebar
 
 MOST_TEXTURES = 6
+PICTURE_SCALE = 11.0
+"""About as wide as the sidebar at first."""
 PIXELS = "{width} × {height} px"
 AND_MORE = "and {count} more"
 NOT_HERE = "The result is not in this file. Place it again to have it here."
@@ -33,9 +36,21 @@ def draw_result(layout: bpy.types.UILayout, context: bpy.types.Context, job: Job
         _draw_mesh(column, context, job.report)
         _draw_textures(column, job, job.report)
         _draw_fit(column, job, job.report)
+    _draw_picture(layout, job)
     for finding in quality.findings(job):
         sentences(layout, context, finding.text, icon="ERROR" if finding.is_warning else "INFO")
     _draw_presence(layout, context, job)
+
+
+def _draw_picture(layout: bpy.types.UILayout, job: Job) -> None:
+    """Draw source and result side by side; Blender reads the file itself, on a thread of its own."""
+    if not job.picture_path:
+        return
+    path = Path(job.picture_path)
+    name = f"{job.id}/{path.name}"
+    thumbnails.know(path.parents[1], [name])
+    layout.template_icon(icon_value=thumbnails.icon(name), scale=PICTURE_SCALE)
+    set_job(layout.operator("csm_refine.open_picture", icon="IMAGE_DATA"), job)
 
 
 def _draw_mesh(layout: bpy.types.UILayout, context: bpy.types.Context, report: MeshReport) -> None:

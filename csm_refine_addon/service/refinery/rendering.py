@@ -97,10 +97,8 @@ def wired(seen: Visible, corners: Array, inner: Array) -> Array:
 
 def unrolled(uvs: Array, inner: Array, texture: Array, side: int) -> Array:
     """Return the UV layout (t, 3, 2) over its texture, which is darkened; what lies outside 0 to 1 is not drawn."""
-    rows, columns = texture.shape[:2]
     pixels = side * _FINER
-    at = np.arange(pixels)
-    picture = texture[(at * rows // pixels)[:, None], at * columns // pixels] * np.float32(0.6)
+    picture = _fitted(texture, pixels) * np.float32(0.6)
     starts, ends = uvs[~inner], np.roll(uvs, -1, axis=1)[~inner]
     lengths = np.abs(ends - starts).max(axis=1) * pixels
     points = np.ceil(np.clip(lengths, 0, pixels)).astype(np.int64) + 1
@@ -110,6 +108,17 @@ def unrolled(uvs: Array, inner: Array, texture: Array, side: int) -> Array:
     along = along[np.all((along >= 0) & (along < 1), axis=1)]
     picture[((1 - along[:, 1]) * (pixels - 1)).astype(np.int64), (along[:, 0] * pixels).astype(np.int64)] = SEAM
     return _coarser(picture)
+
+
+def reduced(texture: Array, side: int) -> Array:
+    """Return a texture as a square picture."""
+    return _coarser(_fitted(texture, side * _FINER))
+
+
+def _fitted(texture: Array, side: int) -> Array:
+    rows, columns = texture.shape[:2]
+    at = np.arange(side)
+    return np.asarray(texture[(at * rows // side)[:, None], at * columns // side])
 
 
 def _painted(seen: Visible, colours: Array) -> Array:
