@@ -15,6 +15,7 @@ import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import environment
 from testing.reliability import write_page
@@ -26,6 +27,8 @@ WITH_BLENDER = ("tests/core", "tests/service", "tests/blender", "tests/package")
 WITHOUT_BLENDER = ("tests/core",)
 ABOUT_THE_SOURCES = ("tests/meta",)
 IN_TROUBLE = ("tests/reliability",)
+KILLS = ("tests/reliability/test_crashes.py", "tests/reliability/test_three_processes.py")
+LONG_S = 3 * 60 * 60
 IN_A_WINDOW = ("tests/window",)
 AT_A_TIME = min(2, os.cpu_count() or 1)
 
@@ -53,11 +56,26 @@ def plan(everything: bool, blender: str | None, pytest_arguments: list[str]) -> 
 
 def reliability_run(length: str, blender: str | None, pytest_arguments: list[str]) -> Run:
     """Faults, crashes, hostile input and load, on one Blender."""
+    return _in_trouble("in trouble", length, blender, pytest_arguments)
+
+
+def long_plan(pytest_arguments: list[str]) -> list[Run]:
+    """The same at full length; kills and everything else go side by side."""
+    without_kills = [f"--ignore={path}" for path in KILLS]
+    if any(Path(environment.ROOT, text.partition("::")[0]).exists() for text in pytest_arguments):
+        return [_in_trouble("in trouble", "long", None, pytest_arguments)]
+    return [
+        _in_trouble("in trouble, kills", "long", None, [*KILLS, *pytest_arguments]),
+        _in_trouble("in trouble, the rest", "long", None, [*without_kills, *pytest_arguments]),
+    ]
+
+
+def _in_trouble(name: str, length: str, blender: str | None, arguments: list[str]) -> Run:
     version = blender or environment.BLENDER_OF_PYTHON[environment.python_at_hand()]
-    arguments = ["--length", length, *pytest_arguments]
-    deadline_s = 3 * 60 * 60 if length == "long" else DEADLINE_S
     where = environment.reliability(version)
-    return pytest_run(f"in trouble, Blender {version}", where, IN_TROUBLE, arguments, deadline_s=deadline_s)
+    deadline_s = LONG_S if length == "long" else DEADLINE_S
+    arguments = ["--length", length, *arguments]
+    return pytest_run(f"{name}, Blender {version}", where, IN_TROUBLE, arguments, deadline_s=deadline_s)
 
 
 def window_plan(suite: str | None, pytest_arguments: list[str]) -> list[Run]:
@@ -122,7 +140,7 @@ def main() -> int:
     if options.window:
         return in_windows(options)
     if options.long:
-        failed = print_summary(one_by_one([reliability_run("long", None, options.pytest)]))
+        failed = print_summary(side_by_side(long_plan(options.pytest)))
         write_page()
         return failed
     runs = plan(options.all, options.blender, options.pytest)

@@ -36,18 +36,19 @@ def _head() -> str:
     machine = f"{platform.system()}, {platform.machine()}, Python {platform.python_version()}"
     return (
         "# What was tried against it\n\n"
-        f"Written by `{COMMAND}` on {time.strftime('%Y-%m-%d')} ({machine}); not edited by hand. "
-        "Every figure is one of that run."
+        f"Written by `{COMMAND}` ({machine}); not edited by hand. Each table is one run's, of the day that it names; "
+        "two of them run at a time, so that seconds are pessimistic."
     )
 
 
 def _table(path: Path) -> str:
     if not path.exists():
-        return "Not seen in this run."
+        return "Not seen."
+    day = time.strftime("%Y-%m-%d", time.localtime(path.stat().st_mtime))
     rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
     columns = list(dict.fromkeys(name for row in rows for name in row))
     lines = [columns, ["---"] * len(columns), *([_cell(row.get(name)) for name in columns] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join([f"{day}\n", *(f"| {' | '.join(line)} |" for line in lines)])
 
 
 def _cell(value: Any) -> str:
