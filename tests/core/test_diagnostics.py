@@ -39,8 +39,8 @@ PLANTED = {
     "another's home": f"{HOMES}/grace/x",
 }
 SECRETS = (
-    KEY, ODD_KEY, "abc.def", "s1gn", "2030", "account", "SESSION_1/", "pa55word", "y=1", "ada", "grace", "lovelace",
-    "mail.example",
+    KEY, ODD_KEY, "abc.def", "s1gn", "2030", "account%40mail", "SESSION_1/", "pa55word", "y=1", "ada", "grace",
+    "lovelace", "mail.example",
 )  # fmt: skip
 redact = Redactor((Secret(KEY), Secret(ODD_KEY), Secret("")), HOME)
 

@@ -114,8 +114,8 @@ class ProcessWatch:
     """Looks at the arguments and variables of processes, for as long as the block lasts.
 
     Of all that carry a mark among their variables, and of what descends from those that were ``given`` the key by the
-    user, which themselves may have it. A child looks like its
-    parent until it has begun its own program: only what is seen twice, a tenth of a second apart, counts.
+    user, which themselves may have it. A child that looks like its parent has not begun its own program, and is left
+    out; of the others, what is seen twice, a tenth of a second apart, counts.
     """
 
     VARIABLE = "SECRETS_WATCHED"
@@ -158,10 +158,11 @@ class ProcessWatch:
             variables = Path(f"/proc/{pid}/environ").read_bytes()
             arguments = Path(f"/proc/{pid}/cmdline").read_bytes()
             parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+            has_begun = arguments != Path(f"/proc/{parent}/cmdline").read_bytes()
         except OSError:
             return
         is_child = parent in self.given or parent in self.seen
-        if not (is_child or f"{self.VARIABLE}={self.mark}".encode() in variables) or not arguments:
+        if not (is_child or f"{self.VARIABLE}={self.mark}".encode() in variables) or not (arguments and has_begun):
             return
         self.seen[pid] = arguments.decode("utf-8", "replace")
         self._sizes[pid] = len(arguments) + len(variables)
