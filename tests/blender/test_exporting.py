@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gc
 import os
+import resource
 
 import bpy
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 from mathutils import Euler, Matrix
 
 from csm_refine_addon.blender.scene import exporting
-from csm_refine_addon.core.errors import InputError
+from csm_refine_addon.core.errors import InputError, StorageError
 from tests.support import returned, scenes
 
 MATRIX = Matrix.LocRotScale((1, 2, 3), Euler((0.3, 0.2, 0.1)), (1, 2, 3))
@@ -39,6 +41,35 @@ def test_other_endings_are_written(ending, tmp_path):
     path = tmp_path / f"result{ending}"
     exporting.export(scenes.mesh_object(matrix=MATRIX), path)
     assert path.read_bytes().startswith(b"Kaydara FBX Binary" if ending == ".fbx" else b"PK\x03\x04")
+
+
+@pytest.fixture
+def little_room():
+    """No file can be longer than a kilobyte: to a program that is how a full disk looks, but for the error's name."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.filterwarnings("ignore:Setting the shape:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("ending", [".glb", ".obj", ".fbx", ".usdz", ".blend"])
+def test_full_disk(ending, tmp_path, request):
+    """Also where the exporter says nothing: a sentence with a cure, and the file that stood there stays."""
+    obj = scenes.mesh_object(matrix=MATRIX)
+    obj.modifiers.new("Finer", "SUBSURF").levels = 4
+    path = tmp_path / f"result{ending}"
+    path.write_bytes(b"before")
+    request.getfixturevalue("little_room")
+    with pytest.raises(StorageError) as caught:
+        exporting.export(obj, path)
+    assert (caught.value.message, bool(caught.value.action)) == (f"The disk has no room for {path.name}.", True)
+    assert [(found.name, found.read_bytes()) for found in tmp_path.iterdir() if found.suffix != ".blend@"] == [
+        (path.name, b"before")
+    ]
+    del caught
+    gc.collect()  # the file that glTF's exporter leaves open
 
 
 @pytest.mark.parametrize("mode", ["OBJECT", "EDIT"])

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import bpy
 
-from ...core.errors import InputError
+from ...core.errors import InputError, StorageError
 from ..meshes import mesh_io
 
 SCENE = ".blend"
 ALONE = (".glb", ".obj", ".fbx", ".usdz")
+PROBE_BYTES = 256 * 1024
+"""Some exporters say nothing of a full disk (OBJ, USD: up to 5.2); where it is full, these fit no more, either."""
 
 
 def check_output(path: Path) -> Path:
@@ -33,7 +36,7 @@ def check_output(path: Path) -> Path:
         raise InputError(f"The output's folder {path.parent} does not exist.", "Make it, or choose another one.")
     if path.is_dir():
         raise InputError(f"The output {path} is a folder.", "Give the name of a file.")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
+    if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
         raise InputError(f"The output {path} cannot be written.", "Choose another folder.")
     return path
 
@@ -41,19 +44,49 @@ def check_output(path: Path) -> Path:
 def export(obj: bpy.types.Object, path: Path) -> None:
     """Write one object, evaluated and in its world transform, or for ``.blend`` a copy of the open file.
 
-    Selection, active object and mode are as before afterwards, and so is the open file's own path.
-    Raises InputError as :func:`check_output`, or where Blender cannot write the file.
+    Selection, active object and mode are as before afterwards, and so is the open file's own path. Nothing but a
+    whole file gets the output's name. Raises InputError as :func:`check_output`, or where Blender cannot write the
+    file; StorageError where there is no room for it.
     """
     path = check_output(path)
     try:
         if path.suffix.lower() == SCENE:
-            bpy.ops.wm.save_as_mainfile(filepath=str(path), check_existing=False, copy=True)
+            bpy.ops.wm.save_as_mainfile(filepath=str(path), check_existing=False, copy=True)  # a draft of its own
             return
-        with _selection_kept():
-            mesh_io.export_mesh(obj, path)
-    except RuntimeError as error:  # what an operator reports
-        reason = str(error).strip().splitlines()[-1].removeprefix("Error: ")
+        with _selection_kept(), _draft(path) as draft:
+            mesh_io.export_mesh(obj, draft)
+    except (RuntimeError, OSError) as error:  # what an operator reports
+        if not _has_room(path.parent):
+            raise StorageError(f"The disk has no room for {path.name}.", "Free some disk space, then retry.") from error
+        reason = _reason(error)
         raise InputError(f"Blender cannot write {path.name}: {reason}", "Choose another file or ending.") from error
+
+
+@contextlib.contextmanager
+def _draft(path: Path) -> Iterator[Path]:
+    """Give a path beside ``path`` to write to; what is written there is moved at the end of the block, if it fitted."""
+    with tempfile.TemporaryDirectory(prefix=".csm_refine_", dir=path.parent) as folder:
+        yield Path(folder, path.name)
+        if not _has_room(path.parent):
+            raise OSError(f"{path.parent} is full")
+        for written in Path(folder).iterdir():
+            written.replace(path.with_name(written.name))
+
+
+def _has_room(folder: Path) -> bool:
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(PROBE_BYTES))
+    except OSError:
+        return False
+    return True
+
+
+def _reason(error: Exception) -> str:
+    """Return the last of an operator's lines that is not a place in our sources."""
+    lines = [line.removeprefix("Error: ") for line in str(error).strip().splitlines()]
+    told = [line for line in lines if line.strip() and not line.startswith("Location: ")]
+    return told[-1] if told else "it does not say why."
 
 
 @contextlib.contextmanager
