@@ -45,7 +45,10 @@ class BlenderWorkshop:
         arguments = ["--mesh", str(mesh), "--blend", str(blend), "--report", str(report)]
         named = ["--name", job.request.session_code, "--request", str(request)]
         ended = self._run(job, "blender.meshes.prepare", [*arguments, *named])
-        return blend, documents.decode(MeshReport, _outcome(report, ended))
+        try:
+            return blend, documents.decode(MeshReport, _outcome(report, ended))
+        except (TypeError, ValueError, LookupError, AttributeError):
+            raise ended from None
 
     def export_source(self, job: Job) -> Path:
         """Turn the job's source .blend into a GLB; see ``meshes/session_source.py``. Raises as :meth:`prepare`."""
@@ -89,10 +92,13 @@ def _outcome(report: Path, crash: PrepareFailed) -> dict[str, Any]:
     """Return what a module reports, or raise its error; a module that wrote no report has crashed."""
     try:
         found: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         raise crash from None
-    error = found.get("error")
-    if error:
+    if not isinstance(found, dict):
+        raise crash
+    if error := found.get("error"):
+        if not isinstance(error, dict):
+            raise crash
         kind = PrepareFailed if error.get("code") == PrepareFailed.code else MeshUnusable
-        raise kind(error.get("message", "The mesh cannot be used."), error.get("action", ""))
+        raise kind(str(error.get("message", "The mesh cannot be used.")), str(error.get("action", "")))
     return found

@@ -115,6 +115,17 @@ def test_a_mesh_is_prepared(workshop, tmp_path):
 OUTCOMES = {
     "a crash": ("raise SystemExit(139)", PrepareFailed, "ended without a result"),
     "a broken report": ("open(options['--report'], 'w').write('{')", PrepareFailed, "ended without a result"),
+    "a report of something else": ("open(options['--report'], 'w').write('[1]')", PrepareFailed, "without a result"),
+    "a report of wrong types": (
+        "open(options['--report'], 'w').write('{\"box\": 7}')",
+        PrepareFailed,
+        "without a result",
+    ),
+    "an error of wrong types": (
+        "open(options['--report'], 'w').write('{\"error\": 7}')",
+        PrepareFailed,
+        "without a result",
+    ),
     "a bad mesh": ("error(code='mesh_unusable', message='It is empty.')", MeshUnusable, "It is empty"),
     "its own failure": ("error(code='prepare_failed', message='No memory.')", PrepareFailed, "No memory"),
 }
