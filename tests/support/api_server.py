@@ -39,6 +39,7 @@ class Seen:
     body: bytes
     peer: int = 0
     """The other end's port: the same one for requests over the same connection."""
+    at: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import bpy
 
+from ...core import flow
 from ...core.errors import CsmError, JournalBusy
-from ...core.models import TERMINAL, Job
+from ...core.home import Home
+from ...core.models import Job, JobState
 from .. import locations
 from ..scene import marks
 from ..viewport import sidebar
@@ -20,8 +23,8 @@ if TYPE_CHECKING:  # sqlite3 comes in when it is needed: enabling the extension 
 BUSY_S = 0.05
 """How long the window may wait for another process's transaction; a script without a window waits longer."""
 PATIENT_S = 5.0
-MOST_AT_ONCE = 8
-"""Jobs that a turn of the timer reads, at some 50 microseconds each."""
+MOST_AT_ONCE = 4
+"""Jobs that a turn of the timer reads, at 50 to 100 microseconds each."""
 
 
 class JobBook:
@@ -30,8 +33,9 @@ class JobBook:
     def __init__(self) -> None:
         self.jobs: dict[str, Job] = {}
         """Every job of the journal, as last read; this is what panels draw from."""
-        self.unfinished: dict[str, Job] = {}
-        """Those of them that something may still happen with: all that a turn of the timer goes through."""
+        self.active: dict[str, Job] = {}
+        self.ready: dict[str, Job] = {}
+        """Those under way and those to be placed: all that a turn of the timer goes through."""
         self.has_read = False
         """Whether the journal has been read: before, a job that is not in ``jobs`` may still be there."""
         self._journal: Journal | None = None
@@ -40,14 +44,17 @@ class JobBook:
         self._is_behind = False
         """Whether more has changed than what was read in the last turn."""
 
+    @functools.cached_property
+    def home(self) -> Home:
+        """The folder of the journal; looking it up takes longer than the rest of some turns."""
+        return locations.home()
+
     def journal(self) -> Journal:
         """Return the journal, opened when first asked for. Raises StorageError."""
         if self._journal is None:
             from ...core.journal import Journal
 
-            self._journal = Journal(
-                locations.home().journal, busy_timeout_s=PATIENT_S if bpy.app.background else BUSY_S
-            )
+            self._journal = Journal(self.home.journal, busy_timeout_s=PATIENT_S if bpy.app.background else BUSY_S)
             self._revision, self._version, self.has_read = 0, -1, False
             self.know({})
         return self._journal
@@ -66,7 +73,7 @@ class JobBook:
 
     def know(self, jobs: Mapping[str, Job]) -> None:
         """Take these for all the jobs that there are."""
-        self.jobs, self.unfinished = {}, {}
+        self.jobs, self.active, self.ready = {}, {}, {}
         for job in jobs.values():
             self._learn(job)
 
@@ -110,14 +117,15 @@ class JobBook:
 
     def _learn(self, job: Job) -> None:
         self.jobs[job.id] = job
-        if job.state in TERMINAL:
-            self.unfinished.pop(job.id, None)
-        else:
-            self.unfinished[job.id] = job
+        for jobs, belongs in ((self.active, flow.is_active(job)), (self.ready, job.state is JobState.READY)):
+            if belongs:
+                jobs[job.id] = job
+            else:
+                jobs.pop(job.id, None)
 
     def _forget(self, job_id: str) -> None:
-        self.jobs.pop(job_id, None)
-        self.unfinished.pop(job_id, None)
+        for jobs in (self.jobs, self.active, self.ready):
+            jobs.pop(job_id, None)
 
 
 def is_locked(error: CsmError) -> bool:

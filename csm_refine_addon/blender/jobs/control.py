@@ -6,15 +6,14 @@ import dataclasses
 from collections.abc import Iterable
 from contextlib import suppress
 
-from ...core import flow
 from ...core.errors import CsmError
 from ...core.models import LOCAL, Job, Secret
 from .. import locations, preferences
 
 
 def services(jobs: Iterable[Job], looked_up: Iterable[str]) -> tuple[str, ...]:
-    """Return the addresses that the key may go to: of the chosen service, of jobs under way, and ``looked_up``."""
-    found = {job.service for job in jobs if flow.is_active(job)}.union(looked_up)
+    """Return the addresses that the key may go to: of the chosen service, of ``jobs`` under way, and ``looked_up``."""
+    found = {job.service for job in jobs}.union(looked_up)
     with suppress(CsmError):
         found.add(preferences.service_address())
     return tuple(sorted(found - {LOCAL}))

@@ -20,7 +20,6 @@ import bpy
 from ...core import flow
 from ...core.errors import CsmError, InputError, StorageError
 from ...core.models import Job, JobState
-from .. import locations
 from ..measuring import readout
 from ..properties import choices_of, settings_of
 from ..scene import arrivals, marks
@@ -115,7 +114,7 @@ class Pump(JobBook):
         if self.check is not None:
             self.check.give_up()
         self.check_answer = None
-        self.check = ServiceCheck(locations.home(), service, self._control_line())
+        self.check = ServiceCheck(self.home, service, self._control_line())
 
     def close(self) -> None:
         """Let go of journal, worker and check."""
@@ -172,7 +171,7 @@ class Pump(JobBook):
             changed |= self._hear_check()
             changed |= self._keep_worker()
             changed |= self.has_read and not self._is_behind and job_rows.show(self.jobs)
-            status_bar.follow(self.unfinished.values(), len(self.waiting))
+            status_bar.follow(self.active.values(), len(self.waiting))
             changed |= sidebar.is_seen(now) and marks.update(self.jobs.values(), now)
             overlay.follow(context, self.jobs)
         self._redraw(changed, now)
@@ -193,7 +192,7 @@ class Pump(JobBook):
     def _look_up(self, context: bpy.types.Context, now: float) -> bool:
         if not sidebar.is_seen(now):
             return False
-        return self.looking.turn(context, self.journal(), self.jobs.values(), locations.home(), now)
+        return self.looking.turn(context, self.journal(), self.jobs.values(), self.home, now)
 
     def _read_journal(self) -> bool:
         journal = self.journal()
@@ -240,7 +239,7 @@ class Pump(JobBook):
     def _place_next(self, context: bpy.types.Context) -> bool:
         """Place at most one result in a turn, or bring in a part of a large one."""
         waiting: dict[str, str] = {}
-        ready = [job for job in self.unfinished.values() if arrivals.belongs_here(job, self.window)]
+        ready = [job for job in self.ready.values() if arrivals.belongs_here(job, self.window)]
         reason = arrivals.hindrance(context) if ready else ""
         placed = self._is_bringing = False
         self._deliveries.keep_only([job.id for job in ready])
@@ -295,14 +294,14 @@ class Pump(JobBook):
             self.journal().release(job_id, self.window)
 
     def _keep_worker(self) -> bool:
-        if not (self._is_any_active() or self.looking.is_waiting()):
+        if not (self.active or self.looking.is_waiting()):
             return False
         before = self.worker.trouble
-        self.worker.keep_up(locations.home(), self._control_line())
+        self.worker.keep_up(self.home, self._control_line())
         return self.worker.trouble != before
 
     def _control_line(self) -> bytes:
-        return control.line(control.services(self.unfinished.values(), self.looking.services()), self._presses)
+        return control.line(control.services(self.active.values(), self.looking.services()), self._presses)
 
     def _hear_check(self) -> bool:
         if self.check is None:
@@ -328,19 +327,16 @@ class Pump(JobBook):
         return time.monotonic() - self._locked_since > PATIENT_S
 
     def _redraw(self, changed: bool, now: float) -> None:
-        is_counting = self._is_any_active() and sidebar.is_seen(now)
+        is_counting = bool(self.active) and sidebar.is_seen(now)
         if changed or (is_counting and now - self._redrawn_at >= REDRAW_EVERY_S):
             self._redrawn_at = now
             sidebar.redraw()
 
     def _is_busy(self, now: float) -> bool:
-        if self._is_any_active() or self.looking.is_waiting() or self.check is not None:
+        if self.active or self.looking.is_waiting() or self.check is not None:
             return True
         is_settling = sidebar.is_seen(now) and (readout.is_stale() or marks.is_stale())
         return is_settling or bool(self._unwritten or self.waiting) or now - self._woken_at < LINGER_S
-
-    def _is_any_active(self) -> bool:
-        return any(map(flow.is_active, self.unfinished.values()))
 
 
 _pump = Pump()

@@ -1,0 +1,208 @@
+"""A thousand jobs in the journal, two hundred of them running: what turns, requests, threads and memory come to."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import time
+import tracemalloc
+
+import bpy
+import psutil
+import pytest
+
+from csm_refine_addon.blender.jobs import pump
+from csm_refine_addon.blender.measuring import readout
+from csm_refine_addon.blender.scene import marks
+from csm_refine_addon.blender.viewport import sidebar
+from csm_refine_addon.core.engine import LEASE_S, Engine
+from csm_refine_addon.core.home import Home
+from csm_refine_addon.core.journal import Journal
+from csm_refine_addon.core.local_service import LocalService
+from csm_refine_addon.core.models import JobState as S, Secret
+from csm_refine_addon.core.polling import LOOKS_PER_S, PAGE_LIMIT, READS_PER_S, REQUESTS_PER_S, Asking, Polling
+from csm_refine_addon.core.services import Services
+from csm_refine_addon.core.worker import Control, Worker
+from tests.core.house import Clock, CopyingWorkshop
+from tests.reliability import load_house
+from tests.support import panel
+from tests.support.api_server import KEY, Api, wait_until
+
+GOAL_MS = 1.0
+GROWTH_LIMIT_KB = 200
+A_DOCUMENT = json.dumps(panel.job(S.PLACED).to_json())
+SLACK_S = 12.0
+"""For a worker's start on a busy machine."""
+
+
+@pytest.fixture(scope="module")
+def rows(note):
+    """What was seen, written down when the last test of this file is done."""
+    found = []
+    yield found
+    note("load", found)
+
+
+@pytest.fixture
+def api():
+    with Api() as served:
+        yield served
+
+
+def seen(rows, what: str, value: object, goal: str = "") -> None:
+    rows.append({"what": what, "value": value, "goal": goal})
+
+
+def percentile(values: list[float], part: float) -> float:
+    return sorted(values)[int(part * (len(values) - 1))]
+
+
+def test_a_turn_of_the_timer(tmp_path, monkeypatch, length, rows):
+    """Of 1,000 jobs 200 change, a few in each turn and now and then all at once: no turn goes through all of them."""
+    turns = length.choose(short=300, all=600, long=3000)
+    with panel.enabled(tmp_path / "home", monkeypatch), panel.journal(tmp_path / "home") as journal:
+        journal._connection.execute("PRAGMA synchronous=OFF")
+        states = [S.RUNNING] * 200 + [S.PLACED] * 500 + [S.FAILED] * 300
+        jobs = [journal.add(panel.job(state, created_at=1e9 + at)) for at, state in enumerate(states)]
+        running = [job.id for job in jobs[:200]]
+        for job_id in running:  # so that no worker drives them
+            journal.claim(job_id, "this test", time.time(), LEASE_S)
+        pump.current().press()
+        first = watched_turns(until=lambda: len(pump.current().jobs) == len(jobs))
+        steady = []
+        for number in range(turns):
+            changed = running if number % 150 == 50 else [running[(3 * number + at) % 200] for at in range(3)]
+            for job_id in changed:
+                journal.change(job_id, lambda job: dataclasses.replace(job, polls=job.polls + 1))
+            journal.renew("this test", time.time(), LEASE_S)
+            sidebar.note_draw(bpy.context)
+            steady += watched_turns(until=lambda: not pump.current()._is_behind)
+        assert all(pump.current().jobs[each].polls >= turns // 150 for each in running)
+    processor, fixed = [1000 * turn.processor_s for turn in steady], [turn.fixed_s for turn in steady]
+    slowness = percentile(fixed, 0.99) / min(fixed)
+    slowest = percentile(processor, 0.99)
+    seen(rows, "a turn of the timer, 99th percentile, ms of processor", slowest, f"{GOAL_MS:.0f} on a quiet machine")
+    seen(rows, "the same of what takes 1 ms in this machine's best moments", slowness)
+    seen(rows, "the same on the clock of this machine, ms", percentile([1000 * turn.clock_s for turn in steady], 0.99))
+    seen(rows, "the same, median", percentile([1000 * turn.clock_s for turn in steady], 0.5))
+    seen(rows, "turns that read 1,000 jobs at first", len(first))
+    assert slowest < GOAL_MS * slowness
+
+
+@dataclasses.dataclass
+class Turn:
+    """How long a turn took: of the processor, and on the clock, which other processes hold up, too.
+
+    ``fixed_s`` is the processor's time for a fixed piece of work right after it.
+    """
+
+    processor_s: float
+    clock_s: float
+    fixed_s: float
+
+
+def watched_turns(until) -> list[Turn]:
+    found = []
+    while True:
+        clock, processor = time.perf_counter(), time.thread_time()
+        pump.tick()
+        clock, done = time.perf_counter() - clock, time.thread_time()
+        for _ in range(10):
+            json.loads(A_DOCUMENT)
+        found.append(Turn(done - processor, clock, time.thread_time() - done))
+        if until():
+            return found
+
+
+def test_the_timers_pauses(tmp_path, monkeypatch, rows):
+    """A turn a quarter second while jobs run; when none does, none."""
+    with panel.enabled(tmp_path / "home", monkeypatch), panel.journal(tmp_path / "home") as journal:
+        jobs = [journal.add(panel.job(state)) for state in (S.RUNNING, S.READY, S.FAILED)]
+        journal.claim(jobs[0].id, "this test", time.time(), LEASE_S)
+        pump.current().press()
+        pauses = {"while a job runs": settled()}
+        journal.change(jobs[0].id, lambda job: dataclasses.replace(job, state=S.STOPPED))
+        pauses["while none does"] = settled()
+    seen(rows, "pause between two turns while jobs run, s", pauses["while a job runs"], "0.25")
+    seen(rows, "the same while none does", pauses["while none does"] or "no turn", "no turn")
+    assert pauses == {"while a job runs": 0.25, "while none does": None}
+
+
+def settled() -> float | None:
+    """The pause after a turn, with the panel on screen, when the last press is a while ago."""
+    sidebar.note_draw(bpy.context)
+    pump.current()._woken_at -= pump.LINGER_S
+    wait_until(lambda: pump.tick() != pump.AT_ONCE_S and not (readout.is_stale() or marks.is_stale()))
+    return pump.tick()
+
+
+def test_many_running_refines(tmp_path, api, length, rows):
+    """They are all looked at, in time, with never more than a set rate of requests, and fewer requests than looks."""
+    running, on_the_page = length.choose(short=(60, 40), all=(200, PAGE_LIMIT), long=(200, PAGE_LIMIT))
+    home = Home(tmp_path / "home").ensure()
+    load_house.serve(api, running, on_the_page)
+    jobs = load_house.fill(home, api.url, running)
+    worker = load_house.start_worker(home)
+    began = time.monotonic()
+    late_s = max(running / LOOKS_PER_S, (running - on_the_page + 5) / READS_PER_S)
+    try:
+        with Journal(home.journal) as journal:
+            wait_until(lambda: all(journal.get(job.id).polls for job in jobs), late_s + SLACK_S)
+            took_s = time.monotonic() - began
+            assert {journal.get(job.id).state for job in jobs} == {S.RUNNING}
+        process, threads = psutil.Process(worker.pid), load_house.threads_of(worker.pid)
+        memory, processor_s = process.memory_info().rss / 2**20, sum(process.cpu_times()[:2])
+    finally:
+        worker.stdin.close()
+        assert worker.wait(20) == 0
+    times, kinds = [request.at for request in api.seen], load_house.kinds(api)
+    seen(rows, "running refines", running)
+    seen(rows, "until each was looked at, s", took_s, f"{late_s:.0f} and a worker's start")
+    seen(rows, "requests, in lists and single", f"{kinds['list']} and {kinds['single']}", f"fewer than {running}")
+    seen(rows, "most requests in a second", load_house.most_in_a_second(times), f"{2 * REQUESTS_PER_S:.0f}")
+    seen(rows, "requests a second over all", len(times) / took_s, f"{REQUESTS_PER_S:.0f}")
+    seen(rows, "threads of the worker", threads)
+    seen(rows, "memory of the worker, MB", memory)
+    seen(rows, "processor of the worker, share of one core", processor_s / took_s)
+    assert len(times) <= REQUESTS_PER_S * (1 + max(times) - min(times))
+    assert load_house.most_in_a_second(times) <= 2 * REQUESTS_PER_S
+    assert kinds["list"] >= 1
+    assert len(times) < running
+
+
+def test_an_hour(tmp_path, api, length, rows):
+    """What a worker keeps of its jobs, clients and pages does not grow from minute 10 to minute 60."""
+    running = length.choose(short=6, all=12, long=60)
+    home, clock = Home(tmp_path / "home").ensure(), Clock()
+    load_house.serve(api, running, running)
+    jobs = load_house.fill(home, api.url, running, clock())
+    services = Services(LocalService(home), key_of=lambda _url: Secret(KEY), is_online=lambda: True, pause=clock.pause)
+    asking = Asking(Polling(clock), services, clock.pause)
+    worker = Worker(home, Control(), "")
+    with Journal(home.journal) as journal, traced():
+        journal._connection.execute("PRAGMA synchronous=OFF")
+        workshop = CopyingWorkshop(home)
+        engine = Engine(journal, home, asking.client, workshop, clock.pause, clock=clock, look=asking.look)
+        began, sizes, polls = clock(), {}, 0
+        while (minutes := int(clock() - began) // 60) < 60:
+            for job in jobs:
+                polls = journal.get(job.id).polls
+                engine.drive(job.id, until=lambda job, before=polls: job.polls > before)
+            worker._read_changes(journal)
+            api.seen.clear()
+            sizes[minutes] = tracemalloc.get_traced_memory()[0] / 1024
+        grown = sizes[max(sizes)] - sizes[min(minute for minute in sizes if minute >= 10)]
+    seen(rows, "looks at each job in a simulated hour", polls)
+    seen(rows, "growth of memory from minute 10 to 60, KB", grown, f"{GROWTH_LIMIT_KB}")
+    assert polls > 100
+    assert grown < GROWTH_LIMIT_KB
+
+
+@contextlib.contextmanager
+def traced():
+    tracemalloc.start()
+    try:
+        yield
+    finally:
+        tracemalloc.stop()
