@@ -42,8 +42,20 @@ def _reader(kind: Any) -> Callable[[Any], Any]:
     if typing.get_origin(kind) is tuple:
         each = _reader(typing.get_args(kind)[0])
         return tuple if each is _as_it_is else lambda values: tuple(map(each, values))
-    return _as_it_is
+    return _PLAIN.get(kind, _as_it_is)
 
 
 def _as_it_is(value: Any) -> Any:
     return value
+
+
+def _plain(*kinds: type[Any]) -> Callable[[Any], Any]:
+    def read(value: Any) -> Any:
+        if type(value) not in kinds:  # not isinstance: a bool is an int
+            raise TypeError(f"{type(value).__name__} instead of {kinds[0].__name__}")
+        return value
+
+    return read
+
+
+_PLAIN = {bool: _plain(bool), int: _plain(int), float: _plain(float, int), str: _plain(str)}

@@ -126,6 +126,12 @@ OUTCOMES = {
         PrepareFailed,
         "without a result",
     ),
+    "a report of odd numbers": (
+        "json.dump(dict(triangles='many', vertices=3, materials=0, textures=[], size_bytes=1, "
+        "box=dict(centre=[0, 0, 0], size=[1, 1, 1])), open(options['--report'], 'w'))",
+        PrepareFailed,
+        "without a result",
+    ),
     "a bad mesh": ("error(code='mesh_unusable', message='It is empty.')", MeshUnusable, "It is empty"),
     "its own failure": ("error(code='prepare_failed', message='No memory.')", PrepareFailed, "No memory"),
 }
