@@ -26,6 +26,7 @@ from testing.windows import SUITES, install_tools, keep_pictures, write_sheet
 WITH_BLENDER = ("tests/core", "tests/service", "tests/blender", "tests/package")
 WITHOUT_BLENDER = ("tests/core",)
 ABOUT_THE_SOURCES = ("tests/meta",)
+OF_THE_JUDGE = ("tests/judge",)
 IN_TROUBLE = ("tests/reliability",)
 KILLS = ("tests/reliability/test_crashes.py", "tests/reliability/test_three_processes.py")
 LONG_S = 3 * 60 * 60
@@ -39,6 +40,7 @@ def plan(everything: bool, blender: str | None, pytest_arguments: list[str]) -> 
     checks = [
         *check_runs(environment.checks(here)),
         pytest_run("the sources", environment.plain(here), ABOUT_THE_SOURCES, pytest_arguments),
+        pytest_run("the judge", environment.judge(here, tests=True), OF_THE_JUDGE, pytest_arguments),
     ]
     versions = list(environment.PYTHON_OF_BLENDER) if everything else [blender or environment.BLENDER_OF_PYTHON[here]]
     blenders = [

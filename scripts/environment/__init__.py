@@ -71,9 +71,10 @@ def checks(python: str) -> Environment:
     return Environment(f"checks-{python}", python, ("checks.txt",))
 
 
-def judge(python: str, more: bool = False) -> Environment:
-    """What refined meshes are judged with, and no Blender; on request with the tools to compare with."""
-    return Environment(f"judge-{python}", python, ("judge.txt", *(["judge-more.txt"] if more else [])))
+def judge(python: str, tests: bool = False, more: bool = False) -> Environment:
+    """What refined meshes are judged with, and no Blender; on request with the tests, or with tools to compare with."""
+    layers = ("judge.txt", *(["tests.txt"] if tests else []), *(["judge-more.txt"] if more else []))
+    return Environment(f"judge-{python}", python, layers)
 
 
 def types(python: str, version: str) -> Environment:

@@ -39,10 +39,11 @@ def measure(source: list[View], result: list[View]) -> dict[str, float]:
         [[np.sum(a.covered & b.covered), np.sum(a.covered | b.covered)] for a, b in _pairs(source, result)]
     )
     squares = [((a.colour - b.colour) ** 2)[a.covered | b.covered] for a, b in _pairs(source, result)]
-    error = float(np.mean(np.concatenate(squares)))
+    seen = np.concatenate(squares)
+    error = float(np.mean(seen)) if len(seen) else 0.0
     behind = sum(int(np.sum(a.front & b.covered & ~b.front)) for a, b in _pairs(source, result))
     return {
-        "silhouettes": float(np.mean(covered[:, 0] / covered[:, 1])),
+        "silhouettes": float(np.mean(np.where(covered[:, 1] > 0, covered[:, 0] / np.maximum(covered[:, 1], 1), 1.0))),
         "look": float(-10 * np.log10(max(error, 1e-10))),
         "flipped": behind / max(1, int(covered[:, 0].sum())),
     }
