@@ -119,7 +119,7 @@ class Played:
             started = time.perf_counter()
             pause = self._pump.tick()
             self.longest_turn = max(self.longest_turn, time.perf_counter() - started)
-            self._due_at = time.monotonic() + pause
+            self._due_at = time.monotonic() + (pause or self._pump.AWAKE_S)  # nothing else wakes it here
         _update(bpy.context)
 
 

@@ -41,10 +41,12 @@ class Stopwatch:
         self._meanwhile = meanwhile
         self._turns: list[float] = []
         tick = pump.tick
-        bpy.app.timers.unregister(tick)
-        bpy.app.timers.register(lambda: self._timed(tick), persistent=True)
+        if bpy.app.timers.is_registered(tick):
+            bpy.app.timers.unregister(tick)
+        pump.tick = lambda: self._timed(tick)
+        pump.wake()
 
-    def _timed(self, tick: Callable[[], float]) -> float:
+    def _timed(self, tick: Callable[[], float | None]) -> float | None:
         started = time.perf_counter()
         pause = tick()
         self._turns.append(time.perf_counter() - started)

@@ -139,7 +139,7 @@ def settled() -> float | None:
 
 def test_many_running_refines(tmp_path, api, length, rows):
     """They are all looked at, in time, with never more than a set rate of requests, and fewer requests than looks."""
-    running, on_the_page = length.choose(short=(60, 40), all=(200, PAGE_LIMIT), long=(200, PAGE_LIMIT))
+    running, on_the_page = length.choose(short=(60, 40), all=(150, PAGE_LIMIT), long=(200, PAGE_LIMIT))
     home = Home(tmp_path / "home").ensure()
     load_house.serve(api, running, on_the_page)
     jobs = load_house.fill(home, api.url, running)
