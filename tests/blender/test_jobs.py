@@ -384,7 +384,8 @@ def test_remove_ended_keeps_what_is_of_use(home):
 def in_menus(home) -> set[str]:
     found: set[str] = set()
     unprepared = of("Chair", JobState.FAILED, mesh_path="/nowhere/mesh.glb", error=NOT_PREPARED)
-    for job in [*(of("Chair", state) for state in JobState), unprepared]:
+    theirs = of("Chair", JobState.RUNNING, trouble=str(errors.OtherAccount()))
+    for job in [*(of("Chair", state) for state in JobState), unprepared, theirs]:
         show(home, job)
         job_rows.show(pump.current().jobs, select=job.id)
         for kind in menus.CLASSES:
