@@ -39,6 +39,7 @@ def main() -> int:
     target.mkdir(parents=True, exist_ok=True)
     pages.write(target / "benchmark.md", entries, pages.conditions(sys.argv[1:]))
     sheet.write_all(entries, target)
+    sheet.copy_pictures(entries, target)
     print(target / "benchmark.md")
     return 0
 

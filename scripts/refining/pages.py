@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from . import sheet
 from .rounds import Entry
 
 
@@ -94,7 +95,8 @@ def write(path: Path, entries: Sequence[Entry], about: dict[str, str]) -> None:
         lines = [f"## {mesh}, {group[0].triangles:,} triangles, to {faces:,} faces", ""]
         lines += ["| " + " | ".join(headings) + " |", "|---" * len(headings) + "|"]
         lines += ["| " + " | ".join(_row(entry)) + " |" for entry in group]
-        lines += ["", f"![{mesh}, {faces} faces]({mesh}_{faces}.png)"]
+        lines += ["", f"![{mesh}, {faces} faces, by each tool]({mesh}_{faces}.png)"]
+        lines += [f"\n![{entry.title}]({sheet.name_of_picture(entry)})" for entry in group if sheet.has_picture(entry)]
         parts.append("\n".join(lines))
     path.write_text("\n".join(part.strip() + "\n" for part in parts), encoding="utf-8")
 

@@ -15,6 +15,7 @@ from .rounds import Entry, placed
 from .solids import Array, Polygons, Solid, read_polygons, read_solid
 from .tools import TOOLS
 
+PICTURE = "picture.png"
 SIDE = 360
 FINER = 3
 LABEL = 34
@@ -27,6 +28,28 @@ def write_all(entries: Sequence[Entry], folder: Path) -> None:
     """Write one sheet for each mesh and number of faces."""
     for (mesh, faces), group in groupby(entries, key=lambda entry: (entry.mesh.stem, entry.faces)):
         _write(list(group), folder / f"{mesh}_{faces}.png")
+
+
+def has_picture(entry: Entry) -> bool:
+    """Tell whether the tool left a picture of source and result of its own, as ours does."""
+    return (entry.folder / PICTURE).is_file()
+
+
+def name_of_picture(entry: Entry) -> str:
+    """Return the name of that picture's copy."""
+    return f"{entry.mesh.stem}_{entry.tool}_{entry.faces}.png"
+
+
+def copy_pictures(entries: Sequence[Entry], folder: Path) -> None:
+    """Copy the tools' own pictures, in fewer colours."""
+    for entry in entries:
+        if has_picture(entry):
+            with Image.open(entry.folder / PICTURE) as picture:
+                _save(picture.convert("RGB"), folder / name_of_picture(entry))
+
+
+def _save(picture: Image.Image, path: Path) -> None:
+    picture.quantize(128).save(path, optimize=True)
 
 
 def _write(entries: list[Entry], path: Path) -> None:
@@ -45,7 +68,7 @@ def _write(entries: list[Entry], path: Path) -> None:
     sheet = Image.new("RGB", (SIDE * len(columns), columns[0].height), "white")
     for number, column in enumerate(columns):
         sheet.paste(column, (number * SIDE, 0))
-    sheet.quantize(128).save(path, optimize=True)
+    _save(sheet, path)
 
 
 def _column(

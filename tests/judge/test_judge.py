@@ -148,12 +148,10 @@ def test_pictures_are_read_with_v_upwards():
 
 
 def test_files_keep_their_colours_and_faces(tmp_path):
-    """An OBJ's colours are sRGB, a GLB's linear: both come out as they were made; an OBJ's quads stay quads."""
+    """An OBJ's colours are sRGB, a GLB's linear, in 256 steps: both come out as they were made; quads stay quads."""
     found = read_solid(raw_meshes.vertex_colours_only(tmp_path))
     place = found.corners.reshape(-1, 3)
-    assert (
-        np.abs(found.colours.reshape(-1, 3) - (place + 0.5)).max() < 0.03
-    )  # trimesh rounds a GLB's to 256 steps of light
+    assert np.abs(found.colours.reshape(-1, 3) - (place + 0.5)).max() < 0.03
     path = tmp_path / "quad.obj"
     path.write_text("v 0 0 0 1 0 0.5\nv 1 0 0 1 0 0.5\nv 1 1 0 1 0 0.5\nv 0 1 0 1 0 0.5\nf 1 2 3 4\n")
     assert read_polygons(path).sizes.tolist() == [4]
