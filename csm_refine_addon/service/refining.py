@@ -17,12 +17,14 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..core.background import BackgroundBlender, confined_environment, detached
 from ..core.errors import SessionNotRefinable
+from .refinery import ladder
 from .sessions import Session, Sessions
 
 log = logging.getLogger(__name__)
@@ -42,7 +44,7 @@ class Refining:
     ) -> None:
         self._sessions = sessions
         self._blender = blender
-        self._time_limit_s = time_limit_s
+        self.time_limit_s = time_limit_s
         self._queue: queue.SimpleQueue[Session | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         # By the name of the run: a session that is ordered again after a cancel has a new one.
@@ -122,13 +124,10 @@ class Refining:
             return
         self._sessions.start_try(session.code)
         folder = self._prepared_folder(session)
-        process = self._started(session, folder)
-        if process is None:
-            return
-        log.info("%s: refine started, process %d", session.code, process.pid)
-        timed_out = _ended_late(process, self._time_limit_s)
-        log.info("%s: refine ended with %s", session.code, process.returncode)
-        self._conclude(session, folder, process.returncode, timed_out=timed_out)
+        steps = _Steps(self, session, folder)
+        with contextlib.suppress(_GivenUp):
+            returncode = ladder.refine(folder, steps.run)
+            self._conclude(session, folder, returncode, timed_out=steps.is_late)
 
     def _is_wanted(self, session: Session) -> bool:
         with self._lock:
@@ -146,12 +145,27 @@ class Refining:
         (folder / "order.json").write_text(json.dumps(order), "utf-8")
         return folder
 
-    def _started(self, session: Session, folder: Path) -> subprocess.Popen[bytes] | None:
-        """Start the refine's process, unless it was cancelled by now; a service that stops finds it in the table."""
-        command = self._blender.command("service.refinery", str(folder))
-        with self._lock, (folder / "log.txt").open("wb") as output:
+    def run_step(self, session: Session, folder: Path, step: Sequence[str], limit_s: float) -> int | None:
+        """Run a module in a background Blender and return its exit code, None where it took longer than the limit.
+
+        Raises _GivenUp where the refine was cancelled, or the service stops.
+        """
+        process = self._started(session, folder, step)
+        log.info("%s: %s started, process %d", session.code, step[0], process.pid)
+        timed_out = _ended_late(process, limit_s)
+        log.info("%s: %s ended with %s", session.code, step[0], process.returncode)
+        if not self._is_wanted(session):
+            with self._lock:
+                self._processes.pop(session.run, None)
+            raise _GivenUp
+        return None if timed_out else process.returncode
+
+    def _started(self, session: Session, folder: Path, step: Sequence[str]) -> subprocess.Popen[bytes]:
+        """Start a step's process, unless it was cancelled by now; a service that stops finds it in the table."""
+        command = self._blender.command(*step)
+        with self._lock, (folder / "log.txt").open("ab") as output:
             if self._stopping or session.run not in self._pending:
-                return None
+                raise _GivenUp
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,  # never written to; its end tells the child that the service is gone
@@ -164,14 +178,14 @@ class Refining:
             self._processes[session.run] = process
         return process
 
-    def _conclude(self, session: Session, folder: Path, returncode: int, *, timed_out: bool) -> None:
+    def _conclude(self, session: Session, folder: Path, returncode: int | None, *, timed_out: bool) -> None:
         report = _read_report(folder / "report.json")
         shutil.rmtree(folder / "scratch", ignore_errors=True)
         if returncode == 0 and report.get("ok"):
             formats = tuple(report["formats"])
             self._end(session, lambda: self._sessions.finish(session.code, formats))
         elif timed_out:
-            self._fail(session, f"The refine took longer than {self._time_limit_s / 60:g} minutes. Try a simpler mesh.")
+            self._fail(session, f"The refine took longer than {self.time_limit_s / 60:g} minutes. Try a simpler mesh.")
         else:
             error = report.get("error") or {}
             sentence = f"{error.get('message', '')} {error.get('action', '')}".strip()
@@ -187,6 +201,28 @@ class Refining:
             if not self._stopping and session.run in self._pending:
                 write()
                 self._pending.discard(session.run)
+
+
+class _GivenUp(Exception):
+    """Nobody wants this refine any more."""
+
+
+class _Steps:
+    """The steps of one refine, each a process; together they have the refine's time."""
+
+    def __init__(self, refining: Refining, session: Session, folder: Path) -> None:
+        self._refining, self._session, self._folder = refining, session, folder
+        self._ends_at = time.monotonic() + refining.time_limit_s
+        self.is_late = False
+
+    def run(self, module: str, arguments: Sequence[str], limit_s: float) -> int | None:
+        """Run a step as :data:`ladder.Run` says."""
+        left_s = self._ends_at - time.monotonic()
+        code = self._refining.run_step(
+            self._session, self._folder, (module, *arguments), max(0.0, min(limit_s, left_s))
+        )
+        self.is_late = code is None and limit_s >= left_s
+        return code
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
@@ -220,7 +256,9 @@ def _read_report(path: Path) -> dict[str, Any]:
     return report if isinstance(report, dict) else {}
 
 
-def _cause(returncode: int) -> str:
+def _cause(returncode: int | None) -> str:
+    if returncode is None:
+        return "too late"
     if returncode >= 0:
         return f"exit code {returncode}"
     with contextlib.suppress(ValueError):

@@ -1,4 +1,7 @@
-"""One refine from end to end, as the process that the service starts."""
+"""The end of each refine, as a process: the mesh that the ladder chose gets UV layout, textures, box and files.
+
+Without a choice in the order, and where nothing is to be chosen, the mesh is the cleaned one.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import bpy
-
 from ...blender.meshes import mesh_io
 from ...core import documents
 from ...core.errors import CsmError
-from .cleaning import clean
+from . import tuning
+from .dressing import dressed
 from .fitting import fit
 from .picture import Picture
-from .progress import Progress, write_whole
+from .progress import Progress, refusal, write_whole
+from .reading import load, read_source
 from .settings import PICTURE, RefineSettings
+from .trying import limit_memory
 from .writing import write
 
 
@@ -28,7 +32,7 @@ def main(argv: Sequence[str]) -> int:
         report = refine(folder, json.loads((folder / "order.json").read_text("utf-8")))
         code = 0
     except CsmError as error:
-        report = {"ok": False, "error": {"code": error.code, "message": error.message, "action": error.action}}
+        report = refusal(error)
         code = error.exit_code
     except Exception:  # noqa: BLE001 -- the top of the process: the service says that Blender failed, the log says on what
         traceback.print_exc()
@@ -41,23 +45,25 @@ def refine(folder: Path, order: dict[str, Any]) -> dict[str, Any]:
     """Do the work of one order and return its report. Raises MeshUnusable."""
     progress = Progress(folder / "progress")
     settings = documents.decode(RefineSettings, order.get("settings", {}))
-    bpy.ops.wm.read_factory_settings(use_empty=True)
     progress.reached(5)
-    obj = mesh_io.import_mesh(Path(order["mesh"]), folder / "scratch")
-    obj.name = obj.data.name = order["code"]
+    obj, notes = read_source(folder, order, settings)
     picture = Picture(obj)
-    progress.reached(30)
-    clean(obj.data)
     progress.reached(50)
+    choice = order.get("choice", "")
+    if choice:
+        limit_memory(tuning.MEMORY_LIMIT)
+        shape = load(folder / "scratch" / f"{choice}.npz")
+        obj = dressed(shape, obj, settings.texture_resolution, progress)
     box, pivot = order.get("scaled_bbox"), order.get("pivot_point")
-    notes = fit(obj.data, box, pivot, keep_aspect=settings.preserve_aspect_ratio)
-    progress.reached(60)
+    notes += fit(obj.data, box, pivot, keep_aspect=settings.preserve_aspect_ratio)
+    progress.reached(80)
     formats, failed = write(obj, folder, order["code"], progress)
     low, high = mesh_io.vertex_bounds(obj)
     return {
         "ok": True,
         "formats": formats,
-        "notes": [*notes, *failed, *picture.finished(obj, folder / PICTURE)],
+        "method": choice or "cleaned",
+        "notes": [*notes, *order.get("notes", []), *failed, *picture.finished(obj, folder / PICTURE)],
         "vertices": len(obj.data.vertices),
         "faces": len(obj.data.polygons),
         "box": [low.tolist(), high.tolist()],

@@ -14,3 +14,89 @@ TEXTURE_RESOLUTION = 1024
 LEAST_TEXTURE, GREATEST_TEXTURE = 128, 4096
 SMALL_PART = 1e-3
 """Of the surface: below, a loose part counts as a speck where ``keep_parts`` is false."""
+
+# Nearing: mean distance in 1e-4 of the diagonal, TripoSR / InstantMesh chair, 5,000 triangles after Blender's collapse:
+# 2.4 / 2.0 as it comes, 1.8 / 1.6 with vertices moved, 2.1 / 1.8 with edges flipped, 1.7 / 1.5 with both in turns.
+NEARING_ROUNDS, NEARING_FLIPS = 4, 2
+SAMPLES_PER_TRIANGLE, SAMPLES_RANGE = 8, (20_000, 160_000)
+"""With 3 samples a triangle, at 20,000 triangles, the vertices follow the samples' noise: 0.44 instead of 0.40."""
+NEARING_STEPS = 25
+NEARING_SLIDE, NEARING_HOLD = 0.02, 0.02
+SAME_SIDE = 0.2
+"""A sample counts where both surfaces look the same way, by this cosine: thin walls are not drawn to their backs."""
+FLIP_PASSES, FLIPS_WORTH_IT, FLIP_GAIN = 3, 0.002, 0.02
+FLIP_TURN, FLIP_NEEDLE = 0.3, 0.02
+
+REPAIR_ROUNDS = 4
+HOLE_SHARE = 0.12
+"""A hole is closed where a circle of its length has less than this share of its part's surface. A cube without one
+side has 0.25 and stays a room; the cut-off feet of the TripoSR chair have 0.01 and less."""
+
+# UV. Seen on both chairs at 5,000 and 20,000 triangles: L2 stretch 1.0003 to 1.02 with 50 charts.
+CHARTS = 44
+"""Asked for; charts that fold are cut, which makes some more, and at most 60 shall come out."""
+CHART_BEND = 0.45
+"""How far a chart may be bent: 0.19 is a quarter of a cylinder, 0.6 a half, 0.75 a half of a sphere."""
+CHART_STRETCH, CHART_OVERLAP = 0.1, 5e-5
+"""Above 1, and of all charts' area: beyond, a chart is cut."""
+CHART_CUTS = 6
+HOPELESS = 30.0
+"""So many times these limits, after all cuts, a chart falls apart into its triangles."""
+OVERLAP_PIXELS = 1024
+RIGID_ROUNDS, RIGID_STEPS = 30, 12
+"""0.3 s at 5,000 triangles; from Blender's angle-based layout alone, areas differ by a factor of 1.3 to 3."""
+
+# Packing.
+GAP_TEXELS, GREATEST_GAP = 2, 0.01
+"""On each side of a chart, so that what is spread from two charts does not meet."""
+PACK_FROM, PACK_TRIES = 0.55, 6
+"""The share of the square that is tried first; then by halves. Reached: 0.55 to 0.67 on the chairs."""
+PACK_CHARTS = 300
+"""Beyond, the outlines take seconds for each attempt, and the charts are small enough for boxes."""
+PACK_CORNER = 1.0
+"""How much a place in the corner counts beside touching: with 0.1, charts line the walls and leave the middle empty."""
+OUTLINE_PIXELS = 4
+
+# Baking.
+SMOOTH_COSINE = 0.7
+"""An edge sharper than 45 degrees stays one; the terraces of marching cubes do not."""
+TEXELS_AT_A_TIME = 1 << 16
+"""Some 100 MB while they are asked for."""
+BAKE_REACH = 0.02
+"""Of the diagonal: how far along the normal is looked where the nearest place looks the other way."""
+BAKE_GROW = 1.0
+"""Texels around each triangle that are baked, not spread: bilinear filtering mixes them in."""
+SPREAD_TEXELS = 4
+
+# Quads.
+FLOW_TRIES = 3
+FLOW_EDGE, FLOW_DIAGONAL = 1e-3, (100.0, 1e5)
+FACES_OFF = 0.05
+"""So far the number of faces may be from what was asked."""
+VOXELS = 200
+"""Along the longest side: some 200,000 faces, 3 s."""
+VOXEL_DUST = 1e-3
+QUADS_OF_TRIANGLE = 2.3
+"""What a triangle of the collapse becomes on the mean: most are paired, each pair is cut into four."""
+PAIR_ANGLE = 40.0
+SQUARE_ROUNDS, SQUARE_PROJECT, SQUARE_STEP = 24, 4, 0.8
+QUADS_NEARING = 2
+
+# The ladder: a rung is good, and no other one is tried, where all of these hold.
+JUDGE_SAMPLES = 20_000
+LOST_SURFACE = 0.01
+"""A share of the source's samples further than FAR of the diagonal from the result: something is gone."""
+FAR = 0.01
+VOLUME_CHANGE = 0.1
+LEAST_QUADS = 0.98
+METHOD_LIMIT_S = 600.0
+"""QuadriFlow on 72,000 triangles to 20,000 faces takes 30 to 60 s on two cores."""
+MEMORY_LIMIT = 6 << 30
+"""Bytes, beyond what Blender has at its start: QuadriFlow has been seen to grow past 19 GB."""
+
+SYMMETRY_SAMPLES = 4_000
+SYMMETRY_DISTANCE = 0.01
+"""Of the diagonal, for 95 of 100 places."""
+SYMMETRY_SNAP, SYMMETRY_REACH = 1e-6, 0.01
+FINISH_LIMIT_S = 900.0
+"""UV layout and baking, at 4,096 pixels and a mesh of 60,000 faces, take 3 minutes."""

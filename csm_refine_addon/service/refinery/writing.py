@@ -16,9 +16,9 @@ from .progress import Progress
 def write(obj: bpy.types.Object, folder: Path, code: str, progress: Progress) -> tuple[list[str], list[str]]:
     """Write the mesh in every format; return those written and a note for each of the others. GLB must be written."""
     mesh_io.export_mesh(obj, folder / "mesh.glb")
-    progress.reached(75)
+    progress.reached(86)
     formats, notes = ["glb"], []
-    for percent, (kind, writer) in zip((85, 92, 98), _OTHER_FORMATS.items(), strict=True):
+    for percent, (kind, writer) in zip((90, 94, 98), _OTHER_FORMATS.items(), strict=True):
         try:
             formats += writer(obj, folder, code)
         except (CsmError, RuntimeError, OSError) as error:

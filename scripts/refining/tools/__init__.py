@@ -7,8 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from csm_refine_addon.core.background import BackgroundBlender
-
 HERE = Path(__file__).parent
 TEXTURE = 1024
 
@@ -49,7 +47,7 @@ def _ours(topology: str) -> Callable[[Task], list[list[str]]]:
             "settings": {"topology": topology, "faces": task.faces, "texture_resolution": TEXTURE},
         }
         (task.folder / "order.json").write_text(json.dumps(order), "utf-8")
-        return [BackgroundBlender(str(task.blender), is_blender=False).command("service.refinery", str(task.folder))]
+        return [[str(task.blender), "-m", "csm_refine_addon.service.refinery", str(task.folder)]]
 
     return steps
 

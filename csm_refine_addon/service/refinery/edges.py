@@ -1,0 +1,93 @@
+"""Which faces meet at which edge: arrays, and what is wrong with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .surface import Array, Surface
+
+
+@dataclass(frozen=True)
+class Edges:
+    """The corners' edges, sorted so that those of one edge stand together.
+
+    ``start``/``end`` vertex and ``face`` per half edge; ``first`` the place of each edge's first one, ``uses`` how many
+    it has, ``keys`` a number that names it, ascending.
+    """
+
+    start: Array
+    end: Array
+    face: Array
+    first: Array
+    uses: Array
+    keys: Array
+    count: int
+    """The vertices, from which the keys are made."""
+
+    def key(self, one: Array, other: Array) -> Array:
+        """Return the number of the edges between these vertices, whether there are such edges or not."""
+        return np.minimum(one, other) * self.count + np.maximum(one, other)
+
+    def has(self, keys: Array) -> Array:
+        """Tell which of the numbers belong to an edge."""
+        if not len(self.keys):
+            return np.zeros(len(keys), bool)
+        return self.keys[np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)] == keys
+
+    def pairs(self) -> tuple[Array, Array]:
+        """Return the places of both half edges of each edge between exactly two faces."""
+        two = self.first[self.uses == 2]
+        return two, two + 1
+
+
+def edges_of(faces: Array, count: int) -> Edges:
+    """Return the edges of faces (f, 3) or (f, 4), -1 for no corner, of a mesh with ``count`` vertices."""
+    faces = np.asarray(faces, np.int64)
+    width = faces.shape[1]
+    following = np.roll(faces, -1, axis=1)
+    if width == 4:
+        triangle = faces[:, 3] < 0
+        following[triangle, 2] = faces[triangle, 0]
+    there = faces.ravel() >= 0
+    start, end = faces.ravel()[there], following.ravel()[there]
+    face = np.repeat(np.arange(len(faces)), width)[there]
+    keys = np.minimum(start, end) * count + np.maximum(start, end)
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
+    first = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]]) if len(keys) else np.empty(0, np.int64)
+    uses = np.diff(np.r_[first, len(keys)])
+    return Edges(start[order], end[order], face[order], first, uses, keys[first], count)
+
+
+@dataclass(frozen=True)
+class Soundness:
+    """How many edges are open, how many have more than two faces, and at how many two faces disagree about outside."""
+
+    open: int
+    crowded: int
+    at_odds: int
+
+    @property
+    def is_closed(self) -> bool:
+        """Watertight: each edge between two faces that agree."""
+        return not (self.open or self.crowded or self.at_odds)
+
+
+def soundness(surface: Surface) -> Soundness:
+    """Count the faults of a surface's edges."""
+    edges = edges_of(surface.faces, len(surface.points))
+    one, other = edges.pairs()
+    return Soundness(
+        open=int((edges.uses == 1).sum()),
+        crowded=int((edges.uses > 2).sum()),
+        at_odds=int((edges.start[one] == edges.start[other]).sum()),
+    )
+
+
+def volume(surface: Surface) -> float:
+    """Return the signed volume, as if it were closed."""
+    triangles = surface.triangles()
+    corners = (surface.points - surface.points.mean(axis=0))[triangles]
+    return float(np.einsum("ij,ij->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6)

@@ -1,0 +1,110 @@
+"""Which method a mesh gets: rung after rung in a process of its own each, until one is good; else the best there is.
+
+Runs in the service, without Blender. A rung that crashes, runs too long or takes too much memory is no more than a rung
+that failed; the last one is the cleaned input.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...core import documents
+from . import tuning
+from .methods import rungs_for
+from .settings import RefineSettings, Topology
+
+Run = Callable[[str, Sequence[str], float], "int | None"]
+"""Runs ``main(arguments)`` of a module of the package in a background Blender, for at most so many seconds.
+
+Returns its exit code, negative for a signal; None where it was too late. May raise to give the refine up.
+"""
+UNUSABLE = 8
+NO_TIME = "took too long"
+CLEANED = "cleaned"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Attempt:
+    """A rung and what came of it; the lowest score is the best."""
+
+    method: str
+    score: float
+    faults: tuple[str, ...]
+
+
+def refine(folder: Path, run: Run) -> int | None:
+    """Refine the order in ``folder`` and return the exit code of the last process; the files are in the folder then."""
+    order = json.loads((folder / "order.json").read_text("utf-8"))
+    settings = documents.decode(RefineSettings, order.get("settings", {}))
+    attempts: list[Attempt] | None = []
+    if settings.topology is not Topology.KEEP:
+        attempts = climbed(folder, settings, run)
+        if attempts is None:
+            return UNUSABLE
+    return _finished(folder, order, attempts, run)
+
+
+def climbed(folder: Path, settings: RefineSettings, run: Run) -> list[Attempt] | None:
+    """Return the attempts, in their order; None where the mesh cannot be read, as the report says."""
+    attempts: list[Attempt] = []
+    for method in rungs_for(settings.topology):
+        code = run("service.refinery.trying", (str(folder), method), tuning.METHOD_LIMIT_S)
+        if code == UNUSABLE:
+            return None
+        attempts.append(_attempt(folder, method, code))
+        if not attempts[-1].faults:
+            break
+    return attempts
+
+
+def _attempt(folder: Path, method: str, code: int | None) -> Attempt:
+    if code is None:
+        return Attempt(method, float("inf"), (NO_TIME,))
+    try:
+        verdict = json.loads((folder / "scratch" / f"{method}.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return Attempt(method, float("inf"), (f"ended with {code}",))
+    faults = tuple(verdict["faults"])
+    return Attempt(method, float("inf") if "unusable" in faults else verdict["score"], faults)
+
+
+def _finished(folder: Path, order: dict[str, Any], attempts: Sequence[Attempt], run: Run) -> int | None:
+    """Finish the best attempt; where that fails, the next one; at last the cleaned mesh."""
+    usable = sorted(
+        (one for one in attempts if one.score < float("inf")), key=lambda one: (len(one.faults) > 0, one.score)
+    )
+    choices = [*(one.method for one in usable), ""]
+    told = [dataclasses.asdict(one) for one in attempts]
+    code: int | None = None
+    for choice in choices:
+        notes = _notes(choice or CLEANED, attempts) if attempts else []
+        (folder / "order.json").write_text(json.dumps({**order, "choice": choice, "notes": notes}), "utf-8")
+        code = run("service.refinery", (str(folder),), tuning.FINISH_LIMIT_S if choice else float("inf"))
+        if code in {0, UNUSABLE}:
+            break
+    _add_attempts(folder / "report.json", told)
+    return code
+
+
+def _notes(choice: str, attempts: Sequence[Attempt]) -> list[str]:
+    """Return sentences on why a method was taken, if it was not the first or is not good."""
+    others = [one for one in attempts if one.method != choice and one.faults]
+    notes = [f"The method {one.method} was not taken: {', '.join(one.faults)}." for one in others]
+    faults = next((one.faults for one in attempts if one.method == choice), ())
+    if faults:
+        notes.append(f"The method {choice} is the best of those tried, though: {', '.join(faults)}.")
+    if choice == CLEANED:
+        notes.append("No method could refine this mesh: it was cleaned only.")
+    return notes
+
+
+def _add_attempts(path: Path, attempts: list[dict[str, Any]]) -> None:
+    if attempts and path.exists():
+        report = json.loads(path.read_text("utf-8"))
+        draft = path.with_name("report.part")
+        draft.write_text(json.dumps({**report, "attempts": attempts}).replace("Infinity", "null"), "utf-8")
+        draft.replace(path)

@@ -1,0 +1,14 @@
+"""QuadriFlow on a voxel remesh, which has no handles too thin for it and no open edges."""
+
+from __future__ import annotations
+
+from ..parts import without_parts_below
+from ..quads import flowed, squared, voxels
+from ..repairing import untied
+from ..surface import Surface
+from ..tuning import VOXEL_DUST
+
+
+def refine(shape: Surface, budget: int) -> Surface:
+    """Return quads, squared and drawn near to the shape as it was."""
+    return squared(flowed(untied(without_parts_below(voxels(shape), VOXEL_DUST)), budget), shape)

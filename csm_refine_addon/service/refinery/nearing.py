@@ -1,0 +1,143 @@
+"""A coarse mesh drawn near to its source: vertices moved by least squares, edges flipped where that helps.
+
+After H. Hoppe et al., Mesh Optimization (SIGGRAPH 1993), with the point-to-plane distance of registration and weights
+that make it a mean distance, not a mean square.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import tuning
+from .edges import edges_of
+from .surface import Array, Nearest, crosses, samples, scattered, unit, weights_in
+
+
+def draw_near(points: Array, triangles: Array, source_points: Array, source_triangles: Array) -> tuple[Array, Array]:
+    """Return points and triangles that are nearer to the source; as many of them, and as closed as they were."""
+    source = Nearest(source_points, source_triangles)
+    triangles = flip_edges(points, triangles, source)
+    for turn in range(tuning.NEARING_ROUNDS):
+        points = move_vertices(points, triangles, source, source_points, source_triangles, turn)
+        if turn < tuning.NEARING_FLIPS:
+            triangles = flip_edges(points, triangles, source)
+    return points, triangles
+
+
+def move_vertices(
+    points: Array,
+    triangles: Array,
+    source: Nearest,
+    source_points: Array,
+    source_triangles: Array,
+    seed: int = 0,
+) -> Array:
+    """Return the vertices of one Gauss-Newton step towards the least mean distance between both surfaces."""
+    count = int(np.clip(tuning.SAMPLES_PER_TRIANGLE * len(triangles), *tuning.SAMPLES_RANGE))
+    there, of_source = samples(source_points, source_triangles, count, seed)
+    places, which, far = Nearest(points, triangles)(there)
+    here, which_back = samples(points, triangles, count // 2, seed + 100)
+    back, of_source_back, far_back = source(here)
+    normals = unit(crosses(source_points, source_triangles))[np.concatenate([of_source, of_source_back])]
+    which = np.concatenate([which, which_back])
+    weights = weights_in(points, triangles, which, np.concatenate([places, here]))
+    target, far = np.concatenate([there, back]), np.concatenate([far, far_back])
+    agree = np.einsum("ij,ij->i", unit(crosses(points, triangles))[which], normals) > tuning.SAME_SIDE
+    scale = np.median(far) / 2 + 1e-12 * np.ptp(points)
+    return points + _step(points, triangles[which], weights, target, normals, agree / np.hypot(far, scale))
+
+
+def _step(points: Array, corners: Array, weights: Array, target: Array, normals: Array, trust: Array) -> Array:
+    """Solve for the vertices' moves by conjugate gradients; the distance along the normal counts, the rest hardly."""
+    count = len(points)
+    slide = tuning.NEARING_SLIDE
+    square = np.bincount(corners.ravel(), weights=(trust[:, None] * weights**2).ravel(), minlength=count)
+    hold = tuning.NEARING_HOLD * square.mean() + 1e-300
+    precondition = (1 / (square * (1 / 3 + slide) + hold))[:, None]
+
+    def spread(pull: Array) -> Array:
+        return scattered(corners, pull[:, None, :] * weights[:, :, None], count)
+
+    def along_normal(vectors: Array) -> Array:
+        return normals * (np.einsum("ij,ij->i", normals, vectors) * trust)[:, None]
+
+    def apply(moves: Array) -> Array:
+        moved = np.einsum("ijk,ij->ik", moves[corners], weights)
+        return spread(along_normal(moved) + slide * trust[:, None] * moved) + hold * moves
+
+    missing = target - np.einsum("ijk,ij->ik", points[corners], weights)
+    return conjugate_gradients(apply, spread(along_normal(missing)), precondition, tuning.NEARING_STEPS)
+
+
+def conjugate_gradients(apply, wanted: Array, precondition: Array, steps: int, start: Array | None = None) -> Array:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    """Return x with apply(x) = wanted, nearly, for a symmetric positive ``apply``; Jacobi preconditioned."""
+    found = np.zeros_like(wanted) if start is None else start
+    rest = wanted - (apply(found) if start is not None else 0)
+    eased = precondition * rest
+    direction, size = eased.copy(), float((rest * eased).sum())
+    least = 1e-10 * size
+    for _ in range(steps):
+        if size <= least:
+            break
+        image = apply(direction)
+        step = size / max(float((direction * image).sum()), 1e-300)
+        found = found + step * direction
+        rest = rest - step * image
+        eased = precondition * rest
+        before, size = size, float((rest * eased).sum())
+        direction = eased + size / before * direction
+    return found
+
+
+def flip_edges(points: Array, triangles: Array, source: Nearest) -> Array:
+    """Return triangles with the edges along the other diagonal of two faces where that is nearer to the source."""
+    triangles = np.array(triangles, np.int64)
+    for _ in range(tuning.FLIP_PASSES):
+        if _flip_once(points, triangles, source) < len(triangles) * tuning.FLIPS_WORTH_IT:
+            break
+    return triangles
+
+
+def _flip_once(points: Array, triangles: Array, source: Nearest) -> int:
+    edges = edges_of(triangles, len(points))
+    one, other = edges.pairs()
+    agree = edges.start[one] == edges.end[other]
+    one, other = one[agree], other[agree]
+    a, b, left, right = edges.start[one], edges.end[one], edges.face[one], edges.face[other]
+    c, d = (triangles[face].sum(axis=1) - a - b for face in (left, right))
+    crossing = edges.key(c, d)
+    allowed = np.flatnonzero((c != d) & ~edges.has(crossing) & _stays_good(points, a, b, c, d))
+    a, b, c, d, left, right, crossing = (array[allowed] for array in (a, b, c, d, left, right, crossing))
+    now, then = (_distance_along(points[x], points[y], source) for x, y in ((a, b), (c, d)))
+    gain = now - then
+    order = np.flatnonzero(gain > tuning.FLIP_GAIN * now)
+    order = order[np.argsort(-gain[order], kind="stable")]
+    order = order[np.unique(crossing[order], return_index=True)[1]]
+    order = order[np.argsort(-gain[order], kind="stable")]
+    rank, best = np.arange(len(order)), np.full(len(triangles), len(order))
+    for face in (left[order], right[order]):
+        np.minimum.at(best, face, rank)
+    chosen = order[(best[left[order]] == rank) & (best[right[order]] == rank)]
+    triangles[left[chosen]] = np.stack([a[chosen], d[chosen], c[chosen]], axis=1)
+    triangles[right[chosen]] = np.stack([d[chosen], b[chosen], c[chosen]], axis=1)
+    return len(chosen)
+
+
+def _stays_good(points: Array, a: Array, b: Array, c: Array, d: Array) -> Array:
+    """Tell where (a, d, c) and (d, b, c) look the way that (a, b, c) and (b, a, d) look, and are no needles."""
+    before = unit(crosses(points, np.stack([a, b, c], 1)) + crosses(points, np.stack([b, a, d], 1)))
+    good = np.ones(len(a), bool)
+    for corners in (np.stack([a, d, c], 1), np.stack([d, b, c], 1)):
+        normal = crosses(points, corners)
+        size = np.linalg.norm(normal, axis=1)
+        sides = points[corners] - points[np.roll(corners, 1, axis=1)]
+        longest = np.einsum("ijk,ijk->ij", sides, sides).max(axis=1)
+        good &= np.einsum("ij,ij->i", normal, before) > tuning.FLIP_TURN * size
+        good &= size > tuning.FLIP_NEEDLE * longest
+    return good
+
+
+def _distance_along(start: Array, end: Array, source: Nearest) -> Array:
+    """Return the mean distance of three places between two points from the source."""
+    places = np.concatenate([start * (1 - t) + end * t for t in (0.25, 0.5, 0.75)])
+    return source.distances(places).reshape(3, -1).mean(axis=0)

@@ -1,0 +1,175 @@
+"""Quads out of triangles, and quads made square without leaving the source."""
+
+from __future__ import annotations
+
+import bpy  # where Blender is a Python module, bmesh is there only after it
+
+# isort: split
+import bmesh
+import numpy as np
+
+from . import tuning
+from .collapsing import collapsed, modified
+from .edges import edges_of
+from .nearing import move_vertices
+from .parts import compact
+from .surface import TINY, Array, Nearest, Surface, of_mesh, to_mesh, unit, vertex_normals
+
+
+class NoQuads(Exception):
+    """The method gave nothing to go on with."""
+
+
+def flowed(shape: Surface, budget: int) -> Surface:
+    """Return QuadriFlow's quads. Raises NoQuads.
+
+    It gives up on edges shorter than 1e-4, so it gets a large copy; and it misses the number that it
+    is asked for by up to a fifth, so it is asked again.
+    """
+    edges = edges_of(shape.faces, len(shape.points))
+    sides = np.abs(shape.points[edges.start[edges.first]] - shape.points[edges.end[edges.first]]).max(axis=1)
+    scale = min(
+        max(tuning.FLOW_EDGE / max(sides.min(), TINY), tuning.FLOW_DIAGONAL[0] / shape.diagonal),
+        tuning.FLOW_DIAGONAL[1] / shape.diagonal,
+    )
+    large = Surface(shape.points * scale, shape.faces)
+    asked, best = budget, None
+    for _ in range(tuning.FLOW_TRIES):
+        found = _flowed_once(large, asked)
+        if best is None or abs(len(found.faces) - budget) < abs(len(best.faces) - budget):
+            best = found
+        if abs(len(best.faces) / budget - 1) <= tuning.FACES_OFF:
+            break
+        asked = round(asked * budget / len(found.faces))
+    assert best is not None  # noqa: S101 -- it is tried at least once
+    return Surface(best.points / scale, best.faces)
+
+
+def _flowed_once(shape: Surface, faces: int) -> Surface:
+    mesh = to_mesh(shape, "flowed")
+    obj = bpy.data.objects.new("flowed", mesh)
+    bpy.context.scene.collection.objects.link(obj)
+    bpy.context.view_layer.update()
+    for other in bpy.context.view_layer.objects:
+        other.select_set(other == obj)
+    bpy.context.view_layer.objects.active = obj
+    try:
+        outcome = bpy.ops.object.quadriflow_remesh(mode="FACES", target_faces=faces, use_preserve_boundary=True, seed=0)
+    except RuntimeError as error:
+        raise NoQuads(str(error).strip().splitlines()[-1]) from error
+    found = of_mesh(obj.data)
+    bpy.data.objects.remove(obj)
+    if "FINISHED" not in outcome or not len(found.faces) or not np.isfinite(found.points).all():
+        raise NoQuads("QuadriFlow gave nothing that can be used")
+    return found
+
+
+def voxels(shape: Surface) -> Surface:
+    """Return Blender's voxel remesh, fine enough for thin parts as far as memory allows."""
+    size = float(np.ptp(shape.points, axis=0).max()) / tuning.VOXELS
+    found = modified(shape, "REMESH", mode="VOXEL", voxel_size=size)
+    if not len(found.faces):
+        raise NoQuads("the voxel remesh left nothing")
+    halves = found.triangles()
+    return Surface(found.points, np.column_stack([halves, np.full(len(halves), -1)]))
+
+
+def paired_and_cut(shape: Surface, budget: int) -> Surface:
+    """Return a quarter of the budget in paired triangles, each face cut around its middle into quads."""
+    wanted = budget / tuning.QUADS_OF_TRIANGLE
+    for _ in range(3):
+        coarse = _paired(collapsed(shape, round(wanted)) if len(shape.faces) > wanted else shape)
+        corners = int((coarse.faces >= 0).sum())
+        if corners <= budget * (1 + tuning.FACES_OFF) or len(coarse.faces) < tuning.LEAST_FACES:
+            break
+        wanted *= budget / corners
+    return _cut(coarse)
+
+
+def _paired(shape: Surface) -> Surface:
+    mesh = to_mesh(shape, "paired")
+    work = bmesh.new()
+    work.from_mesh(mesh)
+    angle = float(np.radians(tuning.PAIR_ANGLE))
+    bmesh.ops.join_triangles(work, faces=work.faces[:], angle_face_threshold=angle, angle_shape_threshold=2 * angle)
+    work.to_mesh(mesh)
+    work.free()
+    found = of_mesh(mesh)
+    bpy.data.meshes.remove(mesh)
+    return found
+
+
+def _cut(shape: Surface) -> Surface:
+    """Return each face as quads from its middle to its corner, by way of the middles of the sides."""
+    count = len(shape.points)
+    edges = edges_of(shape.faces, count)
+    ends = edges.start[edges.first], edges.end[edges.first]
+    sizes = 3 + shape.is_quad
+    valid = shape.faces >= 0
+    middles = np.where(valid[:, :, None], shape.points[shape.faces], 0).sum(axis=1) / sizes[:, None]
+    points = np.concatenate([shape.points, (shape.points[ends[0]] + shape.points[ends[1]]) / 2, middles])
+    face, place = np.nonzero(valid)
+    corner = shape.faces[face, place]
+    after, before = (shape.faces[face, (place + step) % sizes[face]] for step in (1, -1))
+    side_after, side_before = (
+        count + np.searchsorted(edges.keys, edges.key(corner, other)) for other in (after, before)
+    )
+    return Surface(points, np.stack([corner, side_after, count + len(edges.keys) + face, side_before], axis=1))
+
+
+def squared(quads: Surface, source: Surface) -> Surface:
+    """Return the quads with more even angles, on the source, as near to it as they allow."""
+    quads = compact(quads)
+    triangles = source.triangles()
+    nearest = Nearest(source.points, triangles)
+    points = quads.points
+    for turn in range(tuning.SQUARE_ROUNDS):
+        points = _more_square(points, quads)
+        if turn % tuning.SQUARE_PROJECT == tuning.SQUARE_PROJECT - 1:
+            points = nearest(points)[0]
+    for turn in range(tuning.QUADS_NEARING):
+        points = move_vertices(
+            points, Surface(points, quads.faces).triangles(), nearest, source.points, triangles, turn
+        )
+    return Surface(points, quads.faces)
+
+
+def _more_square(points: Array, quads: Surface) -> Array:
+    """Return the vertices in the middle of where their faces, as rectangles, want them; in the surface's plane.
+
+    A rectangle's diagonals are as long as each other and cut each other in half.
+    """
+    faces = quads.faces[quads.is_quad]
+    corner = points[faces]
+    middle = corner.mean(axis=1)
+    one, other = corner[:, 2] - corner[:, 0], corner[:, 3] - corner[:, 1]
+    half = (np.linalg.norm(one, axis=1) + np.linalg.norm(other, axis=1))[:, None] / 4
+    one, other = unit(one) * half, unit(other) * half
+    wanted = np.stack([middle - one, middle - other, middle + one, middle + other], axis=1)
+    total = np.stack(
+        [np.bincount(faces.ravel(), weights=wanted[:, :, axis].ravel(), minlength=len(points)) for axis in range(3)],
+        axis=1,
+    )
+    times = np.bincount(faces.ravel(), minlength=len(points))[:, None]
+    move = np.where(times > 0, total / np.maximum(times, 1) - points, 0)
+    normals = vertex_normals(points, Surface(points, quads.faces).triangles())
+    move -= normals * np.einsum("ij,ij->i", move, normals)[:, None]
+    move[_rim(quads)] = 0
+    return points + move * tuning.SQUARE_STEP
+
+
+def _rim(quads: Surface) -> Array:
+    edges = edges_of(quads.faces, len(quads.points))
+    open_ = edges.first[edges.uses == 1]
+    return np.unique(np.concatenate([edges.start[open_], edges.end[open_]]))
+
+
+def off_square(quads: Surface) -> float:
+    """Return by how many degrees the quads' corners are off 90, on the mean."""
+    faces = quads.faces[quads.is_quad]
+    if not len(faces):
+        return 90.0
+    corner = quads.points[faces]
+    after, before = unit(np.roll(corner, -1, axis=1) - corner), unit(np.roll(corner, 1, axis=1) - corner)
+    angle = np.degrees(np.arccos(np.clip(np.einsum("ijk,ijk->ij", after, before), -1, 1)))
+    return float(np.abs(angle - 90).mean())

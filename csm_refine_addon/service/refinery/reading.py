@@ -1,0 +1,54 @@
+"""The source out of its file, cleaned; and its shape, made fit for the methods and kept for those that come later."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+
+from ...blender.meshes import mesh_io
+from .cleaning import clean
+from .parts import drop_parts_below
+from .repairing import repaired
+from .settings import RefineSettings
+from .surface import Array, Surface
+
+
+def read_source(folder: Path, order: dict[str, Any], settings: RefineSettings) -> tuple[bpy.types.Object, list[str]]:
+    """Return the order's mesh, cleaned, and notes of what that took away. Raises MeshUnusable."""
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    obj = mesh_io.import_mesh(Path(order["mesh"]), folder / "scratch")
+    obj.name = obj.data.name = order["code"]
+    clean(obj.data)
+    notes = []
+    if settings.drop_parts_below:
+        dropped = drop_parts_below(obj.data, settings.drop_parts_below)
+        notes += [f"{dropped} faces of small loose parts were dropped."] if dropped else []
+    return obj, notes
+
+
+def shape_of_source(folder: Path, order: dict[str, Any], settings: RefineSettings) -> Surface:
+    """Return the repaired shape; read and repaired once in a refine."""
+    kept = folder / "scratch" / "shape.npz"
+    if not kept.exists():
+        obj, _ = read_source(folder, order, settings)
+        save(repaired(obj.data), kept)
+    else:
+        bpy.ops.wm.read_factory_settings(use_empty=True)
+    return load(kept)
+
+
+def save(surface: Surface, path: Path) -> None:
+    """Write a surface."""
+    draft = path.with_name(f"{path.stem}_draft.npz")
+    np.savez(draft, points=surface.points, faces=surface.faces)
+    draft.replace(path)
+
+
+def load(path: Path) -> Surface:
+    """Read a surface that was written by :func:`save`."""
+    with np.load(path) as found:
+        arrays: dict[str, Array] = {name: found[name] for name in ("points", "faces")}
+    return Surface(**arrays)

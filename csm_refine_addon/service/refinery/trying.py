@@ -1,0 +1,69 @@
+"""One rung of the ladder, as a process of its own with a limit on its memory: ``main([folder, method])``.
+
+Leaves ``METHOD.npz`` and ``METHOD.json``, the verdict, in the order's scratch folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib
+import json
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...core import documents
+from ...core.errors import CsmError
+from . import tuning
+from .judging import judged
+from .progress import Progress, refusal, write_whole
+from .reading import save, shape_of_source
+from .settings import RefineSettings, Symmetry
+from .symmetry import halved, is_symmetric, mirrored
+
+
+def main(argv: Sequence[str]) -> int:
+    """Try a method; 0 where a verdict was written, 8 where the mesh is not usable, else 1."""
+    folder, method = Path(argv[0]), argv[1]
+    try:
+        limit_memory(tuning.MEMORY_LIMIT)
+        attempt(folder, method)
+    except CsmError as error:
+        write_whole(folder / "report.json", json.dumps(refusal(error)))
+        return error.exit_code
+    except Exception:  # noqa: BLE001 -- the top of the process: the ladder goes on, the log says why
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def attempt(folder: Path, method: str) -> None:
+    """Run one method on the shape of the order's mesh, and write down what came of it."""
+    progress = Progress(folder / "progress")
+    order = json.loads((folder / "order.json").read_text("utf-8"))
+    settings = documents.decode(RefineSettings, order.get("settings", {}))
+    progress.reached(3)
+    shape = shape_of_source(folder, order, settings)
+    progress.reached(12)
+    refine = importlib.import_module(f"{__package__}.methods.{method}").refine
+    mirror = settings.symmetry is Symmetry.ON or (settings.symmetry is Symmetry.AUTO and is_symmetric(shape))
+    result = mirrored(refine(halved(shape), max(settings.budget // 2, 1))) if mirror else refine(shape, settings.budget)
+    progress.reached(40)
+    verdict = judged(shape, result, settings.topology, settings.budget)
+    save(result, folder / "scratch" / f"{method}.npz")
+    write_whole(folder / "scratch" / f"{method}.json", json.dumps(dataclasses.asdict(verdict)))
+    progress.reached(45)
+
+
+def limit_memory(more: int) -> None:
+    """Let this process take so many bytes more than it has now, where the system can hold it to that."""
+    if sys.platform == "linux":
+        import resource
+
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
+        most = pages * resource.getpagesize() + more
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_AS, (most if hard < 0 else min(most, hard), hard))
