@@ -166,6 +166,19 @@ def test_removed(journal, second):
     assert second.changes_since(0).removed == (written.id,)
 
 
+def test_changes_in_several_parts(journal, second):
+    """Read a few at a time, nothing is missed or seen twice, and a removal comes in its turn."""
+    ids = [journal.add(job()).id for _ in range(5)]
+    journal.remove(ids[1])
+    last = journal.add(job()).id
+    parts = [second.changes_since(0, 2)]
+    while not parts[-1].complete:
+        parts.append(second.changes_since(parts[-1].revision, 2))
+    assert [found.id for part in parts for found in part.jobs] == [ids[0], *ids[2:], last]
+    assert [part.removed for part in parts if part.removed] == [(ids[1],)]
+    assert second.changes_since(parts[-1].revision, 2).complete
+
+
 def test_changes_are_of_one_moment(path, journal):
     """Between its two reads a reader misses nothing: what is written then it sees then, or the next time."""
     first, other = journal.add(job()), journal.add(job())
@@ -351,3 +364,14 @@ def test_home_of_the_platform(monkeypatch, tmp_path):
     monkeypatch.delenv("CSM_REFINE_HOME")
     assert chosen_home(tmp_path).folder == tmp_path
     assert chosen_home().folder.name == "csm_refine"
+
+
+def test_what_others_hold(journal, second):
+    """Asked for all jobs at once, as claiming each would find: nothing of one's own, nothing that has lapsed."""
+    for name, owner, at in (("mine", "a", NOON), ("theirs", "b", NOON), ("lapsed", "b", NOON - 2 * LEASE_S)):
+        assert second.claim(name, owner, at, LEASE_S)
+    assert journal.held_by_others("a", NOON, LEASE_S) == {"theirs"}
+    second.claim("of a clock that was set", "b", NOON + 10 * LEASE_S, LEASE_S)
+    found = journal.held_by_others("a", NOON, LEASE_S)
+    assert found == {"theirs"}
+    assert all(journal.claim(name, "a", NOON, LEASE_S) is (name not in found) for name in ("mine", "theirs", "lapsed"))
