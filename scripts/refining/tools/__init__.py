@@ -8,6 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 HERE = Path(__file__).parent
+ROOT = HERE.parents[2]
+LADDER = """\
+import runpy, sys
+sys.path.insert(0, sys.argv.pop(1))
+runpy.run_module("csm_refine_addon.service.refinery", run_name="__main__", alter_sys=True)
+"""
 TEXTURE = 1024
 
 
@@ -47,7 +53,7 @@ def _ours(topology: str) -> Callable[[Task], list[list[str]]]:
             "settings": {"topology": topology, "faces": task.faces, "texture_resolution": TEXTURE},
         }
         (task.folder / "order.json").write_text(json.dumps(order), "utf-8")
-        return [[str(task.blender), "-m", "csm_refine_addon.service.refinery", str(task.folder)]]
+        return [[str(task.blender), "-c", LADDER, str(ROOT), str(task.folder)]]
 
     return steps
 

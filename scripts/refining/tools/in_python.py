@@ -19,12 +19,12 @@ def welded(path: Path) -> trimesh.Trimesh:
 
 
 def instant_meshes(mesh: trimesh.Trimesh, faces: int, output: Path) -> None:
+    """Through files: in arrays it gives triangles."""
     import pyinstantmeshes
 
-    vertices, quads = pyinstantmeshes.remesh(
-        mesh.vertices.astype(np.float32), mesh.faces.astype(np.uint32), target_face_count=faces
-    )
-    write_obj(output, vertices, [list(dict.fromkeys(face)) for face in quads.tolist()])
+    bare = output.with_suffix(".in.obj")
+    write_obj(bare, mesh.vertices, mesh.faces.tolist())
+    pyinstantmeshes.remesh_file(str(bare), str(output), target_face_count=faces, deterministic=True)
 
 
 def pymeshlab(mesh: trimesh.Trimesh, faces: int, output: Path) -> None:
