@@ -46,7 +46,7 @@ class BlenderWorkshop:
         named = ["--name", job.request.session_code, "--request", str(request)]
         ended = self._run(job, "blender.meshes.prepare", [*arguments, *named])
         try:
-            return blend, documents.decode(MeshReport, _outcome(report, ended))
+            return blend, documents.decode(MeshReport, _outcome(report, ended), strict=True)
         except (TypeError, ValueError, LookupError, AttributeError):
             raise ended from None
 
