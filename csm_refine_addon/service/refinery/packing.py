@@ -115,7 +115,7 @@ def _placed(charts: list[Array], order: list[int], scale: float, gap: float) -> 
         outline, row, column = found
         rows, columns = outline.cells.shape
         taken[row : row + rows, column : column + columns] += outline.cells
-        shift = (*outline.shift, (column - 1) * CELL, (row - 1) * CELL)
+        shift = outline.shift + np.array([(column - 1) * CELL, (row - 1) * CELL])
         result[number] = charts[number] * scale @ outline.turn.T + shift
     return result
 
