@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from . import mending
 from .crash_points import passing
@@ -40,6 +41,7 @@ CREATE TABLE IF NOT EXISTS notices (sentence TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS counter (revision INTEGER NOT NULL);
 INSERT INTO counter SELECT 0 WHERE NOT EXISTS (SELECT * FROM counter);
 """
+_log = logging.getLogger("csm_refine.journal")
 _INSERT = "INSERT INTO jobs (document, revision, id) VALUES (?, ?, ?)"
 _AGAIN = "Do it again: a new one has what can be read."
 _EMPTIED = (
@@ -130,15 +132,19 @@ class Journal:
         return sorted(self.changes_since(0).jobs, key=lambda job: job.created_at)
 
     def changes_since(self, revision: int, most: int = -1) -> Changes:
-        """Return the jobs changed and removed after ``revision``; at most ``most`` changed ones, the oldest changes."""
+        """Return the jobs changed and removed after ``revision``; at most ``most`` changed ones, the oldest changes.
+
+        A job that only another version can read is left out.
+        """
         changed = "SELECT revision, document FROM jobs WHERE revision > ? ORDER BY revision LIMIT ?"
         gone = "SELECT job, revision FROM removed WHERE revision > ? AND revision <= ?"
         with self._transaction("DEFERRED"):  # a change between the two reads would be missed for good
-            jobs = tuple(_job(row) for row in self._connection.execute(changed, (revision, most)))
-            complete = len(jobs) != most
-            until = sys.maxsize if complete else jobs[-1].revision
+            rows = self._connection.execute(changed, (revision, most)).fetchall()
+            jobs = tuple(job for row in rows if (job := _job_or_none(row)))
+            complete = len(rows) != most
+            until = sys.maxsize if complete else rows[-1][0]
             removed = self._connection.execute(gone, (revision, until)).fetchall()
-        newest = max([revision, *(job.revision for job in jobs), *(row[1] for row in removed)])
+        newest = max([revision, *(row[0] for row in rows), *(row[1] for row in removed)])
         return Changes(jobs, tuple(row[0] for row in removed), newest, complete)
 
     def data_version(self) -> int:
@@ -350,17 +356,28 @@ def _fill(path: Path, jobs: Sequence[Job], sentence: str) -> None:
 def _job(row: tuple[int, str]) -> Job:
     revision, document = row
     try:
-        found = json.loads(document)
-    except ValueError as error:
-        raise _Damaged(str(revision)) from error
-    try:
-        return Job.from_json({**found, "revision": revision})
+        return Job.from_json({**_read(document), "revision": revision})
     except mending.NOT_A_JOB as error:
         raise StorageError(
             "The journal holds a job of another version of CSM Refine.", "Update the extension."
         ) from error
 
 
+def _job_or_none(row: tuple[int, str]) -> Job | None:
+    try:
+        return _job(row)
+    except StorageError as error:
+        _log.warning("row %s: %s", row[0], error)
+        return None
+
+
 def _lookup(row: tuple[int, str]) -> Lookup:
     revision, document = row
-    return replace(Lookup.from_json(json.loads(document)), revision=revision)
+    return replace(Lookup.from_json(_read(document)), revision=revision)
+
+
+def _read(document: str) -> Any:
+    try:
+        return json.loads(document)
+    except ValueError as error:
+        raise _Damaged from error

@@ -79,7 +79,7 @@ def _is_damaged(path: Path) -> bool:
         with contextlib.closing(_opened(path)) as journal:
             if journal.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
                 return True
-            for (document,) in journal.execute("SELECT document FROM jobs"):
+            for (document,) in journal.execute("SELECT document FROM jobs UNION ALL SELECT document FROM lookups"):
                 json.loads(document)
     except sqlite3.Error as error:
         if is_damage(error):

@@ -279,9 +279,11 @@ def test_not_a_database(path):
 
 
 def test_a_job_of_another_version(path, journal):
-    """What another version may have written is no damage: it stays, with a sentence."""
+    """What another version may have written is no damage: it stays, with a sentence, and hides no other job."""
     written = journal.add(job())
     journal._connection.execute("UPDATE jobs SET document = replace(document, 'PREPARED', 'QUEUED')")
+    other = journal.add(job())
+    assert journal.all() == [other]
     with pytest.raises(StorageError, match="another version"):
         journal.get(written.id)
     assert not list(path.parent.glob("journal.corrupt-*"))

@@ -176,11 +176,13 @@ class House:
         """What is left beside Blender, its worker and the service, though there is nothing to do any more."""
 
         def left() -> list[str]:
+            there = self.processes()
             known = {found.pid for who in ("Blender", "worker", "local service") if (found := self.find(who))}
-            return [command for process, command in self.processes().items() if process.pid not in known]
+            return [command for process, command in there.items() if process.pid not in known]
 
         with contextlib.suppress(AssertionError):
             wait_until(lambda: not left(), orphans_s())
+            return []
         return left()
 
     # --- halting and killing

@@ -21,6 +21,7 @@ from csm_refine_addon.core import flow, worker
 from csm_refine_addon.core.errors import InputError, JournalBusy, StorageError
 from csm_refine_addon.core.home import Home
 from csm_refine_addon.core.journal import SCHEMA_VERSION, Journal
+from csm_refine_addon.core.lookups import Lookup, LookupKind
 from csm_refine_addon.core.models import JobState, RefineRequest, Secret
 from csm_refine_addon.core.orders import new_job
 from tests.core import house as core_house
@@ -442,3 +443,18 @@ def test_a_removed_job_stays_removed(home):
         for lost in (kept, gone):
             with pytest.raises(InputError):
                 journal.get(lost.id)
+
+
+def test_a_damaged_look_up(home):
+    """Where what was asked about a session is no JSON any more, that is damage, too: the jobs come into a new one."""
+    with Journal(home.journal) as journal:
+        kept = flow.stopped(crash_children.job("http://x"), 1.0)
+        journal.add(kept)
+        journal.ask(Lookup(LookupKind.LIST, "local", "0", 1.0))
+    with contextlib.closing(sqlite3.connect(home.journal)) as connection, connection:
+        connection.execute("UPDATE lookups SET document = '{'")
+    with Journal(home.journal) as journal, pytest.raises(StorageError, match="damaged"):
+        journal.lookups_since(0)
+    with Journal(home.journal) as journal:
+        assert [job.id for job in journal.all()] == [kept.id]
+        assert (journal.lookups_since(0), len(journal.take_notices())) == ([], 1)
