@@ -6,6 +6,9 @@ MERGE_FRACTION = 1e-6
 """Vertices closer than this part of the box's diagonal are one."""
 FLAT_FRACTION = 1e-6
 """A side shorter than this part of the longest one has no extent that could be stretched."""
+RIM = 0.03
+"""Of a box's side: only there a refined mesh is drawn to the box that its source fills. With all of it stretched the
+TripoSR chair at 5,000 triangles, which sticks out of its source's box by 0.2 to 0.4 %, was 5.2 away instead of 1.8."""
 
 FACES_OF_LEVEL = {"low": 5_000, "medium": 20_000, "high": 60_000}
 """Low and medium are the two sizes that everything here was measured at; high is near what image-to-3D models give."""
