@@ -45,8 +45,6 @@ def judged(shape: Surface, result: Surface, topology: Topology, budget: int) -> 
     ]
     off = off_square(result) if topology is Topology.QUADS else 0.0
     score = distance + 100 * lost + 2 * len(faults) + 0.2 * off
-    if "inside out" in faults:
-        score += 1000
     return Verdict(len(result.faces), quads, off, distance, lost, after.is_closed, score, tuple(faults))
 
 

@@ -24,6 +24,8 @@ Returns its exit code, negative for a signal; None where it was too late. May ra
 """
 UNUSABLE = 8
 NO_TIME = "took too long"
+FATAL = {"unusable", "inside out", "parts are lost"}
+"""Faults with which a result is worse than the cleaned mesh."""
 CLEANED = "cleaned"
 
 
@@ -69,7 +71,7 @@ def _attempt(folder: Path, method: str, code: int | None) -> Attempt:
     except (OSError, ValueError):
         return Attempt(method, float("inf"), (f"ended with {code}",))
     faults = tuple(verdict["faults"])
-    return Attempt(method, float("inf") if "unusable" in faults else verdict["score"], faults)
+    return Attempt(method, float("inf") if FATAL & set(faults) else verdict["score"], faults)
 
 
 def _finished(folder: Path, order: dict[str, Any], attempts: Sequence[Attempt], run: Run) -> int | None:

@@ -14,7 +14,7 @@ from . import tuning
 from .surface import TINY, Array
 from .texels import Flat, covered, signed_areas
 
-SIDE = 384
+SIDE = 320
 """Cells along a side of the square, with a border of one all around that counts as taken."""
 CELL = 1 / (SIDE - 2)
 _TAKEN = 4096.0
@@ -90,12 +90,16 @@ def _upright(places: Array) -> Array:
 def _by_outline(charts: list[Array], gap: float) -> list[Array] | None:
     area = sum(float(np.abs(signed_areas(places)).sum()) for places in charts)
     order = sorted(range(len(charts)), key=lambda number: -float(np.abs(signed_areas(charts[number])).sum()))
-    low, high, best = 0.0, 2 * tuning.PACK_FROM, None
+    low, high = tuning.PACK_SHARES
+    best: list[Array] | None = None
     for _ in range(tuning.PACK_TRIES):
         share = (low + high) / 2
         placed = _placed(charts, order, float(np.sqrt(share / max(area, TINY))), gap)
         low, high = (low, share) if placed is None else (share, high)
         best = placed or best
+    while best is None and low > tuning.LEAST_SHARE:
+        low *= tuning.SHARE_STEP
+        best = _placed(charts, order, float(np.sqrt(low / max(area, TINY))), gap)
     return best
 
 
@@ -115,7 +119,7 @@ def _placed(charts: list[Array], order: list[int], scale: float, gap: float) -> 
         outline, row, column = found
         rows, columns = outline.cells.shape
         taken[row : row + rows, column : column + columns] += outline.cells
-        shift = outline.shift + np.array([(column - 1) * CELL, (row - 1) * CELL])
+        shift = outline.shift + np.array([column - 1, row - 1]) * CELL
         result[number] = charts[number] * scale @ outline.turn.T + shift
     return result
 
