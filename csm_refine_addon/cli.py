@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from .commands import outcome, verbs
+from .core.driving.orders import FOLLOW_S
 from .core.errors import CsmError, InputError, Interrupted
-from .core.local_settings import LEVELS, SYMMETRIES, TOPOLOGIES
-from .core.orders import FOLLOW_S
+from .core.processes.local_settings import LEVELS, SYMMETRIES, TOPOLOGIES
 
 _log = logging.getLogger("csm_refine.cli")
 _NEGATIVE_NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$", re.IGNORECASE | re.ASCII)

@@ -31,9 +31,9 @@ NOT_SHOWN = (
         "blender/scene/exporting.py",
         "blender/jobs/diagnosing.py",
         "blender/translations/__init__.py",
-        "core/local_settings.py",
+        "core/processes/local_settings.py",
     ),
-    *("blender/translations/tables.py", "core/home.py", "core/documents.py", "core/confinement.py"),
+    *("blender/translations/tables.py", "core/storage/home.py", "core/documents.py", "core/processes/confinement.py"),
 )
 """They serve the command line and bug reports, which speak English, or the programmer."""
 WORDS = (
@@ -65,7 +65,7 @@ NOT_READ = frozenset({
 
 
 def collect() -> dict[str, str]:
-    """Return every text to be translated, with the place it was found first: ``core/flow.py:167``."""
+    """Return every text to be translated, with the place it was found first: ``core/driving/flow.py:167``."""
     found = dict.fromkeys(WORDS, "WORDS")
     paths = [path for room in ROOMS for path in sorted(PACKAGE.glob(room))]
     for path in paths:

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 import bpy
 
-from ..core import checks, key_sources
+from ..core import checks
+from ..core.driving.following import Follower
+from ..core.driving.orders import new_job
 from ..core.errors import InputError
-from ..core.following import Follower
-from ..core.home import Home
+from ..core.keys import key_sources
 from ..core.models import LOCAL, Job, JobState, RefineRequest, Secret
-from ..core.orders import new_job
 from ..core.placement import Choices, Measured
-from ..core.workshop import BlenderWorkshop
+from ..core.processes.workshop import BlenderWorkshop
+from ..core.storage.home import Home
 from . import locations, preferences
 from .measuring import bounds
 from .meshes import session_source

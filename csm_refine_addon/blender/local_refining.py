@@ -6,8 +6,8 @@ from typing import Any
 
 import bpy
 
-from ..core import local_settings
 from ..core.models import LOCAL, LocalSettings
+from ..core.processes import local_settings
 from .translations import CONTEXT
 
 TOPOLOGIES = (

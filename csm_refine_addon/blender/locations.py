@@ -6,7 +6,7 @@ from pathlib import Path
 
 import bpy
 
-from ..core.home import Home, chosen_home
+from ..core.storage.home import Home, chosen_home
 
 EXTENSION = "csm_refine"
 

@@ -292,7 +292,7 @@ def key_command() -> str:
 def require_key() -> None:
     """Raise KeyMissing where there is no key, or none can come from what is given; runs no command."""
     if api_key() is None:
-        from ..core import key_sources  # brings subprocess and its kin
+        from ..core.keys import key_sources  # brings subprocess and its kin
 
         key_sources.words(key_command())
 

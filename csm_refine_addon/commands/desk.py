@@ -12,9 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
-from ..core import accounts, checks, flow, key_sources, orders
+from ..core import checks
+from ..core.driving import flow, orders
+from ..core.driving.following import Follower
 from ..core.errors import InputError, OtherAccount
-from ..core.following import Follower
+from ..core.keys import accounts, key_sources
 from ..core.models import CSM_BASE_URL, LOCAL, Job, JobState, RefineRequest
 from ..core.placement import Asked
 from . import outcome

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..core import errors, flow
+from ..core import errors
+from ..core.driving import flow
 from ..core.errors import CsmError
 from ..core.models import Job, JobState
 

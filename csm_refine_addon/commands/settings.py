@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 
-from ..core import orders
-from ..core.background import find_background_blender
+from ..core.api.services import DEFAULT_TIMEOUT_S
+from ..core.driving import orders
 from ..core.errors import InputError, PrepareFailed
-from ..core.home import Home, chosen_home
 from ..core.models import Secret
-from ..core.services import DEFAULT_TIMEOUT_S
+from ..core.processes.background import find_background_blender
+from ..core.storage.home import Home, chosen_home
 
 
 @dataclass(frozen=True, slots=True)

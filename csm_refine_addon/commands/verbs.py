@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..core import checks, flow, local_settings
+from ..core import checks
+from ..core.driving import flow
 from ..core.errors import InputError, OtherAccount
 from ..core.models import CSM_BASE_URL, LOCAL, TERMINAL, Job, JobState, RefineRequest
 from ..core.placement import Asked, BoundsSource, Choices, PivotSource, ask
+from ..core.processes import local_settings
 from .desk import SERVICE_VARIABLE, Desk
 from .outcome import EMPTY, Outcome, document, not_ours, of_job, together
 from .progress import describe

@@ -8,10 +8,10 @@ import stat
 from pathlib import Path
 
 from ..core import checks
-from ..core.background import KEY_VARIABLE
 from ..core.errors import InputError, KeyMissing
+from ..core.keys.secret_files import kept_secret, rights
 from ..core.models import Secret
-from ..core.secret_files import kept_secret, rights
+from ..core.processes.background import KEY_VARIABLE
 
 log = logging.getLogger(__name__)
 

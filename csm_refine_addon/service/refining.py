@@ -22,8 +22,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..core.background import BackgroundBlender, confined_environment, detached
 from ..core.errors import SessionNotRefinable
+from ..core.processes.background import BackgroundBlender, confined_environment, detached
 from .refinery import ladder
 from .sessions import Session, Sessions
 

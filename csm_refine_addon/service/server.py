@@ -22,11 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..core.background import BackgroundBlender, find_background_blender
 from ..core.errors import CsmError, InputError, StorageError
-from ..core.home import chosen_home
+from ..core.keys.secret_files import kept_secret
 from ..core.models import Secret
-from ..core.secret_files import kept_secret
+from ..core.processes.background import BackgroundBlender, find_background_blender
+from ..core.storage.home import chosen_home
 from . import intake
 from .app import Api
 from .files import MeshOrigin

@@ -58,8 +58,8 @@ def fill_journal(count: int) -> None:
     """Write jobs of last year, all placed, as the product writes them."""
     from benchmark import installed
 
-    journal, models = installed.part("core.journal"), installed.part("core.models")
-    orders, home = installed.part("core.orders"), installed.part("blender.locations").home()
+    journal, models = installed.part("core.storage.journal"), installed.part("core.models")
+    orders, home = installed.part("core.driving.orders"), installed.part("blender.locations").home()
     box = models.Box((0.0, 0.0, 0.5), (1.0, 2.0, 1.0))
     placement = models.Placement(box=box, object_name="Chair")
     with journal.Journal(home.journal) as kept:

@@ -41,7 +41,7 @@ def job(archive: str) -> dict[str, Any]:
     operators.csm_refine.refine(session_code=code)
     placed = follow(pump, played)
     home = installed.part("blender.locations").home()
-    with installed.part("core.journal").Journal(home.journal) as journal:
+    with installed.part("core.storage.journal").Journal(home.journal) as journal:
         reached = {state: at for at, state in journal.history(placed.id)}
     done_at = refine_ended_at(installed, home, code)
     service = done_at - placed.accepted_at
@@ -67,9 +67,9 @@ def follow(pump: Any, played: arrival.Played) -> Any:
 
 def refine_ended_at(installed: Any, home: Any, code: str) -> float:
     """Return when the service wrote the refine's end down, as its session says."""
-    local = installed.part("core.local_service").LocalService(home)
+    local = installed.part("core.processes.local_service").LocalService(home)
     address, key = local.find_or_start(threading.Event().wait)
-    client = installed.part("core.client").Client(address, key, is_online=lambda: True)
+    client = installed.part("core.api.client").Client(address, key, is_online=lambda: True)
     return datetime.fromisoformat(client.read_session(code).updated_at).timestamp()
 
 

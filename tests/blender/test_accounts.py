@@ -13,8 +13,8 @@ import pytest
 
 from csm_refine_addon.blender import preferences
 from csm_refine_addon.blender.jobs import job_rows, pump
-from csm_refine_addon.core import accounts
 from csm_refine_addon.core.errors import OtherAccount
+from csm_refine_addon.core.keys import accounts
 from csm_refine_addon.core.models import CSM_BASE_URL, LOCAL, JobState, Secret
 from tests.support import panel
 from tests.support.api_server import CODE, KEY, Api, wait_until

@@ -9,8 +9,8 @@ from mathutils import Euler, Matrix
 from csm_refine_addon.blender.jobs import pump
 from csm_refine_addon.blender.panels.results import CSM_PT_fetch
 from csm_refine_addon.blender.scene import fetching_again, marks
-from csm_refine_addon.core import flow
-from csm_refine_addon.core.flow import Step
+from csm_refine_addon.core.driving import flow
+from csm_refine_addon.core.driving.flow import Step
 from csm_refine_addon.core.models import CSM_BASE_URL, LOCAL, Box, JobState, Placement
 from tests.support import panel, scenes
 from tests.support.panel import CODE, KEY

@@ -11,7 +11,8 @@ from csm_refine_addon.blender import operators as ours, panels
 from csm_refine_addon.blender.jobs import batching, job_rows, pump
 from csm_refine_addon.blender.panels.jobs import CSM_UL_jobs
 from csm_refine_addon.blender.viewport import menus, status_bar
-from csm_refine_addon.core import errors, flow
+from csm_refine_addon.core import errors
+from csm_refine_addon.core.driving import flow
 from csm_refine_addon.core.models import LOCAL, Box, JobState, Placement, RemoteKind, RemoteStatus
 from tests.support import panel, scenes
 from tests.support.panel import KEY

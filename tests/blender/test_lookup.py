@@ -15,8 +15,8 @@ from csm_refine_addon.blender import locations
 from csm_refine_addon.blender.jobs import looking, pump, session_rows, session_words
 from csm_refine_addon.blender.panels import lookup as panel_lookup
 from csm_refine_addon.blender.viewport import sidebar, thumbnails
-from csm_refine_addon.core.lookups import Lookup, LookupKind, SeenSession
 from csm_refine_addon.core.models import LOCAL, JobError, JobState, RemoteKind, RemoteStatus
+from csm_refine_addon.core.questions.lookups import Lookup, LookupKind, SeenSession
 from tests.support import panel
 from tests.support.api_server import SESSIONS, Answer, envelope, session_2024, wait_until
 from tests.support.panel import CODE, KEY

@@ -11,7 +11,8 @@ import pytest
 from csm_refine_addon.blender.jobs import asking, job_rows, pump
 from csm_refine_addon.blender.operators import sending
 from csm_refine_addon.blender.scene import arrivals
-from csm_refine_addon.core import errors, flow
+from csm_refine_addon.core import errors
+from csm_refine_addon.core.driving import flow
 from csm_refine_addon.core.models import CSM_BASE_URL, LOCAL, Box, JobState, Placement
 from tests.support import panel, sample_meshes, scenes
 from tests.support.panel import CODE, KEY

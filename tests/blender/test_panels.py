@@ -10,7 +10,8 @@ from csm_refine_addon.blender.jobs import job_rows, pump
 from csm_refine_addon.blender.measuring import readout
 from csm_refine_addon.blender.panels import layouts
 from csm_refine_addon.blender.panels.jobs import CSM_UL_jobs
-from csm_refine_addon.core import errors, flow
+from csm_refine_addon.core import errors
+from csm_refine_addon.core.driving import flow
 from csm_refine_addon.core.models import LOCAL, JobState, RemoteKind, RemoteStatus
 from tests.support import panel, scenes
 from tests.support.panel import CODE, KEY

@@ -11,9 +11,9 @@ import trimesh
 
 from csm_refine_addon.blender.meshes import fitting, prepare
 from csm_refine_addon.core import documents
-from csm_refine_addon.core.background import find_background_blender
 from csm_refine_addon.core.models import Box, MeshReport, Placement
 from csm_refine_addon.core.placement import sent_centre
+from csm_refine_addon.core.processes.background import find_background_blender
 from tests.support import returned, scenes
 
 BBOX, PIVOT = (1.0, 3.0, 2.0), (0.1, -0.5, 0.2)

@@ -17,10 +17,10 @@ from csm_refine_addon.blender.jobs.worker_process import RESTARTS, ServiceCheck,
 from csm_refine_addon.blender.measuring import readout
 from csm_refine_addon.blender.scene import arrivals
 from csm_refine_addon.blender.viewport import sidebar
-from csm_refine_addon.core import flow, worker
+from csm_refine_addon.core.driving import flow, worker
 from csm_refine_addon.core.errors import InputError
-from csm_refine_addon.core.home import Home
 from csm_refine_addon.core.models import LOCAL, Box, JobState, Placement, Secret
+from csm_refine_addon.core.storage.home import Home
 from tests.support import panel, scenes
 
 SIZE = (1.0, 2.0, 3.0)

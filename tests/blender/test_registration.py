@@ -10,7 +10,8 @@ from csm_refine_addon.blender import registration
 from csm_refine_addon.blender.jobs import pump
 from tests.support import left_behind
 
-SLOW = ("requests", "urllib3", "bottle", "waitress", "csm_refine_addon.core.client", "csm_refine_addon.core.journal")
+OURS_THAT_ARE_SLOW = ("csm_refine_addon.core.api.client", "csm_refine_addon.core.storage.journal")
+SLOW = ("requests", "urllib3", "bottle", "waitress", *OURS_THAT_ARE_SLOW)
 
 
 @pytest.fixture(autouse=True)

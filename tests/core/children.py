@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from csm_refine_addon.core.journal import Journal
+from csm_refine_addon.core.driving.orders import new_job
 from csm_refine_addon.core.models import Job, RefineRequest
-from csm_refine_addon.core.orders import new_job
+from csm_refine_addon.core.storage.journal import Journal
 
 
 def count_up(path: str, job_id: str, times: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from csm_refine_addon.core.client import Client
+from csm_refine_addon.core.api.client import Client
 from csm_refine_addon.core.models import Secret
 from tests.core.house import House
 from tests.support.api_server import KEY, Api

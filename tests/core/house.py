@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-from csm_refine_addon.core.client import Client
-from csm_refine_addon.core.engine import Engine
-from csm_refine_addon.core.home import Home
-from csm_refine_addon.core.journal import Journal
+from csm_refine_addon.core.api.client import Client
+from csm_refine_addon.core.driving.engine import Engine
+from csm_refine_addon.core.driving.orders import new_job
 from csm_refine_addon.core.models import Box, Job, JobState, MeshReport, RefineRequest, Secret
-from csm_refine_addon.core.orders import new_job
+from csm_refine_addon.core.storage.home import Home
+from csm_refine_addon.core.storage.journal import Journal
 from tests.support.api_server import CODE, KEY, Api
 
 REPORT = MeshReport(1, 3, 0, (), Box((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)), 60)

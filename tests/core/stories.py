@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
-from csm_refine_addon.core import errors, flow
+from csm_refine_addon.core import errors
+from csm_refine_addon.core.api.wire import STATUS_WORDS, RefineAck, Session
+from csm_refine_addon.core.driving import flow
+from csm_refine_addon.core.driving.orders import new_job
 from csm_refine_addon.core.models import Job, JobState as S, RefineRequest, RemoteStatus, Secret
-from csm_refine_addon.core.orders import new_job
-from csm_refine_addon.core.wire import STATUS_WORDS, RefineAck, Session
 from tests.core.house import NOON
 from tests.support.api_server import CODE
 

@@ -10,10 +10,10 @@ import sys
 import time
 from pathlib import Path
 
-from csm_refine_addon.core.home import Home
-from csm_refine_addon.core.journal import Journal
+from csm_refine_addon.core.driving.orders import new_job
 from csm_refine_addon.core.models import RefineRequest
-from csm_refine_addon.core.orders import new_job
+from csm_refine_addon.core.storage.home import Home
+from csm_refine_addon.core.storage.journal import Journal
 from tests.support.api_server import CODE, KEY
 from tests.support.repository import ROOT
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from csm_refine_addon.core import background
-from csm_refine_addon.core.background import BackgroundBlender, Stopped, find_background_blender
+from csm_refine_addon.core.driving.orders import new_job
 from csm_refine_addon.core.errors import MeshUnusable, PrepareFailed
-from csm_refine_addon.core.home import Home
 from csm_refine_addon.core.models import RefineRequest
-from csm_refine_addon.core.orders import new_job
-from csm_refine_addon.core.workshop import BlenderWorkshop
+from csm_refine_addon.core.processes import background
+from csm_refine_addon.core.processes.background import BackgroundBlender, Stopped, find_background_blender
+from csm_refine_addon.core.processes.workshop import BlenderWorkshop
+from csm_refine_addon.core.storage.home import Home
 from tests.core.house import NOON, copying_blender
 from tests.support.api_server import KEY, TRIANGLE_OBJ, wait_until
 

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from csm_refine_addon.core import errors, flow, wire
-from csm_refine_addon.core.journal import Journal
+from csm_refine_addon.core import errors
+from csm_refine_addon.core.api import wire
+from csm_refine_addon.core.driving import flow
 from csm_refine_addon.core.models import JobState as S
+from csm_refine_addon.core.storage.journal import Journal
 from tests.core.house import copying_blender
 from tests.core.terminal import Terminal, ended
 from tests.support.api_server import (

@@ -7,10 +7,11 @@ import time
 
 import pytest
 
-from csm_refine_addon.core import client as client_module, errors
-from csm_refine_addon.core.client import Client, Unanswered
+from csm_refine_addon.core import errors
+from csm_refine_addon.core.api import client as client_module
+from csm_refine_addon.core.api.client import Client, Unanswered
+from csm_refine_addon.core.api.network import NotConnected
 from csm_refine_addon.core.models import RefineRequest, RemoteKind, Secret
-from csm_refine_addon.core.network import NotConnected
 from tests.core.clients import assert_no_secret, closed_port, shown
 from tests.support.api_server import (
     CODE,

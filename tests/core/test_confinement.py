@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from csm_refine_addon.core import background, limits
-from csm_refine_addon.core.background import BackgroundBlender
+from csm_refine_addon.core import limits
 from csm_refine_addon.core.errors import InputError
 from csm_refine_addon.core.limits import Limits
+from csm_refine_addon.core.processes import background
+from csm_refine_addon.core.processes.background import BackgroundBlender
 from tests.support.api_server import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,7 +23,7 @@ PARENT = """
 import sys, threading
 from pathlib import Path
 sys.path[:0] = [{root!r}]
-from csm_refine_addon.core import background
+from csm_refine_addon.core.processes import background
 background.PACKAGE_PARENT, folder = Path(sys.argv[1]), Path(sys.argv[1])
 blender = background.BackgroundBlender(sys.executable, is_blender=False)
 blender.run("child", [sys.argv[2]], log=folder / "log", pause=threading.Event().wait, limit_s=60)

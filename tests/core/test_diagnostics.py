@@ -8,12 +8,12 @@ import zipfile
 
 import pytest
 
-from csm_refine_addon.core import diagnostics
-from csm_refine_addon.core.diagnostics import LOG_LINES, TAKEN_OUT, Redactor
+from csm_refine_addon.core.driving.orders import new_job
 from csm_refine_addon.core.errors import StorageError
-from csm_refine_addon.core.home import Home
 from csm_refine_addon.core.models import CSM_BASE_URL, JobError, RefineRequest, Secret
-from csm_refine_addon.core.orders import new_job
+from csm_refine_addon.core.reports import diagnostics
+from csm_refine_addon.core.reports.diagnostics import LOG_LINES, TAKEN_OUT, Redactor
+from csm_refine_addon.core.storage.home import Home
 
 KEY = "0123456789abcdef0123456789ABCDEF"
 ODD_KEY = "short-key!"

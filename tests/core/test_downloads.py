@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from csm_refine_addon.core import downloads, errors, limits
-from csm_refine_addon.core.client import Client
-from csm_refine_addon.core.downloads import SignatureExpired
+from csm_refine_addon.core import errors, limits
+from csm_refine_addon.core.api import downloads
+from csm_refine_addon.core.api.client import Client
+from csm_refine_addon.core.api.downloads import SignatureExpired
+from csm_refine_addon.core.api.network import NotConnected
 from csm_refine_addon.core.models import RefineRequest, Secret
-from csm_refine_addon.core.network import NotConnected
 from tests.core.clients import assert_no_secret, closed_port, download
 from tests.support.api_server import (
     ACCOUNT,

@@ -9,14 +9,15 @@ import json
 import pytest
 
 from csm_refine_addon.commands import outcome
-from csm_refine_addon.core import errors, flow
-from csm_refine_addon.core.background import Stopped
-from csm_refine_addon.core.client import Client
-from csm_refine_addon.core.engine import Engine
-from csm_refine_addon.core.journal import Journal
+from csm_refine_addon.core import errors
+from csm_refine_addon.core.api.client import Client
+from csm_refine_addon.core.driving import flow
+from csm_refine_addon.core.driving.engine import Engine
+from csm_refine_addon.core.driving.orders import new_job
+from csm_refine_addon.core.driving.pauses import Watch
 from csm_refine_addon.core.models import JobState as S, RefineRequest, Secret
-from csm_refine_addon.core.orders import new_job
-from csm_refine_addon.core.pauses import Watch
+from csm_refine_addon.core.processes.background import Stopped
+from csm_refine_addon.core.storage.journal import Journal
 from tests.core.house import NOON, Clock, assert_ready
 from tests.support.api_server import (
     ACCOUNT,

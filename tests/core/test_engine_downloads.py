@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from csm_refine_addon.commands import outcome
-from csm_refine_addon.core import downloads, flow, limits
+from csm_refine_addon.core import limits
+from csm_refine_addon.core.api import downloads
+from csm_refine_addon.core.driving import flow
 from csm_refine_addon.core.models import JobState as S
 from tests.core.house import assert_ready
 from tests.support.api_server import (

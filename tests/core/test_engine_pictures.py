@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from csm_refine_addon.core.engine import PNG
+from csm_refine_addon.core.api.wire import Reply, read_session
+from csm_refine_addon.core.driving.engine import PNG
 from csm_refine_addon.core.models import Secret
-from csm_refine_addon.core.wire import Reply, read_session
 from tests.core.house import assert_ready
 from tests.support.api_server import CODE, Answer, session_2024, session_2025
 

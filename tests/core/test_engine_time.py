@@ -9,7 +9,8 @@ import sqlite3
 import pytest
 
 from csm_refine_addon.commands import outcome
-from csm_refine_addon.core import errors, flow
+from csm_refine_addon.core import errors
+from csm_refine_addon.core.driving import flow
 from csm_refine_addon.core.models import JobState as S
 from tests.core.house import NOON, assert_ready
 from tests.support.api_server import (

@@ -6,10 +6,11 @@ import dataclasses
 
 import pytest
 
-from csm_refine_addon.core import errors, flow
-from csm_refine_addon.core.flow import Step
-from csm_refine_addon.core.journal import Journal
+from csm_refine_addon.core import errors
+from csm_refine_addon.core.driving import flow
+from csm_refine_addon.core.driving.flow import Step
 from csm_refine_addon.core.models import Job, JobState as S
+from csm_refine_addon.core.storage.journal import Journal
 from tests.core.house import NOON
 from tests.support.api_server import Answer, session_2024, session_2025, session_mixed, session_v3
 

@@ -10,8 +10,10 @@ from hypothesis import given, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from csm_refine_addon.commands import outcome
-from csm_refine_addon.core import errors, flow, pauses
-from csm_refine_addon.core.flow import IllegalTransition, Step
+from csm_refine_addon.core import errors
+from csm_refine_addon.core.api.wire import STATUS_WORDS
+from csm_refine_addon.core.driving import flow, pauses
+from csm_refine_addon.core.driving.flow import IllegalTransition, Step
 from csm_refine_addon.core.models import (
     TERMINAL,
     Job,
@@ -19,7 +21,6 @@ from csm_refine_addon.core.models import (
     JobState as S,
     RefineRequest,
 )
-from csm_refine_addon.core.wire import STATUS_WORDS
 from tests.core.house import NOON, REPORT
 from tests.core.stories import ACK, DOWN, MESH, OTHER_MESH, job, sent, session, unclear
 from tests.support.api_server import CODE

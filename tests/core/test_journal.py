@@ -11,13 +11,13 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from csm_refine_addon.core import flow
+from csm_refine_addon.core.driving import flow
+from csm_refine_addon.core.driving.flow import IllegalTransition
+from csm_refine_addon.core.driving.orders import new_job
 from csm_refine_addon.core.errors import InputError, StorageError
-from csm_refine_addon.core.flow import IllegalTransition
-from csm_refine_addon.core.home import Home, chosen_home
-from csm_refine_addon.core.journal import SCHEMA_VERSION, Journal
 from csm_refine_addon.core.models import LOCAL, JobState, RefineRequest
-from csm_refine_addon.core.orders import new_job
+from csm_refine_addon.core.storage.home import Home, chosen_home
+from csm_refine_addon.core.storage.journal import SCHEMA_VERSION, Journal
 from tests.core import children
 from tests.core.house import NOON
 

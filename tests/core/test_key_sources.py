@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from csm_refine_addon.core import key_sources
-from csm_refine_addon.core.background import Stopped
 from csm_refine_addon.core.errors import KeyMissing
-from csm_refine_addon.core.key_sources import AGAIN_AFTER_S, KeyCommand, Keyring
+from csm_refine_addon.core.keys import key_sources
+from csm_refine_addon.core.keys.key_sources import AGAIN_AFTER_S, KeyCommand, Keyring
 from csm_refine_addon.core.models import Secret
+from csm_refine_addon.core.processes.background import Stopped
 from tests.support.api_server import KEY, wait_until
 
 HERE = "https://here.example"
@@ -250,7 +250,7 @@ def test_another_command_is_another_key(tmp_path):
 
 def test_secret_files_are_the_owners(tmp_path):
     """A secret of our own is made once, for its owner alone; one that was never written is made again."""
-    from csm_refine_addon.core.secret_files import kept_secret
+    from csm_refine_addon.core.keys.secret_files import kept_secret
 
     path = tmp_path / "secret"
     path.write_text("")

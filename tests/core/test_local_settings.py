@@ -6,10 +6,11 @@ import json
 
 import pytest
 
-from csm_refine_addon.core import local_settings, wire
+from csm_refine_addon.core.api import wire
+from csm_refine_addon.core.driving.orders import new_job
 from csm_refine_addon.core.errors import InputError
 from csm_refine_addon.core.models import CSM_BASE_URL, LOCAL, Job, LocalSettings, RefineRequest
-from csm_refine_addon.core.orders import new_job
+from csm_refine_addon.core.processes import local_settings
 from csm_refine_addon.service import orders as service_orders
 from csm_refine_addon.service.refinery import settings, tuning
 from tests.core.terminal import Terminal

@@ -8,13 +8,14 @@ import time
 
 import pytest
 
-from csm_refine_addon.core import lookups, wire
-from csm_refine_addon.core.client import Client
-from csm_refine_addon.core.home import Home
-from csm_refine_addon.core.journal import SCHEMA_VERSION, Journal
-from csm_refine_addon.core.lookups import QUESTION_LIMIT_S, Lookup, LookupKind
+from csm_refine_addon.core.api import wire
+from csm_refine_addon.core.api.client import Client
+from csm_refine_addon.core.driving.orders import new_job
 from csm_refine_addon.core.models import LOCAL, RefineRequest, RemoteKind, Secret
-from csm_refine_addon.core.orders import new_job
+from csm_refine_addon.core.questions import lookups
+from csm_refine_addon.core.questions.lookups import QUESTION_LIMIT_S, Lookup, LookupKind
+from csm_refine_addon.core.storage.home import Home
+from csm_refine_addon.core.storage.journal import SCHEMA_VERSION, Journal
 from tests.core.test_worker import Workers
 from tests.support.api_server import ACCOUNT, CODE, KEY, SESSIONS, Answer, envelope, refusal, session_2024, wait_until
 

@@ -12,10 +12,11 @@ import pytest
 import requests
 import urllib3
 
-from csm_refine_addon.core import errors, network
-from csm_refine_addon.core.client import Client, Unanswered
+from csm_refine_addon.core import errors
+from csm_refine_addon.core.api import network
+from csm_refine_addon.core.api.client import Client, Unanswered
+from csm_refine_addon.core.api.network import NotConnected
 from csm_refine_addon.core.models import RefineRequest, Secret
-from csm_refine_addon.core.network import NotConnected
 from tests.core.clients import assert_no_secret, closed_port, download
 from tests.support.api_server import (
     CODE,

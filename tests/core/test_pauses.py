@@ -6,8 +6,9 @@ import dataclasses
 
 import pytest
 
-from csm_refine_addon.core import errors, flow, pauses
-from csm_refine_addon.core.flow import Step
+from csm_refine_addon.core import errors
+from csm_refine_addon.core.driving import flow, pauses
+from csm_refine_addon.core.driving.flow import Step
 from csm_refine_addon.core.models import LOCAL, TERMINAL, JobState as S
 from tests.core.house import NOON
 from tests.core.stories import DOWN, job, sent, session, unclear

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from csm_refine_addon.core import polling
-from csm_refine_addon.core.background import Stopped
+from csm_refine_addon.core.api import polling
+from csm_refine_addon.core.api.polling import PAGE_FROM_LOOKS, REQUESTS_PER_S, SINGLY_S, Asking, Polling, Turns
+from csm_refine_addon.core.api.services import Services
+from csm_refine_addon.core.driving.orders import new_job
 from csm_refine_addon.core.errors import ServiceUnreachable
-from csm_refine_addon.core.home import Home
-from csm_refine_addon.core.local_service import LocalService
 from csm_refine_addon.core.models import RefineRequest, Secret
-from csm_refine_addon.core.orders import new_job
-from csm_refine_addon.core.polling import PAGE_FROM_LOOKS, REQUESTS_PER_S, SINGLY_S, Asking, Polling, Turns
-from csm_refine_addon.core.services import Services
+from csm_refine_addon.core.processes.background import Stopped
+from csm_refine_addon.core.processes.local_service import LocalService
+from csm_refine_addon.core.storage.home import Home
 from tests.core.house import NOON, Clock
 from tests.support.api_server import KEY, SESSIONS, Answer, envelope, html
 

@@ -6,9 +6,10 @@ import dataclasses
 
 import pytest
 
-from csm_refine_addon.core import documents, quality
+from csm_refine_addon.core import documents
+from csm_refine_addon.core.driving.orders import new_job
 from csm_refine_addon.core.models import Box, Job, MeshReport, RefineRequest, Texture
-from csm_refine_addon.core.orders import new_job
+from csm_refine_addon.core.reports import quality
 
 BOX = Box((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 GOOD = MeshReport(

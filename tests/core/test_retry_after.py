@@ -6,7 +6,7 @@ import email.utils
 
 import pytest
 
-from csm_refine_addon.core import retry_after
+from csm_refine_addon.core.api import retry_after
 from tests.core.house import NOON
 
 

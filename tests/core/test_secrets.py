@@ -8,10 +8,12 @@ import pickle
 
 import pytest
 
-from csm_refine_addon.core import background, key_sources, worker
+from csm_refine_addon.core.driving import worker
+from csm_refine_addon.core.driving.orders import new_job
 from csm_refine_addon.core.errors import KeyMissing
+from csm_refine_addon.core.keys import key_sources
 from csm_refine_addon.core.models import Job, RefineRequest, Secret
-from csm_refine_addon.core.orders import new_job
+from csm_refine_addon.core.processes import background
 
 KEY = "k3yk3yk3yk3yk3yk3yk3yk3yk3yk3y01"
 

@@ -9,7 +9,7 @@ import time
 import pytest
 from hypothesis import given, strategies as st
 
-from csm_refine_addon.core import wire
+from csm_refine_addon.core.api import wire
 from csm_refine_addon.core.errors import CsmError, ServiceUnreachable
 from csm_refine_addon.core.models import RefineRequest, RemoteKind, Secret
 from tests.support import api_server as served

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from csm_refine_addon.core import flow, worker
-from csm_refine_addon.core.home import Home
-from csm_refine_addon.core.journal import Journal
+from csm_refine_addon.core.driving import flow, worker
+from csm_refine_addon.core.driving.orders import new_job
 from csm_refine_addon.core.models import JobState as S, RefineRequest, Secret
-from csm_refine_addon.core.orders import new_job
+from csm_refine_addon.core.storage.home import Home
+from csm_refine_addon.core.storage.journal import Journal
 from tests.core.house import copying_blender
 from tests.support.api_server import (
     ACCOUNT,
@@ -114,7 +114,7 @@ def test_a_job_that_was_there_before(workers, api):
 
 
 def read(word):
-    from csm_refine_addon.core import wire
+    from csm_refine_addon.core.api import wire
 
     return wire.read_session(wire.Reply(200, "", {"session_code": CODE, "status": word}))
 

@@ -122,7 +122,7 @@ def test_layering(path):
         ("core/axes.py", "from .. import service"),
         ("core/axes.py", "import importlib\nimportlib.import_module('bpy')"),
         ("core/axes.py", "import importlib\nimportlib.import_module('..service.app', __package__)"),
-        ("core/client.py", "import requests"),
+        ("core/api/client.py", "import requests"),
         ("cli.py", "from .blender import placing"),
         ("cli.py", "def f():\n    import bpy"),
         ("commands.py", "from .service import app"),
@@ -146,8 +146,8 @@ def test_layering_is_seen_broken(path, source):
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("core/client.py", "from . import wire\nfrom .models import Job\ndef f():\n    import requests"),
-        ("core/client.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import requests"),
+        ("core/api/client.py", "from . import wire\nfrom .models import Job\ndef f():\n    import requests"),
+        ("core/api/client.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import requests"),
         ("cli.py", "from .core import flow\ndef f():\n    from .blender import placing\n    from .service import app"),
         ("service/app.py", "import bottle\nfrom ..core import axes"),
         (

@@ -13,10 +13,10 @@ import sys
 import threading
 from pathlib import Path
 
-from csm_refine_addon.core import crash_points, worker
-from csm_refine_addon.core.background import detached
-from csm_refine_addon.core.home import Home
+from csm_refine_addon.core.driving import crash_points, worker
 from csm_refine_addon.core.models import Secret
+from csm_refine_addon.core.processes.background import detached
+from csm_refine_addon.core.storage.home import Home
 
 EACH_S = 0.05
 

@@ -8,11 +8,11 @@ import sqlite3
 import sys
 from pathlib import Path
 
-from csm_refine_addon.core import flow
-from csm_refine_addon.core.journal import Journal
+from csm_refine_addon.core.api.wire import RefineAck
+from csm_refine_addon.core.driving import flow
+from csm_refine_addon.core.driving.orders import new_job
 from csm_refine_addon.core.models import Job, JobState, RefineRequest, RemoteKind, RemoteStatus
-from csm_refine_addon.core.orders import new_job
-from csm_refine_addon.core.wire import RefineAck
+from csm_refine_addon.core.storage.journal import Journal
 
 NOON = 1_700_000_000.0
 

@@ -10,8 +10,8 @@ import json
 import sys
 from pathlib import Path
 
-from csm_refine_addon.core.journal import Journal
 from csm_refine_addon.core.models import Job, JobState
+from csm_refine_addon.core.storage.journal import Journal
 from tests.reliability.crash_ways import by_hand
 
 

@@ -18,15 +18,15 @@ from typing import Any, Self
 
 import psutil
 
-from csm_refine_addon.core import crash_points
-from csm_refine_addon.core.background import BLENDER_VARIABLE
-from csm_refine_addon.core.client import Client
-from csm_refine_addon.core.home import Home
-from csm_refine_addon.core.journal import Journal
-from csm_refine_addon.core.local_service import LocalService
+from csm_refine_addon.core.api.client import Client
+from csm_refine_addon.core.driving import crash_points
+from csm_refine_addon.core.driving.orders import new_job
 from csm_refine_addon.core.mesh_files import check
 from csm_refine_addon.core.models import LOCAL, TERMINAL, Job, JobState, RefineRequest
-from csm_refine_addon.core.orders import new_job
+from csm_refine_addon.core.processes.background import BLENDER_VARIABLE
+from csm_refine_addon.core.processes.local_service import LocalService
+from csm_refine_addon.core.storage.home import Home
+from csm_refine_addon.core.storage.journal import Journal
 from tests.support.api_server import TRIANGLE_OBJ, wait_until
 from tests.support.repository import ROOT
 

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from csm_refine_addon.core import errors, flow
+from csm_refine_addon.core import errors
+from csm_refine_addon.core.api.wire import RefineAck
+from csm_refine_addon.core.driving import flow
 from csm_refine_addon.core.models import Job, JobState as S, MeshReport, RemoteKind, RemoteStatus
-from csm_refine_addon.core.wire import RefineAck
 from tests.core.house import REPORT
 from tests.support.api_server import TRIANGLE_OBJ, Answer, Api, refine_ack, refusal, session_2024
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from csm_refine_addon.commands import outcome
-from csm_refine_addon.core import flow
-from csm_refine_addon.core.client import Client
-from csm_refine_addon.core.engine import Engine
+from csm_refine_addon.core.api.client import Client
+from csm_refine_addon.core.driving import flow
+from csm_refine_addon.core.driving.engine import Engine
 from csm_refine_addon.core.errors import CsmError
 from csm_refine_addon.core.models import Job, JobState as S, Secret
 from tests.core.house import Clock, House

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from csm_refine_addon.core import blend_files, checks, limits, mesh_files, wire
+from csm_refine_addon.core import checks, limits, mesh_files
+from csm_refine_addon.core.api import wire
 from csm_refine_addon.core.errors import CsmError
+from csm_refine_addon.core.mesh_files import blend_files
 from csm_refine_addon.core.models import Secret
 from tests.reliability import fuzz_planted
 

@@ -8,11 +8,12 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from csm_refine_addon.core import flow, wire, worker
-from csm_refine_addon.core.home import Home
-from csm_refine_addon.core.journal import Journal
+from csm_refine_addon.core.api import wire
+from csm_refine_addon.core.driving import flow, worker
+from csm_refine_addon.core.driving.orders import new_job
 from csm_refine_addon.core.models import Job, RefineRequest, Secret
-from csm_refine_addon.core.orders import new_job
+from csm_refine_addon.core.storage.home import Home
+from csm_refine_addon.core.storage.journal import Journal
 from tests.support.api_server import KEY, SESSIONS, Answer, Api, envelope
 
 JOBS = 1000

@@ -12,9 +12,9 @@ from typing import Any
 
 from csm_refine_addon.blender.jobs import job_words
 from csm_refine_addon.commands import outcome, progress
-from csm_refine_addon.core.client import Client
-from csm_refine_addon.core.home import Home
+from csm_refine_addon.core.api.client import Client
 from csm_refine_addon.core.models import Job
+from csm_refine_addon.core.storage.home import Home
 from tests.reliability.faults_trial import Trial
 from tests.reliability.secrets_search import SECRETS, Places
 from tests.support.api_server import KEY, Answer, Api, refusal

@@ -15,12 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from csm_refine_addon.core import accounts, flow, worker
-from csm_refine_addon.core.home import Home
-from csm_refine_addon.core.journal import Journal
-from csm_refine_addon.core.key_sources import KeyCommand
+from csm_refine_addon.core.driving import flow, worker
+from csm_refine_addon.core.driving.orders import new_job
+from csm_refine_addon.core.keys import accounts
+from csm_refine_addon.core.keys.key_sources import KeyCommand
 from csm_refine_addon.core.models import LOCAL, Job, JobState as S, RefineRequest, Secret
-from csm_refine_addon.core.orders import new_job
+from csm_refine_addon.core.storage.home import Home
+from csm_refine_addon.core.storage.journal import Journal
 from tests.core.house import copying_blender
 from tests.core.terminal import Terminal
 from tests.support.api_server import CODE, KEY, TRIANGLE_OBJ, Api, refusal, session_2024, wait_until

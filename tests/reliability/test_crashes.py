@@ -22,8 +22,8 @@ from typing import Any
 import psutil
 import pytest
 
-from csm_refine_addon.core import crash_points, flow
-from csm_refine_addon.core.flow import TRANSITIONS
+from csm_refine_addon.core.driving import crash_points, flow
+from csm_refine_addon.core.driving.flow import TRANSITIONS
 from csm_refine_addon.core.models import Job, JobState as S
 from csm_refine_addon.service.users import HOLD_S, LINGER_S
 from tests.reliability import crash_ways

@@ -18,11 +18,11 @@ import psutil
 import pytest
 
 from csm_refine_addon.core import limits, mesh_files
+from csm_refine_addon.core.driving.orders import new_job
 from csm_refine_addon.core.errors import MeshUnusable, PrepareFailed
-from csm_refine_addon.core.home import Home
 from csm_refine_addon.core.models import RefineRequest
-from csm_refine_addon.core.orders import new_job
-from csm_refine_addon.core.workshop import BlenderWorkshop
+from csm_refine_addon.core.processes.workshop import BlenderWorkshop
+from csm_refine_addon.core.storage.home import Home
 from tests.reliability.fuzz_targets import DOCUMENT, MTL, OBJ, PNG, TRIANGLE, fbx, glb, zipped
 from tests.support.api_server import wait_until
 

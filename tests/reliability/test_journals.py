@@ -17,13 +17,13 @@ from pathlib import Path
 
 import pytest
 
-from csm_refine_addon.core import flow, worker
+from csm_refine_addon.core.driving import flow, worker
+from csm_refine_addon.core.driving.orders import new_job
 from csm_refine_addon.core.errors import InputError, JournalBusy, StorageError
-from csm_refine_addon.core.home import Home
-from csm_refine_addon.core.journal import SCHEMA_VERSION, Journal
-from csm_refine_addon.core.lookups import Lookup, LookupKind
 from csm_refine_addon.core.models import JobState, RefineRequest, Secret
-from csm_refine_addon.core.orders import new_job
+from csm_refine_addon.core.questions.lookups import Lookup, LookupKind
+from csm_refine_addon.core.storage.home import Home
+from csm_refine_addon.core.storage.journal import SCHEMA_VERSION, Journal
 from tests.core import house as core_house
 from tests.core.house import copying_blender
 from tests.reliability import crash_children

@@ -16,14 +16,14 @@ from csm_refine_addon.blender.jobs import pump
 from csm_refine_addon.blender.measuring import readout
 from csm_refine_addon.blender.scene import marks
 from csm_refine_addon.blender.viewport import sidebar
-from csm_refine_addon.core.engine import LEASE_S, Engine
-from csm_refine_addon.core.home import Home
-from csm_refine_addon.core.journal import Journal
-from csm_refine_addon.core.local_service import LocalService
+from csm_refine_addon.core.api.polling import LOOKS_PER_S, PAGE_LIMIT, READS_PER_S, REQUESTS_PER_S, Asking, Polling
+from csm_refine_addon.core.api.services import Services
+from csm_refine_addon.core.driving.engine import LEASE_S, Engine
+from csm_refine_addon.core.driving.worker import Control, Worker
 from csm_refine_addon.core.models import JobState as S, Secret
-from csm_refine_addon.core.polling import LOOKS_PER_S, PAGE_LIMIT, READS_PER_S, REQUESTS_PER_S, Asking, Polling
-from csm_refine_addon.core.services import Services
-from csm_refine_addon.core.worker import Control, Worker
+from csm_refine_addon.core.processes.local_service import LocalService
+from csm_refine_addon.core.storage.home import Home
+from csm_refine_addon.core.storage.journal import Journal
 from tests.core.house import Clock, CopyingWorkshop
 from tests.reliability import load_house
 from tests.support import panel

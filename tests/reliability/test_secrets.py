@@ -24,10 +24,10 @@ import pytest
 import zstandard
 
 from csm_refine_addon.blender.jobs import job_rows, pump
-from csm_refine_addon.core import flow
+from csm_refine_addon.core.driving import flow
 from csm_refine_addon.core.errors import RefineFailed
-from csm_refine_addon.core.home import Home
 from csm_refine_addon.core.models import Job, JobState as S
+from csm_refine_addon.core.storage.home import Home
 from tests.core.house import copying_blender
 from tests.core.terminal import Terminal
 from tests.reliability.faults_cases import Case, network_cases
@@ -379,7 +379,7 @@ def test_a_worker_and_what_it_starts(blender, places, tmp_path, monkeypatch):
         wait_until(lambda: pump.tick() and pump.current().check_answer, 60.0)
     places.look_into("what Blender leaves in the home folder", blender.folder, is_local_key)
     assert places.found == []
-    assert "core.worker" in " ".join(watch.seen.values())
+    assert "core.driving.worker" in " ".join(watch.seen.values())
     assert "csm_refine_addon.service" in " ".join(watch.seen.values())
 
 

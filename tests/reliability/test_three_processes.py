@@ -12,9 +12,9 @@ from collections import Counter
 import bpy
 import pytest
 
-from csm_refine_addon.core import flow
-from csm_refine_addon.core.background import BLENDER_VARIABLE
+from csm_refine_addon.core.driving import flow
 from csm_refine_addon.core.models import JobState as S
+from csm_refine_addon.core.processes.background import BLENDER_VARIABLE
 from tests.reliability.crash_house import House
 from tests.support import scenes
 from tests.support.api_server import wait_until

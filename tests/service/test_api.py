@@ -8,7 +8,7 @@ import re
 import pytest
 import requests
 
-from csm_refine_addon.core import wire
+from csm_refine_addon.core.api import wire
 from csm_refine_addon.core.models import RemoteKind
 from tests.support import sample_meshes
 

@@ -13,7 +13,7 @@ import pytest
 import requests
 import trimesh
 
-from csm_refine_addon.core.background import find_background_blender
+from csm_refine_addon.core.processes.background import find_background_blender
 from tests.support import sample_meshes
 
 BOX, PIVOT = (2.0, 3.0, 5.0), (0.1, -0.5, 0.25)

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import bpy
 
-from csm_refine_addon.core import errors, flow
+from csm_refine_addon.core import errors
 from csm_refine_addon.core.axes import Vector3
-from csm_refine_addon.core.journal import Journal
+from csm_refine_addon.core.driving import flow
+from csm_refine_addon.core.driving.orders import new_job
 from csm_refine_addon.core.models import (
     CSM_BASE_URL,
     Box,
@@ -24,7 +25,7 @@ from csm_refine_addon.core.models import (
     RemoteKind,
     RemoteStatus,
 )
-from csm_refine_addon.core.orders import new_job
+from csm_refine_addon.core.storage.journal import Journal
 
 ADDON = "csm_refine_addon"
 CODE = "SESSION_1689256797_6037625"

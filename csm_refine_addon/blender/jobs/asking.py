@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import bpy
 
-from ...core import checks, flow, placement
+from ...core import checks, placement
 from ...core.axes import Vector3
+from ...core.driving import flow
 from ...core.errors import BlenderOffline, CsmError, InputError
 from ...core.models import LOCAL, Job, JobState, RefineRequest
 from ...core.placement import Asked, BoundsSource, Choices, Measured
@@ -60,7 +61,7 @@ class Order:
 
     def job(self, window: str, source: Source = NO_SOURCE) -> Job:
         """Return the job to write down, with the preferences as they stand now."""
-        from ...core import orders
+        from ...core.driving import orders
 
         values = preferences.preferences()
         return orders.new_job(

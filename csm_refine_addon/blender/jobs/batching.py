@@ -139,7 +139,7 @@ def _make(keeper: Pump, one: _One) -> Job:
 
 
 def _source(obj: Any) -> Source:
-    from ...core import orders
+    from ...core.driving import orders
     from ..measuring.family import with_children
     from ..meshes import session_source
 

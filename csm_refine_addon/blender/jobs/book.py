@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import bpy
 
-from ...core import flow
+from ...core.driving import flow
 from ...core.errors import CsmError, JournalBusy
-from ...core.home import Home
 from ...core.models import Job, JobState
+from ...core.storage.home import Home
 from .. import locations
 from ..scene import marks
 from ..viewport import sidebar
 from . import job_rows
 
 if TYPE_CHECKING:  # sqlite3 comes in when it is needed: enabling the extension stays cheap
-    from ...core.journal import Journal
+    from ...core.storage.journal import Journal
 
 BUSY_S = 0.05
 """How long the window may wait for another process's transaction; a script without a window waits longer."""
@@ -52,7 +52,7 @@ class JobBook:
     def journal(self) -> Journal:
         """Return the journal, opened when first asked for. Raises StorageError."""
         if self._journal is None:
-            from ...core.journal import Journal
+            from ...core.storage.journal import Journal
 
             self._journal = Journal(self.home.journal, busy_timeout_s=PATIENT_S if bpy.app.background else BUSY_S)
             self._revision, self._version, self.has_read = 0, -1, False

@@ -21,7 +21,8 @@ def services(jobs: Iterable[Job], looked_up: Iterable[str]) -> tuple[str, ...]:
 
 def line(addresses: tuple[str, ...], presses: int) -> bytes:
     """Return the worker's control line; ``presses`` differs after the user pressed something."""
-    from ...core import key_sources, worker
+    from ...core.driving import worker
+    from ...core.keys import key_sources
 
     text = preferences.key_command()
     command = key_sources.KeyCommand(text, addresses, presses) if text else key_sources.KeyCommand()
@@ -42,6 +43,6 @@ def with_account(job: Job) -> Job:
     key = keys([job.service]).get(job.service)
     if key is None or job.service == LOCAL:
         return job
-    from ...core import accounts
+    from ...core.keys import accounts
 
     return dataclasses.replace(job, account=accounts.fingerprint(locations.home().folder, job.service, key))

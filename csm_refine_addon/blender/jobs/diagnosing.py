@@ -1,4 +1,4 @@
-"""Puts the bundle for a bug report together out of what this Blender knows; ``core/diagnostics`` takes secrets out."""
+"""Puts the bundle for a bug report together out of what this Blender knows; ``core/reports`` takes secrets out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .. import locations, preferences
 from . import pump
 
 if TYPE_CHECKING:
-    from ...core.diagnostics import Part
+    from ...core.reports.diagnostics import Part
 
 NEWEST = 5
 """How many jobs are described where none is chosen."""
@@ -33,7 +33,7 @@ def bundle(job_id: str = "") -> tuple[Part, ...]:
 
     Raises StorageError where the journal cannot be read.
     """
-    from ...core.diagnostics import Redactor, collect  # brings zip and its kin
+    from ...core.reports.diagnostics import Redactor, collect  # brings zip and its kin
 
     keeper = pump.current()
     keeper.refresh()
@@ -66,7 +66,7 @@ def addon_version() -> str:
     """Return the version that the manifest names, or an empty text where there is none."""
     import tomllib
 
-    from ...core.background import PACKAGE_PARENT
+    from ...core.processes.background import PACKAGE_PARENT
 
     try:
         return str(tomllib.loads((PACKAGE_PARENT / "blender_manifest.toml").read_text("utf-8"))["version"])

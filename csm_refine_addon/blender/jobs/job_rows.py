@@ -11,7 +11,7 @@ from typing import Any
 
 import bpy
 
-from ...core import flow
+from ...core.driving import flow
 from ...core.models import Job, JobState
 from . import job_words
 

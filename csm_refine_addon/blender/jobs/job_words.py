@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import enum
 
-from ...core import flow
 from ...core.axes import Vector3
+from ...core.driving import flow
 from ...core.errors import OtherAccount, PrepareFailed
 from ...core.models import Job, JobState
 

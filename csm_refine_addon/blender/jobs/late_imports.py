@@ -9,7 +9,7 @@ import importlib
 import sys
 
 _PACKAGE = (__package__ or "").rpartition(".blender")[0]
-_OURS = ("core.journal", "core.worker", "blender.measuring.bounds", "blender.scene.placing")
+_OURS = ("core.storage.journal", "core.driving.worker", "blender.measuring.bounds", "blender.scene.placing")
 NAMES = ("numpy", "sqlite3", *(f"{_PACKAGE}.{name}" for name in _OURS))
 
 

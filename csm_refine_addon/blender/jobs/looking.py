@@ -15,16 +15,16 @@ import bpy
 
 from ...core import checks
 from ...core.errors import CsmError
-from ...core.home import Home
-from ...core.lookups import Lookup, LookupKind, SeenSession
 from ...core.models import LOCAL, Job, JobState, Secret
+from ...core.questions.lookups import Lookup, LookupKind, SeenSession
+from ...core.storage.home import Home
 from .. import preferences
 from ..properties import settings_of
 from ..viewport import thumbnails
 from . import asking, session_rows
 
 if TYPE_CHECKING:
-    from ...core.journal import Journal
+    from ...core.storage.journal import Journal
 
 DEBOUNCE_S = 0.6
 """How long after the last change of the code it is read."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import bpy
 
-from ...core import flow
+from ...core.driving import flow
 from ...core.errors import CsmError, InputError, StorageError
 from ...core.models import Job, JobState
 from ..measuring import readout

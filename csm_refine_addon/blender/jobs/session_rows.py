@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import bpy
 
-from ...core.lookups import SeenSession
+from ...core.questions.lookups import SeenSession
 
 _shown: list[str] = []
 """What the rows are to show: they are taken away while a file is saved."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ...core.lookups import SeenSession
 from ...core.models import RemoteKind, RemoteStatus
+from ...core.questions.lookups import SeenSession
 from ..translations import shown
 from . import job_words
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import bpy
 
-from ...core.home import Home
+from ...core.storage.home import Home
 
 if TYPE_CHECKING:
     import subprocess
@@ -103,8 +103,8 @@ def _start(home: Home, *arguments: str, answers: bool = False) -> subprocess.Pop
     """Start the worker module; it hears on stdin, logs, and ``answers`` on stdout if it is to. Raises OSError."""
     import subprocess  # here, as all that it brings: enabling the add-on does not wait for it
 
-    from ...core import worker
-    from ...core.background import detached
+    from ...core.driving import worker
+    from ...core.processes.background import detached
 
     home.folder.mkdir(parents=True, exist_ok=True)
     fresh = not home.worker_log.exists() or home.worker_log.stat().st_size > LOG_LIMIT_BYTES

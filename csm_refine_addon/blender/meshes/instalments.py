@@ -18,8 +18,8 @@ from typing import Any
 import bpy
 import numpy as np
 
-from ...core import blend_files
 from ...core.errors import MeshUnusable
+from ...core.mesh_files import blend_files
 from . import data_only
 from .inspecting import images_of
 

@@ -23,8 +23,9 @@ import bpy  # where Blender is a Python module, addon_utils is there only after 
 # isort: split
 import addon_utils
 
-from ...core import blend_files, documents, limits, mesh_files
+from ...core import documents, limits, mesh_files
 from ...core.errors import CsmError, PrepareFailed
+from ...core.mesh_files import blend_files
 from ...core.models import Box, MeshReport, Placement
 from . import data_only, fitting, inspecting, instalments, mesh_io
 from .slimming import slim

@@ -17,7 +17,7 @@ from typing import Any
 import bpy
 from mathutils import Matrix, Quaternion, Vector
 
-from ...core import flow
+from ...core.driving import flow
 from ...core.errors import CsmError, InputError, MeshUnusable, StorageError
 from ..measuring import bounds
 from ..measuring.family import with_children

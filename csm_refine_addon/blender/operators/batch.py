@@ -7,7 +7,7 @@ from typing import Any
 
 import bpy
 
-from ...core import flow
+from ...core.driving import flow
 from ...core.errors import CsmError, InputError
 from ...core.models import TERMINAL, Job, JobState
 from ..jobs import batching, job_rows, job_words, pump

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 import bpy
 
+from ...core.driving.flow import IllegalTransition
 from ...core.errors import CsmError, InputError
-from ...core.flow import IllegalTransition
 from ...core.models import Job
 from ..jobs import book, job_rows, job_words, pump
 from ..jobs.job_words import Deed

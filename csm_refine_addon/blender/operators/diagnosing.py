@@ -14,7 +14,7 @@ from ..translations.lines import broken, columns
 from .common import reported
 
 if TYPE_CHECKING:  # zip and its kin come in when the operator is pressed
-    from ...core.diagnostics import Part
+    from ...core.reports.diagnostics import Part
 
 WIDTH = 620
 COLUMNS = 96
@@ -83,7 +83,7 @@ class CSM_OT_diagnostics(bpy.types.Operator):
         layout = self.layout
         column = layout.column(align=True)
         column.label(text=shown(summary(_shown)), translate=False)
-        from ...core.diagnostics import NOTE
+        from ...core.reports.diagnostics import NOTE
 
         for line in broken(shown(NOTE), lambda part: columns(part) <= COLUMNS):
             column.label(text=line, translate=False)
@@ -140,7 +140,7 @@ def write(filepath: str) -> str:
         raise InputError("No diagnostics were put together yet.", "Press Diagnostics first.")
     path = Path(bpy.path.abspath(filepath))
     path = path if path.suffix.lower() in (".zip", ".txt") else path.with_name(f"{path.name}.zip")
-    from ...core import diagnostics
+    from ...core.reports import diagnostics
 
     diagnostics.write(_shown, path)
     return WRITTEN.format(path=path)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import bpy
 
-from ...core import flow
+from ...core.driving import flow
 from ...core.errors import CsmError, InputError
 from ...core.models import Job, JobState
 from ..jobs import job_rows, job_words, pump

@@ -7,7 +7,7 @@ from typing import Any
 
 import bpy
 
-from ...core import flow
+from ...core.driving import flow
 from ...core.errors import CsmError
 from ...core.models import Job, JobState
 from .. import locations, preferences
@@ -107,7 +107,7 @@ class CSM_OT_create_session(bpy.types.Operator):
 
 def write_source(context: bpy.types.Context) -> Source:
     """Write the selected objects into a .blend in the folder of a job to come. Raises InputError or StorageError."""
-    from ...core import orders
+    from ...core.driving import orders
     from ..measuring import bounds, family
     from ..meshes import session_source
 
@@ -190,7 +190,7 @@ class CSM_OT_take_over(OfJob, bpy.types.Operator):
         return reported(self, self._take_over)
 
     def _take_over(self) -> str:
-        from ...core import accounts
+        from ...core.keys import accounts
 
         job = self.found()
         keeper = pump.current()

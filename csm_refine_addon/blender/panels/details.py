@@ -6,7 +6,7 @@ import time
 
 import bpy
 
-from ...core import flow
+from ...core.driving import flow
 from ...core.errors import CsmError
 from ...core.models import Job, JobState
 from .. import local_refining, preferences

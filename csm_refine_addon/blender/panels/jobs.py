@@ -7,7 +7,7 @@ from typing import Any
 
 import bpy
 
-from ...core import flow
+from ...core.driving import flow
 from ...core.models import Job
 from ..jobs import job_rows, job_words, pump
 from ..operators.batch import ready_jobs

@@ -7,8 +7,8 @@ from typing import Any
 import bpy
 
 from ...core.errors import CsmError
-from ...core.lookups import Lookup, SeenSession
 from ...core.models import LOCAL
+from ...core.questions.lookups import Lookup, SeenSession
 from .. import preferences
 from ..jobs import pump, session_words
 from ..jobs.looking import Looking

@@ -7,8 +7,8 @@ from typing import Any
 
 import bpy
 
-from ...core import quality
 from ...core.models import Job, JobState, MeshReport, Texture
+from ...core.reports import quality
 from ..jobs import job_words, pump
 from ..jobs.job_words import Deed
 from ..measuring import units

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import bpy
 
-from ...core import flow
+from ...core.driving import flow
 from ...core.errors import InputError, StorageError
 from ...core.models import Job, JobState, Placement
 from .. import preferences
 from . import marks
 
 if TYPE_CHECKING:  # numpy and sqlite3 come in when they are needed: enabling the extension stays cheap
-    from ...core.journal import Journal
+    from ...core.storage.journal import Journal
     from . import placing
 
 LEASE_S = 60.0

@@ -8,7 +8,8 @@ from typing import Any
 
 import bpy
 
-from ...core import checks, flow
+from ...core import checks
+from ...core.driving import flow
 from ...core.errors import CsmError, InputError
 from ...core.models import Box, Job, Placement, RefineRequest
 from .. import preferences
@@ -43,7 +44,7 @@ def order(context: bpy.types.Context, obj: Any, jobs: Iterable[Job], window: str
     It is placed where the object stands now, in the box that was asked for, scaled as the object is.
     Raises CsmError.
     """
-    from ...core import orders
+    from ...core.driving import orders
 
     service = _service(obj)
     code = checks.session_code(marks.of(obj).session_code)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import bpy
 
-from ...core import flow
+from ...core.driving import flow
 from ...core.models import Job, JobState
 from .. import translations
 from ..jobs import job_words

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...core.background import confined_environment, find_background_blender
+from ...core.processes.background import confined_environment, find_background_blender
 from . import ladder
 
 

@@ -109,8 +109,8 @@ def escape() -> None:
 
 
 def written(change: Callable[[int], dict[str, Any]], count: int) -> kit.Steps:
-    models, orders = module("core.models"), module("core.orders")
-    journal = module("core.journal").Journal(module("blender.locations").home().journal, busy_timeout_s=5.0)
+    models, orders = module("core.models"), module("core.driving.orders")
+    journal = module("core.storage.journal").Journal(module("blender.locations").home().journal, busy_timeout_s=5.0)
     for number in range(count):
         code = f"SESSION_16892{number:05d}_{6037000 + number}"
         placement = models.Placement(
@@ -126,7 +126,7 @@ def written(change: Callable[[int], dict[str, Any]], count: int) -> kit.Steps:
 
 def forget_all() -> None:
     keeper = module("blender.jobs.pump").current()
-    journal = module("core.journal").Journal(module("blender.locations").home().journal, busy_timeout_s=5.0)
+    journal = module("core.storage.journal").Journal(module("blender.locations").home().journal, busy_timeout_s=5.0)
     for job_id in keeper.jobs:
         journal.remove(job_id)
     journal.close()
@@ -144,7 +144,7 @@ def running(number: int, **changes: Any) -> dict[str, Any]:
 
 def bad_network() -> kit.Steps:
     """A service that cannot be reached, one unclear submission, one refusal."""
-    models, errors, flow = module("core.models"), module("core.errors"), module("core.flow")
+    models, errors, flow = module("core.models"), module("core.errors"), module("core.driving.flow")
     forget_all()
     _context.preferences.addons["bl_ext.user_default.csm_refine"].preferences.api_key = "0" * 32
     _context.preferences.system.use_online_access = True
@@ -168,7 +168,7 @@ def bad_network() -> kit.Steps:
 
 
 def many(count: int) -> kit.Steps:
-    models, errors, flow = module("core.models"), module("core.errors"), module("core.flow")
+    models, errors, flow = module("core.models"), module("core.errors"), module("core.driving.flow")
     forget_all()
     states = models.JobState
     window = module("blender.jobs.pump").current().window

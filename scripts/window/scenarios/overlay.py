@@ -152,7 +152,7 @@ def job(state: str) -> Any:
     origin = tuple(a + b for a, b in zip(measured.origin, (-1.7, 0.0, 0.3), strict=True))
     place = models.Placement(origin, measured.rotation, measured.box, "Chair")
     order = models.RefineRequest(f"SESSION_1689256797_000000{len(state)}", (1.5, 1.5, 1.5), (0.0, 0.0, 0.0))
-    made = part("core.orders").new_job(order, models.CSM_BASE_URL, now=time.time(), placement=place)
+    made = part("core.driving.orders").new_job(order, models.CSM_BASE_URL, now=time.time(), placement=place)
     side = measured.box.size
     found = models.Box(measured.box.centre, (side[0] * 1.02, side[1], side[2]))
     report = models.MeshReport(967, 507, 1, (), found, 30_000)

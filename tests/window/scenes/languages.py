@@ -107,9 +107,9 @@ def furnish() -> None:
 
 def written() -> hand.Steps:
     """Write jobs as they stand after some work: failed, placed, running, unclear."""
-    models, errors, flow = (part(f"core.{name}") for name in ("models", "errors", "flow"))
+    models, errors, flow = (part(f"core.{name}") for name in ("models", "errors", "driving.flow"))
     home = part("blender.locations").home()
-    journal = part("core.journal").Journal(home.journal, busy_timeout_s=5.0)
+    journal = part("core.storage.journal").Journal(home.journal, busy_timeout_s=5.0)
     now, states = time.time(), models.JobState
     box = models.Box((0.0, 0.0, 0.0), (2.0, 2.0, 2.0))
     report = models.MeshReport(1234567, 650000, 1, ("albedo",), box, 1000, (), "size 1 x 2 x 3 changed to 2 x 2 x 2")
@@ -130,7 +130,7 @@ def written() -> hand.Steps:
         request = models.RefineRequest(CODES[number % len(CODES)], (2.0, 2.0, 2.0), (0.0, -0.5, 0.0))
         placement = models.Placement(box=box, object_name="Cube")
         service = models.LOCAL if changes["state"] is states.PLACED else models.CSM_BASE_URL
-        job = part("core.orders").new_job(
+        job = part("core.driving.orders").new_job(
             request, service, now=now - number, placement=placement, place_automatically=False
         )
         journal.add(dataclasses.replace(job, sent_at=now, **changes))

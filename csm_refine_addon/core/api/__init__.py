@@ -1,0 +1,1 @@
+"""The services' API: raw JSON, connections, downloads, and which key goes where."""

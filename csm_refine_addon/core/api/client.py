@@ -1,0 +1,225 @@
+"""The HTTP client: submit, read a session, download. One attempt per call; when to try again is ``flow``'s to say.
+
+The key goes to the service's own host only: redirects of API calls are refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+from urllib.parse import urlsplit
+
+from .. import errors
+from ..checks import is_loopback, session_code
+from ..models import RefineRequest, Secret
+from . import downloads, network, retry_after, wire
+from .network import NotConnected
+
+if TYPE_CHECKING:
+    import requests
+
+ANSWER_LIMIT_BYTES = 8 * 1024 * 1024
+_SESSIONS = "/image-to-3d-sessions"
+
+
+class Unanswered(Exception):
+    """A submission left and no usable answer came: whether it was taken is not known."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Answer:
+    reply: wire.Reply
+    retry_after_s: float | None
+
+    @property
+    def says_not_taken(self) -> bool:
+        """Whether the service itself says that it did not take the request (a bare 400 is its rate limit, too)."""
+        status = self.reply.status
+        return (
+            status == 429
+            or (status == 503 and self.retry_after_s is not None)
+            or (status == 400 and not self.reply.text)
+        )
+
+
+class Client:
+    """The API of one service, with one key.
+
+    ``is_online`` is asked before each request that leaves this machine. ``timeout_s`` bounds connecting and each
+    pause between two pieces of an answer; twice that, but at least a minute, is what a whole answer may take.
+    ``clock`` is monotonic.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        key: Secret,
+        *,
+        is_online: Callable[[], bool],
+        timeout_s: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._base_url = base_url
+        self._key = key
+        self._is_online = is_online
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._answer_s = max(network.WINDOW_S, 2 * timeout_s)
+        self._http = network.open_session(self._allow, clock=clock, window_s=self._answer_s)
+
+    def close(self) -> None:
+        """Close the connections that are kept open."""
+        self._http.close()
+
+    def read_session(self, code: str) -> wire.Session:
+        """Return the session. Raises SessionUnknown, KeyRefused, ServiceUnreachable, BlenderOffline."""
+        return wire.read_session(self._ask("GET", f"{_SESSIONS}/{code}"))
+
+    def list_sessions(self, page: int | None, limit: int) -> wire.SessionPage:
+        """Return a page of the account's sessions; without a number the first one, which some count as 0, some as 1.
+
+        Raises as :meth:`read_session`.
+        """
+        number = "" if page is None else f"&page={page}"
+        return wire.read_sessions(self._ask("GET", f"{_SESSIONS}?limit={limit}{number}"))
+
+    def submit(self, request: RefineRequest) -> wire.RefineAck:
+        """Send one refine.
+
+        Raises Unanswered where it may have arrived without a clear answer; NotConnected or ServiceBusy where it
+        surely was not taken; BlenderOffline before anything is sent; any other CsmError where the service refused.
+        """
+        self._http.close()  # on a connection that the service is about to close, nobody knows whether a POST arrived
+        path = f"{_SESSIONS}/get-3d/refine/{request.session_code}"
+        try:
+            answer = self._exchange("POST", path, json=wire.refine_body(request))
+        except NotConnected:
+            raise
+        except errors.ServiceUnreachable:
+            raise Unanswered from None
+        reply = answer.reply
+        if reply.is_good and isinstance(reply.data, dict):
+            return wire.read_refine(reply)
+        is_refusal = 300 <= reply.status < 500
+        if not is_refusal and not answer.says_not_taken:
+            raise Unanswered
+        raise _refusal(answer, reads=False)
+
+    def create_session(self, mesh: Path) -> wire.Session:
+        """Make a session out of a mesh file (GLB, OBJ, zip of OBJ): only the local service can."""
+        with mesh.open("rb") as body:
+            session = wire.read_session(self._ask("POST", "/local/sessions", body=body))
+        try:
+            return dataclasses.replace(session, code=session_code(session.code))
+        except errors.InputError:
+            raise errors.ServiceUnreachable(
+                "The service's answer holds no session code.", "Check the service's address; try again later."
+            ) from None
+
+    def check_key(self) -> None:
+        """Ask for the account's data, which costs nothing: raises where address or key are not good."""
+        self._ask("GET", "/user/userdata")
+
+    def hold(self, user: str) -> None:
+        """Tell a local service, started on demand, that ``user`` still needs it."""
+        self._ask("PUT", f"/local/users/{user}", json={})
+
+    def let_go(self, user: str) -> None:
+        """Tell a local service that ``user`` needs it no longer."""
+        self._ask("DELETE", f"/local/users/{user}")
+
+    def download(self, url: Secret, part: Path, on_progress: Callable[[int, int | None], None]) -> None:
+        """Bring the mesh into the file ``part``; see :class:`~.downloads.MeshDownload`."""
+        downloads.MeshDownload(self._http, self._timeout_s, part, on_progress).run(url)
+
+    def image(self, url: Secret) -> bytes:
+        """Return a session's picture, whatever it is. Raises ServiceUnreachable and BlenderOffline."""
+        return downloads.image(self._http, url, timeout_s=self._timeout_s)
+
+    def require_online(self) -> None:
+        """Raise BlenderOffline where the service is another machine and Blender's online access is off."""
+        self._require_online(self._base_url)
+
+    def _allow(self, url: str) -> None:
+        """Raise where an address may not be asked, wherever it came from."""
+        self._require_online(url)
+        if urlsplit(self._base_url).scheme == "https" and urlsplit(url).scheme != "https":
+            raise errors.ServiceUnreachable(
+                "The service leads from https to an address without: what comes from there could be read and changed.",
+                "Tell whoever runs the service.",
+            )
+
+    def _require_online(self, url: str) -> None:
+        if not is_loopback(url) and not self._is_online():
+            raise errors.BlenderOffline(
+                "Blender is offline.",
+                "Allow online access in the preferences under System, or start Blender with --online-mode.",
+            )
+
+    def _ask(self, method: str, path: str, *, json: object = None, body: BinaryIO | None = None) -> wire.Reply:
+        answer = self._exchange(method, path, json=json, body=body)
+        if not answer.reply.is_good:
+            raise _refusal(answer, reads=method == "GET")
+        return answer.reply
+
+    @network.translated
+    def _exchange(self, method: str, path: str, *, json: object = None, body: BinaryIO | None = None) -> _Answer:
+        headers = {"x-api-key": self._key.reveal(), "Accept": "application/json", "Accept-Encoding": "gzip"}
+        with network.ask(
+            self._http,
+            method,
+            self._base_url + path,
+            headers=headers,
+            json=json,
+            data=body,
+            timeout=self._timeout_s,
+            allow_redirects=False,
+        ) as answer:
+            content = self._read_limited(answer, self._clock() + self._answer_s)
+            reply = wire.read_reply(answer.status_code, content, hidden=self._key)
+            return _Answer(reply, retry_after.seconds(answer.headers, time.time()))
+
+    def _read_limited(self, answer: requests.Response, ends_at: float) -> bytes:
+        content = bytearray()
+        for piece in network.pieces(answer):
+            content += piece
+            if len(content) > ANSWER_LIMIT_BYTES:
+                raise errors.ServiceUnreachable("The service's answer is far too long.", "Check the service's address.")
+            if self._clock() > ends_at:
+                raise errors.ServiceUnreachable("The service answers far too slowly.", "Check the network; try again.")
+        return bytes(content)
+
+
+def _refusal(answer: _Answer, *, reads: bool) -> errors.CsmError:
+    """Return what an answer that is not 2xx means to the user, with the service's own words.
+
+    What refuses to be read in an unknown way says nothing of the refine: it is only out of reach.
+    """
+    reply = answer.reply
+    status = reply.status
+    said = f" It says: {reply.text.rstrip('.')}." if reply.text else ""
+    if answer.says_not_taken:
+        return errors.ServiceBusy(f"The service is busy ({status}).{said}", errors.LATER, answer.retry_after_s)
+    if status == 407:
+        return NotConnected(f"The proxy in between wants a password ({status}).", "Check the proxy settings.")
+    if 300 <= status < 400:
+        return errors.ServiceMoved("The service sends us to another address.", "Give that address as the service.")
+    if status >= 500:
+        return errors.ServiceUnreachable(f"The service has a failure of its own ({status}).{said}", errors.LATER)
+    unknown = (errors.ServiceUnreachable, "The service refuses to answer ({}).", errors.LATER)
+    refusal, sentence, action = _REFUSALS.get(status, unknown if reads else _REFINE_REFUSED)
+    return refusal(sentence.format(status) + said, action)
+
+
+_REFINE_REFUSED = (errors.RefineFailed, "The service refuses the request ({}).", "Mend what it says, then retry.")
+_KEY_REFUSED = (errors.KeyRefused, "The service refuses the API key ({}).", "Check the key, or make a new one.")
+_REFUSALS: dict[int, tuple[type[errors.CsmError], str, str]] = {
+    401: _KEY_REFUSED,
+    402: (errors.OutOfCredits, "The account has no credits left ({}).", "Buy credits, then retry."),
+    403: _KEY_REFUSED,
+    404: (errors.SessionUnknown, "The service knows no such session ({}).", "Check the code and the service."),
+    409: (errors.SessionNotRefinable, "The session cannot be refined now ({}).", "Wait, then retry."),
+}

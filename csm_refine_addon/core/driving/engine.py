@@ -1,0 +1,279 @@
+"""Drives a job: takes the next step from ``flow``, does it, and writes the outcome into the journal.
+
+Runs wherever it is called: on a thread of the worker process, or headless in the calling thread. Clock, waiting and
+everything that leaves the process are parameters.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from .. import errors
+from ..api.client import Client, Unanswered
+from ..api.network import NotConnected
+from ..api.wire import Session
+from ..checks import is_loopback
+from ..errors import CsmError
+from ..mesh_files import check
+from ..models import Job, JobState, MeshReport
+from ..processes.background import Pause, Stopped
+from ..storage.home import Home
+from ..storage.journal import Journal
+from . import fetching, flow, pauses
+from .flow import Step
+from .pauses import Watch
+
+LEASE_S = 15.0
+PROGRESS_EVERY_S = 0.5
+PICTURE, PNG = "picture.png", b"\x89PNG\r\n\x1a\n"
+
+
+class _Overtaken(Exception):
+    """Another process has moved the job on: what a step found out counts no more."""
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far a download is, from where it began."""
+
+    start: int = -1
+    done: int = 0
+    total: int | None = None
+    noted_at: float = 0.0
+
+    def take(self, done: int, total: int | None) -> None:
+        self.start = done if self.start < 0 else self.start
+        self.done, self.total = done, total
+
+    @property
+    def went_on(self) -> bool:
+        return 0 < self.start < self.done
+
+    def noted(self, job: Job) -> Job:
+        return flow.received(job, self.done, self.total, went_on=self.went_on)
+
+
+class Workshop(Protocol):
+    """What needs a background Blender."""
+
+    def prepare(self, job: Job, mesh: Path) -> tuple[Path, MeshReport]:
+        """Turn a checked mesh file into a .blend; raises MeshUnusable, or PrepareFailed."""
+
+    def export_source(self, job: Job) -> Path:
+        """Turn the job's source .blend into a mesh file for a new session."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """One way to drive jobs. ``client_for`` returns the client of a service address, or raises KeyMissing."""
+
+    journal: Journal
+    home: Home
+    client_for: Callable[[str], Client]
+    workshop: Workshop
+    pause: Pause
+    clock: Callable[[], float] = time.time
+    spread: Callable[[], float] = random.random
+    """Uniform in [0, 1): spreads the polls of many clients over time."""
+    on_change: Callable[[Job], None] = lambda job: None
+    """Told of the job after each change."""
+    holds: Callable[[str], bool] = lambda job_id: True
+    """Renews the job's lease; False: another process drives it now, as this one stood still for too long."""
+    look: Callable[[Job], Session] | None = None
+    """Reads the session of a running refine; a process with many jobs reads many at once."""
+
+    def drive(self, job_id: str, *, until: Callable[[Job], bool] = lambda job: False) -> Job:
+        """Drive a job until it rests: ready, ended, unclear, or as ``until`` says. Return how it stands.
+
+        The caller holds the job's lease. Raises InputError where the job is not in the journal.
+        """
+        job = self.journal.change(job_id, lambda job: flow.recovered(job, self.clock()))
+        watch = Watch(self.clock)
+        try:
+            while not until(job) and flow.next_step(job) is not Step.REST:
+                job = self._go_on(job, watch)
+        except Stopped:
+            pass
+        return self.journal.get(job_id)
+
+    def _go_on(self, job: Job, watch: Watch) -> Job:
+        """Wait until something is to be done with the job, and do it."""
+        try:
+            job = self._in_time(job, watch)
+            self._wait_until_due(job, watch)
+            self._hold(job)
+            if job.state is JobState.PREPARED:  # nothing is sent any more; what was sent gets a last look
+                job = self._in_time(job, watch)
+            step = flow.next_step(job)
+            return job if step is Step.REST else self._take(step, job)
+        except _Overtaken:
+            return self.journal.get(job.id)
+
+    def _in_time(self, job: Job, watch: Watch) -> Job:
+        jump_s = watch.jump_s()
+        return self._change(job, lambda job: flow.overdue(pauses.shifted(job, jump_s), self.clock()))
+
+    def _hold(self, job: Job) -> None:
+        if not self.holds(job.id):
+            raise Stopped
+
+    def _wait_until_due(self, job: Job, watch: Watch) -> None:
+        if flow.next_step(job) is Step.REST:
+            return
+        wait_s = pauses.until_due(job, self.clock(), 0.9 + 0.2 * self.spread())
+        watch.waits(wait_s)
+        if self.pause(wait_s):
+            raise Stopped
+
+    def _take(self, step: Step, job: Job) -> Job:
+        """Take one step; a failure that the step does not know better is the flow's to judge."""
+        try:
+            return self._doing(step)(job)
+        except errors.JournalBusy:  # says nothing about the job: whoever drives it next takes the step again
+            raise
+        except CsmError as error:
+            kept = error
+        except OSError as error:
+            kept = errors.StorageError(
+                f"The job's files cannot be written: {error.strerror or error}.", "Free some disk space, then retry."
+            )
+        return self._change(job, lambda job: flow.request_failed(job, kept, self.clock()))
+
+    def _doing(self, step: Step) -> Callable[[Job], Job]:
+        return {
+            Step.CREATE: self._create,
+            Step.BASELINE: self._read_baseline,
+            Step.FETCH: self._fetch,
+            Step.SUBMIT: self._submit,
+            Step.LOOK_UP: self._look_up,
+            Step.POLL: self._poll,
+            Step.DOWNLOAD: self._download,
+            Step.PREPARE: self._prepare,
+        }[step]
+
+    def _create(self, job: Job) -> Job:
+        mesh = self.workshop.export_source(job)
+        session = self.client_for(job.service).create_session(mesh)
+        mesh.unlink(missing_ok=True)
+        return self._change(job, lambda job: flow.created(job, session, self.clock()))
+
+    def _read_baseline(self, job: Job) -> Job:
+        session = self.client_for(job.service).read_session(job.request.session_code)
+        return self._change(job, lambda job: flow.baseline_read(job, session, self.clock()))
+
+    def _fetch(self, job: Job) -> Job:
+        session = self.client_for(job.service).read_session(job.request.session_code)
+        return self._change(job, lambda job: fetching.result_read(job, session, self.clock()))
+
+    def _submit(self, job: Job) -> Job:
+        """Write down that the POST leaves, send it once, and write down what came of it."""
+        client = self.client_for(job.service)
+        client.require_online()
+        job = self._change(job, lambda job: flow.submitting(job, self.clock()))
+        try:
+            ack = client.submit(job.request)
+        except Unanswered:
+            return self._change(job, lambda job: flow.unanswered(job, self.clock()))
+        except (NotConnected, errors.ServiceBusy, errors.BlenderOffline) as error:
+            not_taken = error
+            return self._change(job, lambda job: flow.not_taken(job, not_taken, self.clock()))
+        except CsmError as error:
+            refusal = error
+            return self._change(job, lambda job: flow.refused(job, refusal, self.clock()))
+        return self._noted(self.journal.change(job.id, lambda job: flow.accepted(job, ack, self.clock())))
+
+    def _look_up(self, job: Job) -> Job:
+        session = self.client_for(job.service).read_session(job.request.session_code)
+        return self._change(job, lambda job: flow.looked_up(job, session, self.clock()))
+
+    def _poll(self, job: Job) -> Job:
+        look = self.look or (lambda job: self.client_for(job.service).read_session(job.request.session_code))
+        session = look(job)
+        return self._change(job, lambda job: flow.polled(job, session, self.clock()))
+
+    def _download(self, job: Job) -> Job:
+        """Fetch the mesh into a part file, check it, and give it its final name."""
+        client = self.client_for(job.service)
+        session = client.read_session(job.request.session_code)
+        if not flow.has_result(job, session):
+            return self._change(job, lambda job: flow.result_gone(job, session, self.clock()))
+        url = session.best_mesh()
+        if url is None:
+            raise errors.ServiceUnreachable("The session shows no mesh any more.", errors.LATER)
+        folder = self.home.job_folder(job.id)
+        part = folder / "mesh.part"
+        progress = _Progress()
+        try:
+            client.download(url, part, lambda done, total: self._note(job, progress, done, total))
+        finally:
+            if progress.went_on:  # also where it was cut again before the next note was due
+                self._change(job, progress.noted)
+        try:
+            kind = check(part)
+        except errors.MeshUnusable:
+            part.unlink()
+            raise
+        mesh = folder / f"mesh.{kind}"
+        part.replace(mesh)
+        picture = self._picture(job, client, session)
+        return self._change(job, lambda job: flow.downloaded(job, str(mesh), self.clock(), picture))
+
+    def _picture(self, job: Job, client: Client, session: Session) -> str:
+        """Fetch the picture of source and result and return its path; empty where it cannot be had."""
+        if session.picture is None or not is_loopback(job.service):
+            return ""
+        path = self.home.job_folder(job.id) / PICTURE
+        try:
+            content = client.image(session.picture)
+        except CsmError:
+            return ""
+        if not content.startswith(PNG):
+            return ""
+        part = path.with_suffix(".part")
+        part.write_bytes(content)
+        part.replace(path)
+        return str(path)
+
+    def _note(self, job: Job, progress: _Progress, done: int, total: int | None) -> None:
+        """Write the progress down now and then, and see whether to go on."""
+        progress.take(done, total)
+        now = self.clock()
+        if abs(now - progress.noted_at) < PROGRESS_EVERY_S and done != total:
+            return
+        progress.noted_at = now
+        self._change(job, progress.noted)
+        self._hold(job)
+        if self.pause(0):
+            raise Stopped
+
+    def _prepare(self, job: Job) -> Job:
+        mesh = Path(job.mesh_path)
+        if not mesh.is_file():
+            return self._change(job, lambda job: flow.mesh_lost(job, self.clock()))
+        blend, report = self.workshop.prepare(job, mesh)
+        return self._change(job, lambda job: flow.prepared(job, str(blend), report, self.clock()))
+
+    def _change(self, job: Job, step: Callable[[Job], Job]) -> Job:
+        """Write a step's outcome down, unless someone else has meanwhile stopped, removed or moved the job."""
+        expected = job.state
+
+        def guarded(now: Job) -> Job:
+            if now.state is not expected:
+                raise Stopped if now.state is JobState.STOPPED else _Overtaken
+            return step(now)
+
+        try:
+            return self._noted(self.journal.change(job.id, guarded))
+        except errors.StorageError:
+            raise
+        except errors.InputError:
+            raise Stopped from None
+
+    def _noted(self, job: Job) -> Job:
+        self.on_change(job)
+        return job

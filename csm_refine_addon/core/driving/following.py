@@ -1,0 +1,126 @@
+"""Drives jobs in the calling process, blocking: for the command line and for scripts in Blender."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from ..api.client import Client
+from ..api.services import DEFAULT_TIMEOUT_S, Services
+from ..keys.accounts import Gate, asks_service
+from ..models import LOCAL, Job, JobState, Secret
+from ..processes.background import Pause
+from ..processes.local_service import LocalService
+from ..processes.workshop import BlenderWorkshop
+from ..storage.home import Home
+from ..storage.journal import Journal
+from .engine import LEASE_S, Engine
+from .flow import Step, next_step
+from .presence import Presence
+
+LOOK_EVERY_S = 0.5
+"""How often the journal is read while another process drives the job."""
+
+
+def nothing(job: Job) -> None:
+    """Be told of a job and do nothing."""
+
+
+class Follower:
+    """The journal, the services and the engine of this process, for the length of a ``with`` block.
+
+    ``key_of`` gives the key for a service's address, or None.
+    ``blender`` is ``bpy.app.binary_path`` of the Blender that runs this, or empty. Raises StorageError where the
+    home folder cannot be used.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        *,
+        key_of: Callable[[str], Secret | None],
+        is_online: Callable[[], bool],
+        blender: str = "",
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        pause: Pause | None = None,
+    ) -> None:
+        self.home = home.ensure()
+        self.journal = Journal(home.journal)
+        self._pause = pause or threading.Event().wait
+        local_service = LocalService(home, blender=blender)
+        self._services = Services(
+            local_service, key_of=key_of, is_online=is_online, pause=self._pause, timeout_s=timeout_s
+        )
+        self._workshop = BlenderWorkshop(home, blender, self._pause)
+        self._presence = Presence(home, local_service)
+        self._gate = Gate(home.folder, self._presence.owner, self._services.key)
+
+    def __enter__(self) -> Self:
+        self._presence.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._presence.__exit__(kind, error, trace)
+        self.journal.close()
+
+    def client(self, service: str) -> Client:
+        """Return a client of the service. Raises KeyMissing, or ServiceUnreachable for the local one."""
+        return self._services.client(service)
+
+    def check(self, job: Job) -> None:
+        """See that the key at hand is the one that the job was made with. Raises OtherAccount, KeyMissing."""
+        if job.service != LOCAL and not self._gate.check(job):
+            self.client(job.service)  # says that there is no key
+
+    def follow(
+        self,
+        job_id: str,
+        *,
+        until: Callable[[Job], bool] = lambda job: False,
+        on_change: Callable[[Job], None] = nothing,
+    ) -> Job:
+        """Drive a job until it rests or ``until`` says so, and return how it stands.
+
+        Raises OtherAccount where it was made with another key.
+        Where another process drives it, watch the journal instead, and take over should that process be gone.
+        """
+        while True:
+            job = self._driven(job_id, until, on_change) if self._claim(job_id) else self.journal.get(job_id)
+            on_change(job)
+            if until(job) or _rests(job) or self._pause(LOOK_EVERY_S):
+                return job
+
+    def _driven(self, job_id: str, until: Callable[[Job], bool], on_change: Callable[[Job], None]) -> Job:
+        engine = Engine(
+            self.journal,
+            self.home,
+            self._services.client,
+            self._workshop,
+            self._pause,
+            on_change=on_change,
+            holds=self._holds,
+        )
+        try:
+            job = self.journal.get(job_id)
+            if asks_service(job):
+                self.check(job)
+                self._gate.adopts(self.journal, job)
+            return engine.drive(job_id, until=until)
+        finally:
+            self.journal.release(job_id, self._presence.owner)
+
+    def _holds(self, job_id: str) -> bool:
+        return self._claim(job_id) and self._gate.admits(self.journal, self.journal.get(job_id))
+
+    def _claim(self, job_id: str) -> bool:
+        return self.journal.claim(job_id, self._presence.owner, time.time(), LEASE_S)
+
+
+def _rests(job: Job) -> bool:
+    """Tell whether the job is left to the user; another process that is just sending it will go on with it."""
+    return next_step(job) is Step.REST and job.state is not JobState.SUBMITTING

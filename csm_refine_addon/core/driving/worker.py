@@ -1,0 +1,335 @@
+"""The engine as a process of its own: drives every unfinished job of the journal while Blender goes on.
+
+Started by Blender with its own Python (``python -m csm_refine_addon.core.driving.worker``). Over stdin come lines of
+JSON, the first at once: whether Blender is online, the keys or the command that prints them, the network time-out.
+Nothing else is told to it and it tells nothing: jobs come from, and go to, the journal. When stdin closes, it ends within a
+second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import logging
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from .. import documents
+from ..api.client import Client
+from ..api.polling import Asking, Polling
+from ..api.services import DEFAULT_TIMEOUT_S, Services
+from ..checks import is_loopback
+from ..errors import CsmError, JournalBusy, KeyMissing, KeyRefused, StorageError
+from ..keys.accounts import Gate
+from ..keys.key_sources import KeyCommand, Keyring
+from ..models import LOCAL, TERMINAL, Job, JobState, Secret
+from ..processes.background import PACKAGE, module_environment
+from ..processes.local_service import LocalService
+from ..processes.workshop import BlenderWorkshop
+from ..questions.answering import Answering
+from ..storage.home import Home
+from ..storage.journal import Journal
+from . import flow
+from .engine import LEASE_S, Engine
+from .presence import Presence
+
+LOOK_EVERY_S = 0.2
+SWEEP_EVERY_S = 2.0
+"""How often leases that another process lost are looked for, though nothing was written."""
+LEAVE_S = 0.3
+"""How long the jobs' threads together may take to end, before they are left behind."""
+_log = logging.getLogger("csm_refine.worker")
+
+
+def command(home: Home, python: str, blender: str) -> list[str]:
+    """Return the argv of the worker. ``blender`` is ``bpy.app.binary_path``, empty in the bpy module."""
+    return [
+        python,
+        "-m",
+        f"{PACKAGE}.core.driving.worker",
+        "--home",
+        str(home.folder),
+        *(["--blender", blender] if blender else []),
+    ]
+
+
+def environment() -> dict[str, str]:
+    """Return the environment to start the worker in: without the key, with our package on the path."""
+    return module_environment()
+
+
+def control_line(
+    online: bool,
+    keys: Mapping[str, Secret],
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+    key_command: KeyCommand = KeyCommand(),  # noqa: B008 -- frozen
+) -> bytes:
+    """Return the line that tells the worker how things stand; ``keys`` as in :func:`~.key_sources.key_for`."""
+    shown = {service: key.reveal() for service, key in keys.items()}
+    command = dataclasses.asdict(key_command)
+    said = {"online": online, "keys": shown, "timeout_s": timeout_s, "key_command": command}
+    return json.dumps(said).encode() + b"\n"
+
+
+@dataclass(slots=True)
+class Control:
+    """What Blender last said. ``ended`` is set when it says no more."""
+
+    online: bool = False
+    timeout_s: float = DEFAULT_TIMEOUT_S
+    ended: threading.Event = field(default_factory=threading.Event)
+    keyring: Keyring = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.keyring = Keyring(self.ended.wait)
+
+    def read_line(self, stream: BinaryIO) -> bool:
+        """Take in the next line; False at the end of the stream."""
+        line = stream.readline()
+        if not line:
+            return False
+        said = json.loads(line)
+        keys = {service: Secret(key) for service, key in said["keys"].items()}
+        self.keyring.take(keys, documents.decode(KeyCommand, said.get("key_command", {})))
+        self.timeout_s = float(said["timeout_s"])
+        self.online = bool(said["online"])
+        return True
+
+    def listen(self, stream: BinaryIO) -> None:
+        """Take in lines until the stream ends, however it ends."""
+        try:
+            while self.read_line(stream):
+                pass
+        finally:
+            self.ended.set()
+
+
+class _Driven:
+    """A job that is being driven on a thread of its own."""
+
+    def __init__(self, worker: Worker, job: Job) -> None:
+        self.job_id = job.id
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=worker.drive, args=(job.id, self.stop), name=job.id, daemon=True)
+
+
+class Worker:
+    """Drives the jobs of one journal, each on a thread, until :attr:`Control.ended`."""
+
+    def __init__(self, home: Home, control: Control, blender: str) -> None:
+        self._home = home
+        self._control = control
+        self._blender = blender
+        self._local_service = LocalService(home, blender=blender)
+        self._polling = Polling()
+        self._driven: dict[str, _Driven] = {}
+        self._active: dict[str, Job] = {}
+        self._removed: set[str] = set()
+        self._revision = 0
+        self._owner = ""
+
+    def run(self) -> None:
+        """Look for jobs and drive them until the end is said. Raises StorageError where there is no journal."""
+        with Presence(self._home, self._local_service) as presence, self._opened_journal() as journal:
+            self._owner = presence.owner
+            answering = Answering(self._home, self._owner, self._client, self._may_ask)
+            answering.clear(journal)
+            seen, looked_at = (-1, 0), 0.0
+            while not self._control.ended.wait(LOOK_EVERY_S):
+                try:
+                    version = journal.data_version(), self._control.keyring.revision
+                    if version == seen and time.monotonic() - looked_at < SWEEP_EVERY_S:
+                        continue
+                    self._look(journal)
+                    answering.look(journal)
+                except JournalBusy as error:  # to end now would only start another worker, which finds it locked, too
+                    _log.warning("%s", error)
+                else:
+                    seen, looked_at = version, time.monotonic()
+            self._stop_all(journal)
+
+    def _opened_journal(self) -> Journal:
+        while True:
+            try:
+                return Journal(self._home.journal)
+            except JournalBusy as error:
+                _log.warning("%s", error)
+                if self._control.ended.wait(LOOK_EVERY_S):
+                    raise
+
+    def drive(self, job_id: str, stop: threading.Event) -> None:
+        """Drive one job on the calling thread, with a journal and clients of its own."""
+        try:
+            with Journal(self._home.journal) as journal:
+                try:
+                    self._drive(journal, job_id, stop)
+                finally:
+                    journal.release(job_id, self._owner)
+        except CsmError as error:
+            _log.warning("job %s: %s", job_id, error)
+
+    def _drive(self, journal: Journal, job_id: str, stop: threading.Event) -> None:
+        try:
+            services = self._services(stop)
+            job = self._engine(journal, stop, services).drive(job_id)
+            used = services.key(job.service) if job.error and job.error.code == KeyRefused.code else None
+            if used is not None:
+                self._control.keyring.forget(used)
+        except CsmError:
+            raise
+        except Exception:  # noqa: BLE001 -- the top of the thread
+            _log.exception("job %s", job_id)
+            journal.change(job_id, self._given_up)
+
+    def _given_up(self, job: Job) -> Job:
+        error = CsmError(
+            "CSM Refine made a mistake with this job.",
+            f"Retry; report it, please, with what {self._home.worker_log} says.",
+        )
+        return job if job.state in TERMINAL else flow.failed(job, error, time.time())
+
+    def _services(self, stop: threading.Event) -> Services:
+        return Services(
+            self._local_service,
+            key_of=self._control.keyring.key,
+            is_online=lambda: self._control.online,
+            pause=stop.wait,
+            timeout_s=self._control.timeout_s,
+        )
+
+    def _client(self, service: str) -> Client:
+        """Return a client for one look-up."""
+        ended = self._control.ended
+        return Asking(self._polling, self._services(ended), ended.wait).client(service)
+
+    def _may_ask(self, service: str) -> bool:
+        """Tell whether a question can be answered from here; another Blender's worker may have what is missing."""
+        try:
+            has_key = service == LOCAL or self._control.keyring.key(service) is not None
+        except KeyMissing:
+            has_key = True  # the question's answer says why there is none
+        return has_key and (self._control.online or is_loopback(service))
+
+    def _engine(self, journal: Journal, stop: threading.Event, services: Services) -> Engine:
+        workshop = BlenderWorkshop(self._home, self._blender, stop.wait)
+        asking, holds = Asking(self._polling, services, stop.wait), self._holds(journal, services)
+        return Engine(journal, self._home, asking.client, workshop, stop.wait, holds=holds, look=asking.look)
+
+    def _holds(self, journal: Journal, services: Services) -> Callable[[str], bool]:
+        """Return what tells whether a job is still ours to drive: with its lease, and the key that it began with."""
+
+        def unchanged(service: str) -> Secret | None:
+            key = services.key(service)
+            return key if key == self._control.keyring.key(service) else None
+
+        def holds(job_id: str) -> bool:
+            is_ours = journal.claim(job_id, self._owner, time.time(), LEASE_S)
+            return is_ours and Gate(self._home.folder, self._owner, unchanged).admits(journal, journal.get(job_id))
+
+        return holds
+
+    def _look(self, journal: Journal) -> None:
+        """Start what waits to be driven, stop what the user stopped or removed."""
+        self._driven = {job_id: driven for job_id, driven in self._driven.items() if driven.thread.is_alive()}
+        self._read_changes(journal)
+        for job_id in self._removed - self._driven.keys():
+            if _is_cleared(self._home.folder / "jobs" / job_id):
+                self._removed.discard(job_id)
+        held = journal.held_by_others(self._owner, time.time(), LEASE_S)
+        for job in self._active.values():
+            if job.id not in self._driven and job.id not in held and self._may_drive(journal, job):
+                self._start(journal, job)
+
+    def _read_changes(self, journal: Journal) -> None:
+        changes = journal.changes_since(self._revision)
+        self._revision = changes.revision
+        self._removed.update(changes.removed)
+        for job_id in changes.removed:
+            self._active.pop(job_id, None)
+        for job in changes.jobs:
+            self._active[job.id] = job
+            if not flow.is_active(job):
+                del self._active[job.id]
+        stopped = {job.id for job in changes.jobs if job.state is JobState.STOPPED}.union(changes.removed)
+        for job_id in stopped & self._driven.keys():
+            self._driven[job_id].stop.set()
+
+    def _may_drive(self, journal: Journal, job: Job) -> bool:
+        return Gate(self._home.folder, self._owner, self._control.keyring.key).admits(journal, job)
+
+    def _start(self, journal: Journal, job: Job) -> None:
+        if journal.claim(job.id, self._owner, time.time(), LEASE_S):
+            self._driven[job.id] = driven = _Driven(self, job)
+            driven.thread.start()
+
+    def _stop_all(self, journal: Journal) -> None:
+        for driven in self._driven.values():
+            driven.stop.set()
+        ends_at = time.monotonic() + LEAVE_S
+        for driven in self._driven.values():
+            driven.thread.join(max(0.0, ends_at - time.monotonic()))
+            journal.release(driven.job_id, self._owner)
+        self._control.keyring.let_go(max(0.1, ends_at - time.monotonic()))
+
+
+def _is_cleared(folder: Path) -> bool:
+    shutil.rmtree(folder, ignore_errors=True)
+    return not folder.exists()
+
+
+def check_service(home: Home, control: Control, blender: str, service: str) -> dict[str, object]:
+    """Ask a service whether address and key are good; return ``{"ok", "message"}``."""
+    local_service = LocalService(home, blender=blender)
+    never = threading.Event()
+    services = Services(
+        local_service,
+        key_of=control.keyring.awaited,
+        is_online=lambda: control.online,
+        pause=never.wait,
+        timeout_s=control.timeout_s,
+    )
+    try:
+        services.client(service).check_key()
+    except CsmError as error:
+        return {"ok": False, "message": str(error)}
+    finally:
+        local_service.let_go()
+    return {"ok": True, "message": "The service answers and takes the key."}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the worker, or with ``--check SERVICE`` one check whose result goes to stdout as a line of JSON."""
+    parser = argparse.ArgumentParser(prog="worker")
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--blender", default="")
+    parser.add_argument("--check", metavar="SERVICE")
+    options = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    home, control = Home(options.home), Control()
+    if not control.read_line(sys.stdin.buffer):
+        return 0
+    if options.check:
+        sys.stdout.write(json.dumps(check_service(home, control, options.blender, options.check)) + "\n")
+        sys.stdout.flush()
+        return 0
+    threading.Thread(target=control.listen, args=(sys.stdin.buffer,), name="control", daemon=True).start()
+    try:
+        Worker(home, control, options.blender).run()
+    except StorageError as error:
+        _log.error("%s", error)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    os._exit(code)  # threads in a network call would hold the interpreter's end for up to a time-out

@@ -1,0 +1,1 @@
+"""Where the key comes from, whose a job is, and secrets of our own."""

@@ -1,0 +1,103 @@
+"""Whose a job is: it goes on only with the key that it was made with, because another account would pay for it.
+
+A job's row holds a fingerprint of its key and service, keyed with a secret of the home folder that only its owner may
+read: of a journal that is passed on, nobody can try keys out. A job without one is taken by the first key that drives
+it; jobs of the local service are everybody's who can read the folder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ..driving.engine import LEASE_S
+from ..driving.flow import Step, next_step
+from ..errors import InputError, KeyMissing, OtherAccount, StorageError
+from ..models import LOCAL, Job, Secret
+from ..storage.journal import Journal
+from .secret_files import kept_secret
+
+OWN_FILE = "accounts.secret"
+DIGEST_BYTES = 8
+
+
+def fingerprint(folder: Path, service: str, key: Secret | None) -> str:
+    """Return what stands for a key at a service's address; empty without a key, and for the local service.
+
+    ``folder`` is the home's: its secret is made where it is missing. Raises StorageError.
+    """
+    if key is None or service == LOCAL:
+        return ""
+    folder.mkdir(parents=True, exist_ok=True)
+    own = kept_secret(folder / OWN_FILE).reveal().encode()
+    text = f"{service}\n{key.reveal()}".encode()
+    return hashlib.blake2b(text, digest_size=DIGEST_BYTES, key=own, person=b"csm account").hexdigest()
+
+
+def asks_service(job: Job) -> bool:
+    """Tell whether the job's next step needs the key: placing, preparing and stopping do not."""
+    return job.service != LOCAL and next_step(job) not in {Step.REST, Step.PREPARE}
+
+
+def taken_over(job: Job) -> Job:
+    """Leave the job to the next key that drives it: only after the user said yes to it."""
+    return dataclasses.replace(job, account="", trouble="" if job.trouble == str(OtherAccount()) else job.trouble)
+
+
+def _owned(job: Job, mark: str) -> Job:
+    return job if job.account else dataclasses.replace(job, account=mark)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Gate:
+    """Lets a process drive the jobs of the accounts whose keys it has. ``key_of`` gives the key for an address.
+
+    ``key_of`` may say None while a key is still being asked for, and raise KeyMissing with the reason why there is
+    none.
+    """
+
+    folder: Path
+    owner: str
+    key_of: Callable[[str], Secret | None]
+
+    def admits(self, journal: Journal, job: Job) -> bool:
+        """Tell whether the job may go on here; where not, its row says why."""
+        if not asks_service(job):
+            return True
+        try:
+            return self.adopts(journal, job)
+        except (KeyMissing, OtherAccount) as error:
+            self._say(journal, job, str(error))
+        except StorageError:
+            raise
+        except InputError:
+            pass  # removed meanwhile
+        return False
+
+    def check(self, job: Job) -> str:
+        """Return the account under which the job can go on; empty: there is no key yet.
+
+        A job that is nobody's yet can go on under any. Raises OtherAccount, KeyMissing.
+        """
+        mark = fingerprint(self.folder, job.service, self.key_of(job.service))
+        if mark and job.account and mark != job.account:
+            raise OtherAccount
+        return mark
+
+    def adopts(self, journal: Journal, job: Job) -> bool:
+        """Check the job, and write down whose it is; False: there is no key yet. Raises as :meth:`check`."""
+        mark = self.check(job)
+        if mark and not job.account:
+            self.check(journal.change(job.id, lambda job: _owned(job, mark)))
+        return bool(mark)
+
+    def _say(self, journal: Journal, job: Job, trouble: str) -> None:
+        """Write down why the job waits, unless another process drives it."""
+        if job.trouble != trouble and journal.claim(job.id, self.owner, time.time(), LEASE_S):
+            try:
+                journal.change(job.id, lambda job: dataclasses.replace(job, trouble=trouble))
+            finally:
+                journal.release(job.id, self.owner)

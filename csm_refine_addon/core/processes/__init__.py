@@ -1,0 +1,1 @@
+"""Other processes: background Blenders, what they may do, and the local service."""

@@ -1,0 +1,172 @@
+"""Command lines that start a background Blender, or a Python that has ``bpy``, on one of our modules."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import PrepareFailed
+
+Pause = Callable[[float], bool]
+"""Waits at most so many seconds; True: stop, the process ends or the user follows no longer."""
+KEY_VARIABLE = "CSM_API_KEY"
+
+
+class Stopped(Exception):
+    """What was under way has been given up: the user follows no longer, or the process ends."""
+
+
+BLENDER_VARIABLE = "CSM_REFINE_BLENDER"
+PACKAGE = "csm_refine_addon"
+PACKAGE_PARENT = Path(__file__).resolve().parents[3]
+SCRATCH = "scratch"
+_INHERITED = re.compile(
+    r"PATH|HOME|LANG|LANGUAGE|LC_\w+|TZ|CSM_REFINE_LIMITS|BLENDER_SYSTEM_\w+|PYTHON(?:PATH|HOME)"
+    r"|(?:LD|DYLD)_(?:LIBRARY|FRAMEWORK)_PATH|OMP_NUM_THREADS"
+    r"|SYSTEM(?:ROOT|DRIVE)|WINDIR|COMSPEC|PATHEXT|USERPROFILE|(?:LOCAL)?APPDATA|PROGRAM(?:DATA|FILES)"
+    r"|NUMBER_OF_PROCESSORS|PROCESSOR_ARCHITECTURE",
+    re.IGNORECASE,
+)
+"""What programs need in order to run; the last two lines are Windows'. Anything else may hold a password."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackgroundBlender:
+    """What runs Blender without a window: a Blender program, or a Python that can import ``bpy``."""
+
+    program: str
+    is_blender: bool
+
+    def command(self, module: str, *arguments: str) -> list[str]:
+        """Return the argv that calls ``main(arguments) -> int`` of ``csm_refine_addon.<module>`` inside Blender.
+
+        A Blender runs with factory settings, offline. Both forms exit with what ``main`` returns, and end when the
+        other end of their stdin is closed, where that is a pipe: see :mod:`.confinement`.
+        """
+        code = (
+            f"import sys; sys.path.insert(0, {str(PACKAGE_PARENT)!r}); "
+            f"from {PACKAGE}.core import confinement; confinement.enter({PACKAGE!r}, {module!r})"
+        )
+        if self.is_blender:
+            start = [self.program, "--background", "--factory-startup", "--offline-mode", "--disable-autoexec"]
+            return [*start, "--python-exit-code", "9", "--python-expr", code, "--", *arguments]
+        return [self.program, "-c", code, "--", *arguments]
+
+    def run(self, module: str, arguments: Sequence[str], *, log: Path, pause: Pause, limit_s: float) -> int:
+        """Run a module to its end and return its exit code.
+
+        Its output goes to ``log``; it works in a folder ``scratch`` beside that, which is gone afterwards. Raises
+        Stopped where ``pause`` says stop, PrepareFailed where it cannot be started or is not done within ``limit_s``
+        seconds; it never outlives this call.
+        """
+        scratch = log.absolute().with_name(SCRATCH)
+        try:
+            return _wait(self._started(module, arguments, log, scratch), pause, limit_s)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def _started(self, module: str, arguments: Sequence[str], log: Path, scratch: Path) -> subprocess.Popen[bytes]:
+        shutil.rmtree(scratch, ignore_errors=True)
+        try:
+            scratch.mkdir()
+            with log.open("wb") as output:
+                return subprocess.Popen(
+                    self.command(module, *arguments),
+                    stdin=subprocess.PIPE,  # never written to; its end tells the child that we are gone
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    cwd=scratch,
+                    env=confined_environment(scratch),
+                    **detached(),
+                )
+        except OSError as error:
+            raise PrepareFailed(
+                f"The background Blender {self.program} cannot be started: {error.strerror or error}.",
+                f"Set {BLENDER_VARIABLE} to the Blender program.",
+            ) from error
+
+
+def _wait(process: subprocess.Popen[bytes], pause: Pause, limit_s: float) -> int:
+    ends_at = time.monotonic() + limit_s
+    try:
+        while (code := process.poll()) is None:
+            if time.monotonic() > ends_at:
+                raise PrepareFailed(
+                    f"The background Blender was not done within {limit_s / 60:.0f} min.", "Retry, or import it here."
+                )
+            if pause(0.05):
+                raise Stopped
+        return code
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        if process.stdin:
+            process.stdin.close()
+
+
+def confined_environment(scratch: Path) -> dict[str, str]:
+    """Return the environment for a Blender that works on foreign meshes: what it needs to run, nothing else of ours.
+
+    What it writes on its own account goes to ``scratch``, where there are neither add-ons nor settings of the user's.
+    """
+    kept = {name: value for name, value in os.environ.items() if _INHERITED.fullmatch(name)}
+    folders = ("BLENDER_USER_RESOURCES", "TMPDIR", "TEMP", "TMP")
+    return {**kept, **dict.fromkeys(folders, str(scratch))}
+
+
+def clean_environment() -> dict[str, str]:
+    """Return the environment for a child of ours that asks services: without the key."""
+    return {name: value for name, value in os.environ.items() if name != KEY_VARIABLE}
+
+
+def module_environment() -> dict[str, str]:
+    """Return the environment in which a plain Python finds this package and the libraries that we use."""
+    folders = [str(PACKAGE_PARENT), *_library_folders()]
+    return {**clean_environment(), "PYTHONPATH": os.pathsep.join(folders)}
+
+
+def _library_folders() -> list[str]:
+    """Where this process has the bundled libraries from: Blender keeps an extension's wheels in a folder of its own."""
+    specs = (importlib.util.find_spec(name) for name in ("bottle", "waitress"))
+    found = [Path(spec.origin).parent for spec in specs if spec and spec.origin]
+    folders = {str(path.parent if path.name == "waitress" else path) for path in found}
+    return sorted(folders) or [str(wheel) for wheel in sorted((PACKAGE_PARENT / "wheels").glob("*.whl"))]
+
+
+def detached() -> dict[str, Any]:
+    """Return the Popen arguments of a process that a Ctrl-C in our terminal does not reach, without a window."""
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
+    return {"start_new_session": True}
+
+
+def find_background_blender(binary_path: str = "") -> BackgroundBlender:
+    """Return the Blender to prepare and refine with.
+
+    ``binary_path`` is ``bpy.app.binary_path`` of the Blender that asks, where there is one. Else
+    ``CSM_REFINE_BLENDER``, else this Python where it has ``bpy``, else ``blender`` on the PATH.
+    Raises PrepareFailed where none is to be had.
+    """
+    program = binary_path or os.environ.get(BLENDER_VARIABLE, "")
+    if program:
+        is_python = Path(program).stem.lower().startswith("python")
+        return BackgroundBlender(program, is_blender=not is_python)
+    if importlib.util.find_spec("bpy") is not None:
+        return BackgroundBlender(sys.executable, is_blender=False)
+    found = shutil.which("blender")
+    if found:
+        return BackgroundBlender(found, is_blender=True)
+    raise PrepareFailed(
+        "No Blender was found to work with in the background.",
+        f"Put blender on the PATH, or set {BLENDER_VARIABLE} to the Blender program.",
+    )

@@ -1,0 +1,135 @@
+"""Finds the local refine service, or starts it on demand, and says that it is still needed.
+
+The service runs as a process of its own, shared by every Blender and command line of the same home folder. It stops
+by itself when nobody has said for a while that it is needed (``--until-unused``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+from ..api.client import Client
+from ..errors import CsmError, ServiceUnreachable
+from ..models import Secret
+from ..storage.home import Home
+from .background import KEY_VARIABLE, PACKAGE, Pause, detached, module_environment
+
+START_LIMIT_S = 30.0
+MODULE = f"{PACKAGE}.service"
+
+
+class LocalService:
+    """The local service of one home folder; may be used from several threads."""
+
+    def __init__(
+        self, home: Home, *, python: str = "", blender: str = "", clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._home = home
+        self._python = python or sys.executable
+        self._blender = blender
+        self._clock = clock
+        self._user = secrets.token_hex(8)
+        self._starting = threading.Lock()
+        self._used: tuple[str, Secret] | None = None
+
+    def find_or_start(self, pause: Pause) -> tuple[str, Secret]:
+        """Return the service's address and key; start it where it does not run.
+
+        Raises ServiceUnreachable where it does not come up.
+        """
+        with self._starting:
+            found = self._running()
+            if found is None:
+                self._start()
+                found = self._await(pause)
+            self._used = found
+            return found
+
+    def hold(self) -> None:
+        """Say that the service is still needed, if it has been used here. Never raises: the next request tells."""
+        self._tell(Client.hold)
+
+    def let_go(self) -> None:
+        """Say that the service is needed here no longer."""
+        self._tell(Client.let_go)
+        self._used = None
+
+    def _tell(self, message: Callable[[Client, str], None]) -> None:
+        used = self._used
+        if used is None:
+            return
+        client = _client(*used)
+        try:
+            message(client, self._user)
+        except CsmError:
+            pass
+        finally:
+            client.close()
+
+    def _running(self) -> tuple[str, Secret] | None:
+        """Return the service that the endpoint file names, if it answers to a key that we know."""
+        try:
+            url = str(json.loads((self._home.service / "endpoint.json").read_text(encoding="utf-8"))["url"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        for key in self._known_keys():
+            client = _client(url, key)
+            try:
+                client.hold(self._user)
+            except CsmError:
+                continue
+            else:
+                return url, key
+            finally:
+                client.close()
+        return None
+
+    def _known_keys(self) -> list[Secret]:
+        keys = []
+        with contextlib.suppress(OSError):
+            keys.append((self._home.service / "key").read_text(encoding="utf-8").strip())
+        keys.append(os.environ.get(KEY_VARIABLE, "").strip())
+        return [Secret(key) for key in keys if key]
+
+    def _start(self) -> None:
+        self._home.ensure()
+        self._home.service.mkdir(parents=True, exist_ok=True)
+        command = [self._python, "-m", MODULE, "--port", "0", "--data", str(self._home.service), "--until-unused"]
+        if self._blender:
+            command += ["--blender", self._blender]
+        try:
+            with (self._home.service / "service.log").open("ab") as log:
+                subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=module_environment(),
+                    **detached(),
+                )
+        except OSError as error:
+            raise self._did_not_start() from error
+
+    def _await(self, pause: Pause) -> tuple[str, Secret]:
+        ends_at = self._clock() + START_LIMIT_S
+        while self._clock() < ends_at and not pause(0.1):
+            found = self._running()
+            if found:
+                return found
+        raise self._did_not_start()
+
+    def _did_not_start(self) -> ServiceUnreachable:
+        log = self._home.service / "service.log"
+        return ServiceUnreachable("The local service does not start.", f"What it says is in {log}.")
+
+
+def _client(url: str, key: Secret) -> Client:
+    return Client(url, key, is_online=lambda: True, timeout_s=5.0)

@@ -1,0 +1,104 @@
+"""What needs a background Blender: preparing a mesh, and exporting the source of a new session."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import documents, limits
+from ..errors import MeshUnusable, PrepareFailed
+from ..models import Job, MeshReport
+from ..storage.home import Home
+from .background import Pause, find_background_blender
+
+LAST_WORDS_BYTES = 4096
+NO_MEMORY = (b"alloc returns null", b"std::bad_alloc", b"MemoryError")
+"""What Blender, its libraries and Python say before they end for want of memory."""
+AT_A_TIME = threading.BoundedSemaphore(2)
+"""Background Blenders of one process at the same time: each may take gigabytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlenderWorkshop:
+    """Runs our modules in a background Blender; ``program`` is empty where it is to be found."""
+
+    home: Home
+    program: str
+    pause: Pause
+
+    def prepare(self, job: Job, mesh: Path) -> tuple[Path, MeshReport]:
+        """Turn a checked mesh file into a .blend with one object; see ``meshes/prepare.py``.
+
+        Raises MeshUnusable where the mesh is at fault, PrepareFailed where Blender is, Stopped.
+        """
+        folder = self.home.job_folder(job.id)
+        blend, report, request = folder / "result.blend", folder / "report.json", folder / "request.json"
+        wanted = {"placement": job.placement and dataclasses.asdict(job.placement), "fit": job.fit_to_box}
+        request.write_text(json.dumps(wanted), encoding="utf-8")
+        report.unlink(missing_ok=True)
+        arguments = ["--mesh", str(mesh), "--blend", str(blend), "--report", str(report)]
+        named = ["--name", job.request.session_code, "--request", str(request)]
+        ended = self._run(job, "blender.meshes.prepare", [*arguments, *named])
+        try:
+            return blend, documents.decode(MeshReport, _outcome(report, ended), strict=True)
+        except (TypeError, ValueError, LookupError, AttributeError):
+            raise ended from None
+
+    def export_source(self, job: Job) -> Path:
+        """Turn the job's source .blend into a GLB; see ``meshes/session_source.py``. Raises as :meth:`prepare`."""
+        folder = self.home.job_folder(job.id)
+        mesh, report = folder / "source.glb", folder / "source.json"
+        report.unlink(missing_ok=True)
+        arguments = ["--blend", job.source_blend, "--mesh", str(mesh), "--report", str(report), "--objects"]
+        ended = self._run(job, "blender.meshes.session_source", [*arguments, *job.source_objects])
+        _outcome(report, ended)
+        return mesh
+
+    def _run(self, job: Job, module: str, arguments: list[str]) -> PrepareFailed:
+        """Run a module, and return what is to be said where it wrote no report."""
+        log = self.home.job_folder(job.id) / "blender.log"
+        with AT_A_TIME:
+            blender = find_background_blender(self.program)
+            code = blender.run(module, arguments, log=log, pause=self.pause, limit_s=limits.current().prepare_s)
+        return _crash(code, log)
+
+
+def _crash(code: int, log: Path) -> PrepareFailed:
+    """Return what a Blender most likely died of, by its exit code and its last words."""
+    if sys.platform != "win32" and code == -signal.SIGXCPU:
+        minutes = limits.current().processor_s / 60
+        return PrepareFailed(
+            f"The mesh took the background Blender more than {minutes:.0f} min of processor time.",
+            f"Use a simpler mesh, or raise processor_s in {limits.VARIABLE}.",
+        )
+    with log.open("rb") as file:
+        file.seek(max(log.stat().st_size - LAST_WORDS_BYTES, 0))
+        last_words = file.read()
+    if any(words in last_words for words in NO_MEMORY):
+        return limits.out_of_memory()
+    return PrepareFailed(
+        "The background Blender ended without a result; the mesh may be more than it can take.",
+        "Retry, or import the mesh here; what Blender said is in blender.log in the job's folder.",
+    )
+
+
+def _outcome(report: Path, crash: PrepareFailed) -> dict[str, Any]:
+    """Return what a module reports, or raise its error; a module that wrote no report has crashed."""
+    try:
+        found: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        raise crash from None
+    if not isinstance(found, dict):
+        raise crash
+    if error := found.get("error"):
+        if not isinstance(error, dict):
+            raise crash
+        kind = PrepareFailed if error.get("code") == PrepareFailed.code else MeshUnusable
+        raise kind(str(error.get("message", "The mesh cannot be used.")), str(error.get("action", "")))
+    return found

@@ -1,0 +1,1 @@
+"""Looking sessions up: questions in the journal, and their answers."""

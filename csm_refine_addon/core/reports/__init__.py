@@ -1,0 +1,1 @@
+"""What is off with a result, and a bundle for a bug report."""

@@ -1,0 +1,82 @@
+"""The folder of journal and downloads: where it is, and what stands where in it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import StorageError
+
+HOME_VARIABLE = "CSM_REFINE_HOME"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The folder's layout. Only :meth:`ensure` and :meth:`job_folder` touch the disk."""
+
+    folder: Path
+
+    @property
+    def journal(self) -> Path:
+        """The SQLite journal of all jobs."""
+        return self.folder / "journal.sqlite"
+
+    @property
+    def service(self) -> Path:
+        """The local service's own folder: its key, its address, its sessions."""
+        return self.folder / "service"
+
+    @property
+    def worker_log(self) -> Path:
+        """What the worker process says."""
+        return self.folder / "worker.log"
+
+    @property
+    def thumbnails(self) -> Path:
+        """The sessions' pictures."""
+        return self.folder / "thumbnails"
+
+    def job_folder(self, job_id: str) -> Path:
+        """Return the folder of a job's mesh, prepared .blend and report; made if missing."""
+        folder = self.folder / "jobs" / job_id
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._not_writable(error) from error
+        return folder
+
+    def ensure(self) -> Home:
+        """Make the folder and see that it can be written, or raise StorageError."""
+        import tempfile  # and with it shutil and zip: nothing that enabling the add-on should wait for
+
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder):
+                pass
+        except OSError as error:
+            raise self._not_writable(error) from error
+        return self
+
+    def _not_writable(self, error: OSError) -> StorageError:
+        return StorageError(
+            f"The folder {self.folder} cannot be written: {error.strerror or error}.",
+            f"Make it writable, or set {HOME_VARIABLE} to another folder.",
+        )
+
+
+def chosen_home(default: Path | None = None) -> Home:
+    """Return the home that ``CSM_REFINE_HOME`` names, else ``default``, else the platform's user data folder."""
+    named = os.environ.get(HOME_VARIABLE)
+    if named:
+        return Home(Path(os.path.expanduser(named)).absolute())  # Path.expanduser raises for an unknown user
+    return Home(default or _user_data_folder() / "csm_refine")
+
+
+def _user_data_folder() -> Path:
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support"
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")

@@ -1,0 +1,383 @@
+"""The journal: every job, every transition and every look-up, in one SQLite file that all processes share.
+
+It is the only channel between panel, worker, command line and another Blender. Every change is one short
+transaction under ``synchronous=FULL`` with a rollback journal, because home folders on network drives rule out WAL.
+Each row carries the revision of its last change, so a reader fetches only what is new; ``data_version`` tells
+within microseconds whether anything is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+from ..driving.crash_points import passing
+from ..driving.flow import TRANSITIONS, IllegalTransition
+from ..errors import InputError, JournalBusy, StorageError
+from ..models import Job
+from ..questions.lookups import QUESTION_LIMIT_S, Lookup
+from . import mending
+
+SCHEMA_VERSION = 3
+"""1: jobs; 2: look-ups, too; 3: sentences for the user, too."""
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS jobs (id TEXT PRIMARY KEY, revision INTEGER NOT NULL, document TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS jobs_revision ON jobs (revision);
+CREATE TABLE IF NOT EXISTS history
+  (job TEXT NOT NULL, revision INTEGER NOT NULL, at REAL NOT NULL, state TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS removed (job TEXT PRIMARY KEY, revision INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS leases (job TEXT PRIMARY KEY, owner TEXT NOT NULL, until REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS lookups (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, asked_at REAL NOT NULL,
+  answered_at REAL NOT NULL, document TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS notices (sentence TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS counter (revision INTEGER NOT NULL);
+INSERT INTO counter SELECT 0 WHERE NOT EXISTS (SELECT * FROM counter);
+"""
+_log = logging.getLogger("csm_refine.journal")
+_INSERT = "INSERT INTO jobs (document, revision, id) VALUES (?, ?, ?)"
+_AGAIN = "Do it again: a new one has what can be read."
+_EMPTIED = (
+    "The journal was an empty file: its jobs are no longer known. Fetch Result Again brings the results of a session."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What happened since a revision: changed jobs, ids of removed ones, and the revision to ask from next.
+
+    Where it is not ``complete``, more is known from there on already.
+    """
+
+    jobs: tuple[Job, ...]
+    removed: tuple[str, ...]
+    revision: int
+    complete: bool = True
+
+
+class Journal:
+    """One connection to the journal; it belongs to the thread that made it.
+
+    ``busy_timeout_s`` is how long to wait for another process's transaction. A damaged file is kept aside, and a new
+    journal has what could be read of it. Raises StorageError where the file cannot be opened or was written by a
+    newer version, JournalBusy where another process holds it for longer.
+    """
+
+    def __init__(self, path: Path, busy_timeout_s: float = 5.0) -> None:
+        self._path = path
+        self._busy_timeout_s = busy_timeout_s
+        self._times_mended = mending.times_mended(path)
+        with self._explained(mends=False):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self._connection = self._opened()
+            except sqlite3.DatabaseError as error:
+                if not mending.is_damage(error):
+                    raise
+                mending.mend(path, _fill)
+                self._times_mended = mending.times_mended(path)
+                self._connection = self._opened()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def add(self, job: Job) -> Job:
+        """Write a new job down and return it with its revision."""
+        with self._transaction():
+            written = self._write(job, _INSERT, moved=True)
+            passing("", job.state, "before")
+        passing("", job.state, "after")
+        return written
+
+    def change(self, job_id: str, step: Callable[[Job], Job]) -> Job:
+        """Read a job, apply ``step`` to it and write the outcome, as one transaction; return the new job.
+
+        An exception out of ``step`` leaves the journal as it was. A job that ``step`` returns as it got it is not
+        written. Raises InputError where there is no such job, IllegalTransition where ``step`` broke the table.
+        """
+        with self._transaction():
+            before = self._read(job_id)
+            after = step(before)
+            if after == before:
+                return before
+            moved = after.state is not before.state
+            if moved and after.state not in TRANSITIONS[before.state]:
+                raise IllegalTransition(f"{before.state} -> {after.state}")
+            written = self._write(after, "UPDATE jobs SET document = ?, revision = ? WHERE id = ?", moved=moved)
+            passing(before.state, after.state, "before")
+        passing(before.state, after.state, "after")
+        return written
+
+    def get(self, job_id: str) -> Job:
+        """Return a job. Raises InputError where there is none of this id."""
+        with self._explained():
+            return self._read(job_id)
+
+    def all(self) -> list[Job]:
+        """Return all jobs, oldest first."""
+        return sorted(self.changes_since(0).jobs, key=lambda job: job.created_at)
+
+    def changes_since(self, revision: int, most: int = -1) -> Changes:
+        """Return the jobs changed and removed after ``revision``; at most ``most`` changed ones, the oldest changes.
+
+        A job that only another version can read is left out.
+        """
+        changed = "SELECT revision, document FROM jobs WHERE revision > ? ORDER BY revision LIMIT ?"
+        gone = "SELECT job, revision FROM removed WHERE revision > ? AND revision <= ?"
+        with self._transaction("DEFERRED"):  # a change between the two reads would be missed for good
+            rows = self._connection.execute(changed, (revision, most)).fetchall()
+            jobs = tuple(job for row in rows if (job := _job_or_none(row)))
+            complete = len(rows) != most
+            until = sys.maxsize if complete else rows[-1][0]
+            removed = self._connection.execute(gone, (revision, until)).fetchall()
+        newest = max([revision, *(row[0] for row in rows), *(row[1] for row in removed)])
+        return Changes(jobs, tuple(row[0] for row in removed), newest, complete)
+
+    def data_version(self) -> int:
+        """Return a number that differs from the last one when another connection has written since."""
+        with self._explained():
+            return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+
+    def remove(self, job_id: str) -> None:
+        """Forget a job; its id stays known as removed, so that its folder can be cleared."""
+        with self._transaction():
+            self._connection.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
+            self._connection.execute("DELETE FROM leases WHERE job = ?", (job_id,))
+            self._connection.execute("INSERT OR REPLACE INTO removed VALUES (?, ?)", (job_id, self._next_revision()))
+
+    def history(self, job_id: str) -> list[tuple[float, str]]:
+        """Return when the job came into which state, in order."""
+        with self._explained():
+            rows = self._connection.execute("SELECT at, state FROM history WHERE job = ? ORDER BY rowid", (job_id,))
+            return [(at, state) for at, state in rows]
+
+    def claim(self, job_id: str, owner: str, now: float, lease_s: float) -> bool:
+        """Take or renew the lease of a job: one job is driven by one process. False: another one has it."""
+        with self._explained():
+            cursor = self._connection.execute(
+                "INSERT INTO leases VALUES (?1, ?2, ?3) ON CONFLICT (job) DO UPDATE SET owner = ?2, until = ?3 "
+                "WHERE owner = ?2 OR until < ?4 OR until > ?4 + 2 * ?5",
+                (job_id, owner, now + lease_s, now, lease_s),
+            )
+            return cursor.rowcount == 1
+
+    def held_by_others(self, owner: str, now: float, lease_s: float) -> frozenset[str]:
+        """Return which jobs :meth:`claim` would not give to ``owner``; it asks for all of them, and writes nothing."""
+        with self._explained():
+            query = "SELECT job FROM leases WHERE owner <> ?1 AND until BETWEEN ?2 AND ?2 + 2 * ?3"
+            return frozenset(row[0] for row in self._connection.execute(query, (owner, now, lease_s)))
+
+    def renew(self, owner: str, now: float, lease_s: float) -> None:
+        """Renew every lease that ``owner`` holds."""
+        with self._explained():
+            self._connection.execute("UPDATE leases SET until = ? WHERE owner = ?", (now + lease_s, owner))
+
+    def release(self, job_id: str, owner: str) -> None:
+        """Give a lease back."""
+        with self._explained():
+            self._connection.execute("DELETE FROM leases WHERE job = ? AND owner = ?", (job_id, owner))
+
+    def ask(self, lookup: Lookup) -> Lookup:
+        """Write a question down, or an answered one anew, and return it with the last answer that it got."""
+        with self._transaction():
+            known = self._read_lookup(lookup.key)
+            return self._write_lookup(replace(known, asked_at=lookup.asked_at) if known else lookup)
+
+    def answer(self, key: str, step: Callable[[Lookup], Lookup]) -> None:
+        """Write an answer down: ``step`` gets the question as it stands. A question that is gone stays gone."""
+        with self._transaction():
+            known = self._read_lookup(key)
+            if known is not None:
+                self._write_lookup(step(known))
+
+    def lookups_since(self, revision: int) -> list[Lookup]:
+        """Return the questions that were asked or answered after ``revision``, in the order of their revisions."""
+        return self._lookups("revision > ?", revision)
+
+    def open_lookups(self, now: float) -> list[Lookup]:
+        """Return the questions that wait for an answer."""
+        return self._lookups("answered_at < asked_at AND asked_at > ?", now - QUESTION_LIMIT_S)
+
+    def forget_lookups(self, before: float) -> None:
+        """Delete the questions that were last asked before a time."""
+        with self._transaction():
+            self._connection.execute("DELETE FROM lookups WHERE asked_at < ?", (before,))
+
+    def take_notices(self) -> list[str]:
+        """Return the sentences that the user has not been told yet, and forget them: the caller tells them."""
+        with self._explained():
+            if not self._connection.execute("SELECT 1 FROM notices").fetchone():
+                return []
+        with self._transaction():
+            sentences = [row[0] for row in self._connection.execute("SELECT sentence FROM notices ORDER BY rowid")]
+            self._connection.execute("DELETE FROM notices")
+        return sentences
+
+    def restore(self, jobs: Sequence[Job], sentence: str) -> None:
+        """Write down what was saved out of another journal, and the sentence that tells the user of it."""
+        with self._transaction():
+            for job in jobs:
+                self._write(job, _INSERT, moved=True)
+            self._connection.execute("INSERT INTO notices VALUES (?)", (sentence,))
+
+    def _lookups(self, condition: str, value: float) -> list[Lookup]:
+        with self._explained():
+            query = f"SELECT revision, document FROM lookups WHERE {condition} ORDER BY revision"  # noqa: S608 -- ours
+            return [_lookup(row) for row in self._connection.execute(query, (value,))]
+
+    def _read_lookup(self, key: str) -> Lookup | None:
+        row = self._connection.execute("SELECT revision, document FROM lookups WHERE key = ?", (key,)).fetchone()
+        return _lookup(row) if row else None
+
+    def _write_lookup(self, lookup: Lookup) -> Lookup:
+        lookup = replace(lookup, revision=self._next_revision())
+        row = (lookup.key, lookup.revision, lookup.asked_at, lookup.answered_at, json.dumps(lookup.to_json()))
+        self._connection.execute("INSERT OR REPLACE INTO lookups VALUES (?, ?, ?, ?, ?)", row)
+        return lookup
+
+    def _opened(self) -> sqlite3.Connection:
+        is_emptied = self._path.exists() and not self._path.stat().st_size and any(self._path.parent.glob("jobs/*"))
+        connection = sqlite3.connect(self._path, timeout=self._busy_timeout_s, isolation_level=None)
+        connection.text_factory = mending.as_text
+        try:
+            connection.execute("PRAGMA synchronous=FULL")
+            self._set_up(connection)
+            if is_emptied:
+                connection.execute("INSERT INTO notices VALUES (?)", (_EMPTIED,))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _set_up(self, connection: sqlite3.Connection) -> None:
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        if version > SCHEMA_VERSION:
+            raise StorageError(
+                f"The journal {self._path} was written by a newer version of CSM Refine.",
+                "Update the extension, or set CSM_REFINE_HOME to another folder.",
+            )
+        if version < SCHEMA_VERSION:
+            script = f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+            connection.executescript(script)
+        elif (found := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":  # 2 ms for 1,000 jobs
+            raise _Damaged(found)
+
+    def _read(self, job_id: str) -> Job:
+        row = self._connection.execute("SELECT revision, document FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        if row is None:
+            raise InputError(f"There is no job {job_id}.", "The command jobs lists the jobs that there are.")
+        return _job(row)
+
+    def _next_revision(self) -> int:
+        self._connection.execute("UPDATE counter SET revision = revision + 1")
+        return int(self._connection.execute("SELECT revision FROM counter").fetchone()[0])
+
+    def _write(self, job: Job, statement: str, *, moved: bool) -> Job:
+        job = replace(job, revision=self._next_revision())
+        self._connection.execute(statement, (json.dumps(job.to_json()), job.revision, job.id))
+        if moved:
+            at = "INSERT INTO history VALUES (?, ?, (julianday('now') - 2440587.5) * 86400.0, ?)"
+            self._connection.execute(at, (job.id, job.revision, str(job.state)))
+        return job
+
+    @contextmanager
+    def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:
+        """Hold the write lock (DEFERRED: see one state of the file); an exception takes everything back."""
+        with self._explained():
+            self._connection.execute(f"BEGIN {kind}")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:  # a full disk has ended it already
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _explained(self, *, mends: bool = True) -> Iterator[None]:
+        """Turn what SQLite and the disk say into sentences; a journal found damaged is mended before."""
+        try:
+            self._require_in_place()
+            yield
+        except (sqlite3.Error, OSError) as error:
+            if mends and mending.is_damage(error):
+                self._mend()
+            raise self._explanation(error) from error
+
+    def _require_in_place(self) -> None:
+        """Raise where another process has put a new journal in the place of this one: what is written here is lost."""
+        if self._times_mended != mending.times_mended(self._path):
+            raise StorageError(f"The journal {self._path} was damaged, and there is a new one.", _AGAIN)
+
+    def _mend(self) -> None:
+        self.close()
+        with contextlib.suppress(sqlite3.Error, OSError):  # what was found is the error to tell
+            mending.mend(self._path, _fill)
+
+    def _explanation(self, error: Exception) -> StorageError:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return JournalBusy(
+                f"The journal {self._path} is locked by another process.",
+                "Do it again; if it stays so, end the other Blenders and command lines.",
+            )
+        if mending.is_damage(error):
+            return StorageError(f"The journal {self._path} is damaged.", _AGAIN)
+        return StorageError(
+            f"The journal {self._path} cannot be used: {error}.",
+            "See that its folder can be written and has room, or set CSM_REFINE_HOME to another one.",
+        )
+
+
+class _Damaged(sqlite3.DatabaseError):
+    """The file is a database, and what stands in it is not what was written."""
+
+    sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+
+
+def _fill(path: Path, jobs: Sequence[Job], sentence: str) -> None:
+    with Journal(path) as journal:
+        journal.restore(jobs, sentence)
+
+
+def _job(row: tuple[int, str]) -> Job:
+    revision, document = row
+    try:
+        return Job.from_json({**_read(document), "revision": revision})
+    except mending.NOT_A_JOB as error:
+        raise StorageError(
+            "The journal holds a job of another version of CSM Refine.", "Update the extension."
+        ) from error
+
+
+def _job_or_none(row: tuple[int, str]) -> Job | None:
+    try:
+        return _job(row)
+    except StorageError as error:
+        _log.warning("row %s: %s", row[0], error)
+        return None
+
+
+def _lookup(row: tuple[int, str]) -> Lookup:
+    revision, document = row
+    return replace(Lookup.from_json(_read(document)), revision=revision)
+
+
+def _read(document: str) -> Any:
+    try:
+        return json.loads(document)
+    except ValueError as error:
+        raise _Damaged from error
