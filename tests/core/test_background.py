@@ -127,8 +127,10 @@ OUTCOMES = {
         "without a result",
     ),
     "a report of odd numbers": (
-        "json.dump(dict(triangles='many', vertices=3, materials=0, textures=[], size_bytes=1, "
-        "box=dict(centre=[0, 0, 0], size=[1, 1, 1])), open(options['--report'], 'w'))",
+        (
+            "json.dump(dict(triangles='many', vertices=3, materials=0, textures=[], size_bytes=1, "
+            "box=dict(centre=[0, 0, 0], size=[1, 1, 1])), open(options['--report'], 'w'))"
+        ),
         PrepareFailed,
         "without a result",
     ),

@@ -2,8 +2,8 @@
 
 Started by Blender with its own Python (``python -m csm_refine_addon.core.driving.worker``). Over stdin come lines of
 JSON, the first at once: whether Blender is online, the keys or the command that prints them, the network time-out.
-Nothing else is told to it and it tells nothing: jobs come from, and go to, the journal. When stdin closes, it ends within a
-second.
+Nothing else is told to it and it tells nothing: jobs come from, and go to, the journal. When stdin closes, it ends
+within a second.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ RIGID_ROUNDS, RIGID_STEPS = 30, 12
 GAP_TEXELS, GREATEST_GAP = 2, 0.01
 """On each side of a chart, so that what is spread from two charts does not meet."""
 PACK_SHARES, PACK_TRIES = (0.48, 0.76), 4
-"""Shares of the square that charts cover: the answer is looked for in between, by halves; 0.55 to 0.67 on the chairs."""
+"""Shares of the square that charts cover: looked for in between, by halves; 0.55 to 0.67 on the chairs."""
 SHARE_STEP, LEAST_SHARE = 0.8, 0.05
 PACK_CHARTS = 300
 """Beyond, the outlines take seconds for each attempt, and the charts are small enough for boxes."""
