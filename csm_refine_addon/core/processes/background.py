@@ -54,7 +54,7 @@ class BackgroundBlender:
         """
         code = (
             f"import sys; sys.path.insert(0, {str(PACKAGE_PARENT)!r}); "
-            f"from {PACKAGE}.core import confinement; confinement.enter({PACKAGE!r}, {module!r})"
+            f"from {PACKAGE}.core.processes import confinement; confinement.enter({PACKAGE!r}, {module!r})"
         )
         if self.is_blender:
             start = [self.program, "--background", "--factory-startup", "--offline-mode", "--disable-autoexec"]
