@@ -15,9 +15,11 @@ import random
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 from csm_refine_addon import cli
 
+RESTS = "the command line rests"
 ACTIONS = ("submit", "submit", "wait", "stop", "fetch", "jobs", "status")
 
 
@@ -43,6 +45,7 @@ def main(home: str, seed: str, seconds: str, *codes: str) -> None:
             said("wait", chance.choice(jobs), "--timeout", "2")
         elif action in ("stop", "fetch", "status") and jobs:
             said(action, chance.choice(jobs))
+    Path(home, RESTS).touch()
     sys.stdin.read()
     print(json.dumps({"counts": Counter(job["state"] for job in said("jobs")["jobs"]), "did": done}))
 
