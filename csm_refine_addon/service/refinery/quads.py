@@ -128,10 +128,19 @@ def squared(quads: Surface, source: Surface) -> Surface:
         if turn % tuning.SQUARE_PROJECT == tuning.SQUARE_PROJECT - 1:
             points = nearest(points)[0]
     for turn in range(tuning.QUADS_NEARING):
-        points = move_vertices(
-            points, Surface(points, quads.faces).triangles(), nearest, source.points, triangles, turn
-        )
-    return Surface(points, quads.faces)
+        quads = turned_to_cut(Surface(points, quads.faces), nearest)
+        points = move_vertices(points, quads.triangles(), nearest, source.points, triangles, turn)
+    return turned_to_cut(Surface(points, quads.faces), nearest)
+
+
+def turned_to_cut(quads: Surface, source: Nearest) -> Surface:
+    """Return the quads with the diagonal that is nearer to the source from first to third corner: they are cut there."""
+    faces = quads.faces.copy()
+    corner = quads.points[faces]
+    one, other = ((corner[:, k] + corner[:, k + 2]) / 2 for k in (0, 1))
+    turn = quads.is_quad & (source.distances(other) < source.distances(one))
+    faces[turn] = np.roll(faces[turn], 1, axis=1)
+    return Surface(quads.points, faces)
 
 
 def _more_square(points: Array, quads: Surface) -> Array:

@@ -31,14 +31,11 @@ class Surface:
         return float(np.linalg.norm(np.ptp(self.points, axis=0))) if len(self.points) else 0.0
 
     def triangles(self) -> Array:
-        """Return (t, 3): the faces' halves, quads cut along the shorter diagonal; first halves first, in order."""
-        quads = self.faces[self.is_quad]
-        first, second = self.faces[:, :3].copy(), quads[:, [0, 2, 3]]
-        one, other = (self.points[quads[:, a]] - self.points[quads[:, b]] for a, b in ((0, 2), (1, 3)))
-        turn = np.einsum("ij,ij->i", other, other) < np.einsum("ij,ij->i", one, one)
-        first[np.flatnonzero(self.is_quad)[turn]] = quads[turn][:, [0, 1, 3]]
-        second[turn] = quads[turn][:, [1, 2, 3]]
-        return np.concatenate([first, second])
+        """Return (t, 3): the faces' halves, first halves first, in order; quads cut from first to third corner.
+
+        So does Blender, which every exporter follows.
+        """
+        return np.concatenate([self.faces[:, :3], self.faces[self.is_quad][:, [0, 2, 3]]])
 
 
 def of_triangles(points: Array, triangles: Array) -> Surface:
