@@ -134,7 +134,7 @@ def squared(quads: Surface, source: Surface) -> Surface:
 
 
 def turned_to_cut(quads: Surface, source: Nearest) -> Surface:
-    """Return the quads with the diagonal that is nearer to the source from first to third corner: they are cut there."""
+    """Return the quads with the diagonal that is nearer to the source first to third: they are cut there."""
     faces = quads.faces.copy()
     corner = quads.points[faces]
     one, other = ((corner[:, k] + corner[:, k + 2]) / 2 for k in (0, 1))

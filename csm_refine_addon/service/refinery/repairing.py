@@ -61,10 +61,8 @@ def without_doubles(triangles: Array) -> Array:
 def thinned(points: Array, triangles: Array, *, whole_ring: bool) -> tuple[Array, int]:
     """Return triangles with at most two at each edge, and how many edges had more.
 
-    Fins and inner walls are the small ones mostly, so the largest of each direction
-    stays; with ``whole_ring`` all go that touch such
-    an edge, for
-    what grew back.
+    Fins have open edges and inner walls are small mostly, so the largest of each direction that has none stays; with
+    ``whole_ring`` all go that touch such an edge, for what grew back.
     """
     edges = edges_of(triangles, len(points))
     crowded = np.flatnonzero(edges.uses > 2)
@@ -74,6 +72,7 @@ def thinned(points: Array, triangles: Array, *, whole_ring: bool) -> tuple[Array
         spoiled = np.unique([edges.start[edges.first[crowded]], edges.end[edges.first[crowded]]])
         return triangles[~np.isin(triangles, spoiled).any(axis=1)], len(crowded)
     sizes, doomed = areas(points, triangles), np.zeros(len(triangles), bool)
+    sizes[edges.face[edges.first[edges.uses == 1]]] *= tuning.OPEN_FACE
     for edge in crowded.tolist():
         halves = slice(edges.first[edge], edges.first[edge] + edges.uses[edge])
         around, forwards = edges.face[halves], edges.start[halves] < edges.end[halves]

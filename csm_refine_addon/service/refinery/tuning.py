@@ -31,6 +31,8 @@ FLIP_PASSES, FLIPS_WORTH_IT, FLIP_GAIN = 3, 0.002, 0.02
 FLIP_TURN, FLIP_NEEDLE = 0.3, 0.02
 
 REPAIR_ROUNDS = 4
+OPEN_FACE = 1e-6
+"""What the area of a face with an open edge counts beside that of others at a crowded edge."""
 HOLE_SHARE = 0.12
 """A hole is closed where a circle of its length has less than this share of its part's surface. A cube without one
 side has 0.25 and stays a room; the cut-off feet of the TripoSR chair have 0.01 and less."""

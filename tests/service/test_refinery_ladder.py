@@ -1,0 +1,131 @@
+"""The ladder: real processes on hard meshes, and what is taken when rungs fail."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+
+from csm_refine_addon.service.refinery import ladder, tuning
+from csm_refine_addon.service.refinery.methods import rungs_for
+from csm_refine_addon.service.refinery.settings import Topology
+from tests.support import raw_meshes
+
+ROOT = Path(__file__).resolve().parents[2]
+CODE = "SESSION_1700000000_0000001"
+UNREADABLE = {"one_vertex"}
+LARGE = {"two_million_triangles"}
+
+
+def ordered(folder: Path, mesh: Path, **settings) -> Path:
+    """An order's folder."""
+    (folder / "scratch").mkdir(parents=True)
+    order = {"code": CODE, "mesh": str(mesh), "settings": {"faces": 400, "texture_resolution": 128, **settings}}
+    (folder / "order.json").write_text(json.dumps(order))
+    return folder
+
+
+def refined(folder: Path) -> tuple[int, dict]:
+    """The exit code of the refinery's own program, and its report."""
+    command = [sys.executable, "-m", "csm_refine_addon.service.refinery", str(folder)]
+    with (folder / "log.txt").open("wb") as log:
+        code = subprocess.run(command, cwd=ROOT, stdout=log, stderr=log, timeout=240, check=False).returncode
+    report = folder / "report.json"
+    return code, json.loads(report.read_text()) if report.exists() else {}
+
+
+@pytest.mark.parametrize("name", sorted(set(raw_meshes.HARD) - UNREADABLE - LARGE))
+def test_no_readable_mesh_fails(tmp_path, name):
+    """Whatever can be read comes back as a mesh with faces, UVs inside the square, and a report of how."""
+    mesh = raw_meshes.HARD[name](tmp_path)
+    code, report = refined(ordered(tmp_path / "run", mesh, topology="tris"))
+    assert (code, report["ok"]) == (0, True), (tmp_path / "run/log.txt").read_text()
+    result = trimesh.load(tmp_path / "run/mesh.glb", force="mesh")
+    assert len(result.faces)
+    assert np.isfinite(result.vertices).all()
+    if report["method"] != ladder.CLEANED:
+        assert report["faces"] <= 400 * (1 + tuning.FACES_OFF)
+        assert result.visual.uv.min() >= 0
+        assert result.visual.uv.max() <= 1
+
+
+def test_what_cannot_be_read_says_so(tmp_path):
+    """A mesh without an area ends with the sentence, not with a rung that failed."""
+    code, report = refined(ordered(tmp_path / "run", raw_meshes.one_vertex(tmp_path), topology="quads"))
+    assert code == ladder.UNUSABLE
+    assert report["error"]["message"]
+
+
+def test_quads_are_quads(tmp_path):
+    """Nearly all faces are quads, and about as many as were asked for."""
+    code, report = refined(ordered(tmp_path / "run", raw_meshes.no_colour(tmp_path), topology="quads"))
+    assert code == 0, (tmp_path / "run/log.txt").read_text()
+    assert report["method"].startswith("quads_")
+    corners = [
+        len(line.split()) - 1 for line in (tmp_path / "run/mesh.obj").read_text().splitlines() if line[:2] == "f "
+    ]
+    assert corners.count(4) >= tuning.LEAST_QUADS * len(corners)
+    assert len(corners) == pytest.approx(400, rel=tuning.FACES_OFF)
+
+
+def ladder_with(folder: Path, *, trying, finishing=lambda _choice: 0) -> tuple[int | None, list[str]]:
+    """Climb with steps that end as told instead of processes; the code, and what was chosen to be finished in turn."""
+    choices = []
+
+    def run(module, arguments, _limit_s):
+        if module.endswith("trying"):
+            return trying(arguments[1])
+        choices.append(json.loads((folder / "order.json").read_text())["choice"])
+        (folder / "report.json").write_text('{"ok": true}')
+        return finishing(choices[-1])
+
+    return ladder.refine(folder, run), choices
+
+
+def verdict(folder: Path, method: str, score: float, *faults: str) -> int:
+    (folder / "scratch" / f"{method}.json").write_text(json.dumps({"score": score, "faults": faults}))
+    return 0
+
+
+def test_a_good_rung_ends_the_climb(tmp_path):
+    """No further method is tried once one is good."""
+    folder, tried = ordered(tmp_path / "run", tmp_path / "mesh", topology="quads"), []
+    code, choices = ladder_with(folder, trying=lambda method: tried.append(method) or verdict(folder, method, 5.0))
+    assert (code, tried, choices) == (0, rungs_for(Topology.QUADS)[:1], rungs_for(Topology.QUADS)[:1])
+
+
+def test_the_best_of_the_faulty_is_taken_and_the_report_says_why(tmp_path):
+    """Where none is good the best score wins, among those that are not worse than the cleaned mesh."""
+    folder = ordered(tmp_path / "run", tmp_path / "mesh", topology="quads")
+    first, second, third = rungs_for(Topology.QUADS)
+    scores = {first: (1.0, "parts are lost"), second: (9.0, "too few quads"), third: (7.0, "another number of faces")}
+    code, choices = ladder_with(folder, trying=lambda method: verdict(folder, method, *scores[method]))
+    assert (code, choices) == (0, [third])
+    notes = json.loads((folder / "order.json").read_text())["notes"]
+    assert any(first in note and "parts are lost" in note for note in notes)
+    assert any(third in note and "another number of faces" in note for note in notes)
+
+
+def test_crashes_and_late_rungs_leave_the_cleaned_mesh(tmp_path):
+    """A rung that dies of a signal or is late is only one that failed; at last the cleaned mesh is taken."""
+    folder = ordered(tmp_path / "run", tmp_path / "mesh", topology="quads")
+    ends = dict(zip(rungs_for(Topology.QUADS), (-11, None, 1), strict=True))
+    code, choices = ladder_with(folder, trying=ends.__getitem__)
+    assert (code, choices) == (0, [""])
+    attempts = json.loads((folder / "report.json").read_text())["attempts"]
+    assert [attempt["faults"] for attempt in attempts] == [["ended with -11"], [ladder.NO_TIME], ["ended with 1"]]
+
+
+def test_a_result_that_cannot_be_dressed_gives_way_to_the_next(tmp_path):
+    """Where UV layout or baking fails, the next best is finished, at last the cleaned mesh."""
+    folder = ordered(tmp_path / "run", tmp_path / "mesh", topology="tris")
+    first = rungs_for(Topology.TRIS)[0]
+    code, choices = ladder_with(
+        folder, trying=lambda method: verdict(folder, method, 1.0), finishing=lambda choice: -6 if choice else 0
+    )
+    assert (code, choices) == (0, [first, ""])
