@@ -20,6 +20,7 @@ from . import envelopes
 from .guard import HostCheck, holds_key, host_name, is_from_a_page
 from .inbox import BODY_LIMIT_BYTES, BodyTooLarge, Inbox, small_body
 from .links import Links
+from .losses import losses
 from .orders import parse_order
 from .refinery.settings import PICTURE
 from .refining import Refining
@@ -146,9 +147,11 @@ class Api:
     def create_from_mesh(self) -> Any:
         """Answer with a session at ``preview_done`` that is made out of the mesh file in the body."""
         with self._inbox.taken_in(*_input()) as mesh:
-            session = self._sessions.create(mesh, mesh_files.check(mesh))
+            kind = mesh_files.check(mesh)
+            warnings = losses(mesh, kind)
+            session = self._sessions.create(mesh, kind)
         log.info("%s: created", session.code)
-        return _answer(201, "Created", self._data(session))
+        return _answer(201, "Created", {**self._data(session), "warnings": warnings})
 
     def cancel(self, code: str) -> Any:
         return _answer(200, "Cancelled", self._data(self._refining.cancel(code)))

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import trimesh
 
+from csm_refine_addon.core.mesh_files import MeshKind
+from csm_refine_addon.service.losses import losses
 from csm_refine_addon.service.refinery import ladder, tuning
 from csm_refine_addon.service.refinery.methods import rungs_for
 from csm_refine_addon.service.refinery.settings import Topology
@@ -52,6 +54,13 @@ def test_no_readable_mesh_fails(tmp_path, name):
         assert report["faces"] <= 400 * (1 + tuning.FACES_OFF)
         assert result.visual.uv.min() >= 0
         assert result.visual.uv.max() <= 1
+
+
+def test_the_loss_of_bones_and_shape_keys_is_said_before(tmp_path):
+    """A session's creation names what a refine cannot keep, and nothing where there is nothing to lose."""
+    (sentence,) = losses(raw_meshes.armature_and_shape_keys(tmp_path), MeshKind.GLB)
+    assert "its armature, its shape keys" in sentence
+    assert losses(raw_meshes.no_colour(tmp_path), MeshKind.GLB) == []
 
 
 def test_what_cannot_be_read_says_so(tmp_path):
