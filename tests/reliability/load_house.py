@@ -48,10 +48,10 @@ def fill(home: Home, service: str, running: int, now: float | None = None) -> li
         return [journal.change(job.id, lambda job: flow.baseline_read(job, shown, now)) for job in jobs[:running]]
 
 
-def start_worker(home: Home) -> subprocess.Popen[bytes]:
+def start_worker(home: Home, blender: str = "") -> subprocess.Popen[bytes]:
     with home.worker_log.open("ab") as log:
         process = subprocess.Popen(
-            worker.command(home, sys.executable, ""),
+            worker.command(home, sys.executable, blender),
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,

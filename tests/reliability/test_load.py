@@ -19,18 +19,20 @@ from csm_refine_addon.blender.viewport import sidebar
 from csm_refine_addon.core.api.polling import LOOKS_PER_S, PAGE_LIMIT, READS_PER_S, REQUESTS_PER_S, Asking, Polling
 from csm_refine_addon.core.api.services import Services
 from csm_refine_addon.core.driving.engine import LEASE_S, Engine
+from csm_refine_addon.core.driving.orders import new_job
 from csm_refine_addon.core.driving.worker import Control, Worker
-from csm_refine_addon.core.models import JobState as S, Secret
+from csm_refine_addon.core.models import LOCAL, Job, JobState as S, RefineRequest, Secret
 from csm_refine_addon.core.processes.local_service import LocalService
 from csm_refine_addon.core.storage.home import Home
 from csm_refine_addon.core.storage.journal import Journal
 from tests.core.house import Clock, CopyingWorkshop
-from tests.reliability import load_house
+from tests.reliability import load_house, load_refines
 from tests.support import panel
-from tests.support.api_server import KEY, Api, wait_until
+from tests.support.api_server import KEY, SESSIONS, Api, wait_until
 
 GOAL_MS = 1.0
 GROWTH_LIMIT_KB = 200
+KEPT_MB = 30
 A_DOCUMENT = json.dumps(panel.job(S.PLACED).to_json())
 SLACK_S = 12.0
 """For a worker's start on a busy machine."""
@@ -169,6 +171,62 @@ def test_many_running_refines(tmp_path, api, length, rows):
     assert load_house.most_in_a_second(times) <= 2 * REQUESTS_PER_S
     assert kinds["list"] >= 1
     assert len(times) < running
+
+
+def test_refines_of_the_local_service(tmp_path, length, rows):
+    """All run at once and come to their end: sent once each, at the set rate, and nothing is kept of them."""
+    count, sent = length.choose(short=(30, 4), all=(100, 10), long=(200, 200))
+    home = Home(tmp_path / "home").ensure()
+    with contextlib.closing(load_refines.Refines(home, count)) as service, Journal(home.journal) as journal:
+        codes = [service.session() for _ in range(count)]
+        worker = load_house.start_worker(home, str(service.program))
+        try:
+            first = journal.add(load_refines.ordered(service, service.session()))
+            wait_until(lambda: journal.get(first.id).state is S.READY, 2 * SLACK_S)
+            process, before = psutil.Process(worker.pid), memory_mb(worker.pid)
+            with service.held():
+                jobs = [load_refines.ordered(service, code) for code in codes[sent:]]
+                jobs += [new_job(RefineRequest(code), LOCAL, now=time.time()) for code in codes[:sent]]
+                driven_from, began = time.time(), time.monotonic()
+                jobs = [journal.add(job) for job in jobs]
+                wait_until(lambda: service.running() == count, count + SLACK_S)
+                wait_until(lambda: states(journal, jobs) == {S.RUNNING}, count + SLACK_S)
+                kept, at_most = len(process.net_connections()), memory_mb(worker.pid)
+            wait_until(lambda: states(journal, jobs) <= {S.READY, S.FAILED}, count + SLACK_S)
+            took_s = time.monotonic() - began
+            ends = states(journal, jobs)
+            wait_until(lambda: process.num_threads() <= 4)
+            grown = memory_mb(worker.pid) - before
+        finally:
+            worker.stdin.close()
+            assert worker.wait(20) == 0
+        asked, signs = (service.asked(driven_from, start) for start in (SESSIONS, "/local/users/"))
+        posts = service.posts()
+    seen(rows, "refines of the local service that run at once", count, f"{count}")
+    seen(rows, "of these sent by the worker", sent)
+    seen(rows, "until all were ready, s", took_s)
+    seen(rows, "POSTs beyond one for each", sum(posts.values()) - len(posts), "0")
+    seen(rows, "most requests in a second, signs of life not counted", load_house.most_in_a_second(asked), "10")
+    seen(rows, "requests a second over all", len(asked) / took_s, f"{REQUESTS_PER_S:.0f}")
+    seen(rows, "signs of life a second", len(signs) / took_s, "1 and one in 5 s")
+    seen(rows, "connections that the worker keeps meanwhile", kept, "those of what is being asked")
+    seen(rows, "memory of the worker while they run, MB more than after one job", at_most - before)
+    seen(rows, "the same when all are ready", grown, f"{KEPT_MB}")
+    assert ends == {S.READY}
+    assert posts == dict.fromkeys([first.request.session_code, *codes], 1)
+    assert len(asked) <= REQUESTS_PER_S * (1 + took_s)
+    assert load_house.most_in_a_second(asked) <= 2 * REQUESTS_PER_S
+    assert len(signs) <= 3 + 1.2 * took_s
+    assert kept < count / 2
+    assert grown < KEPT_MB
+
+
+def states(journal: Journal, jobs: list[Job]) -> set[S]:
+    return {journal.get(job.id).state for job in jobs}
+
+
+def memory_mb(pid: int) -> float:
+    return psutil.Process(pid).memory_info().rss / 2**20
 
 
 def test_an_hour(tmp_path, api, length, rows):

@@ -5,9 +5,10 @@ The key goes to the service's own host only: redirects of API calls are refused.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import urlsplit
@@ -71,7 +72,7 @@ class Client:
         self._http = network.open_session(self._allow, clock=clock, window_s=self._answer_s)
 
     def close(self) -> None:
-        """Close the connections that are kept open."""
+        """Close the connections that are open."""
         self._http.close()
 
     def read_session(self, code: str) -> wire.Session:
@@ -92,7 +93,6 @@ class Client:
         Raises Unanswered where it may have arrived without a clear answer; NotConnected or ServiceBusy where it
         surely was not taken; BlenderOffline before anything is sent; any other CsmError where the service refused.
         """
-        self._http.close()  # on a connection that the service is about to close, nobody knows whether a POST arrived
         path = f"{_SESSIONS}/get-3d/refine/{request.session_code}"
         try:
             answer = self._exchange("POST", path, json=wire.refine_body(request))
@@ -133,11 +133,13 @@ class Client:
 
     def download(self, url: Secret, part: Path, on_progress: Callable[[int, int | None], None]) -> None:
         """Bring the mesh into the file ``part``; see :class:`~.downloads.MeshDownload`."""
-        downloads.MeshDownload(self._http, self._timeout_s, part, on_progress).run(url)
+        with self._connected() as http:
+            downloads.MeshDownload(http, self._timeout_s, part, on_progress).run(url)
 
     def image(self, url: Secret) -> bytes:
         """Return a session's picture, whatever it is. Raises ServiceUnreachable and BlenderOffline."""
-        return downloads.image(self._http, url, timeout_s=self._timeout_s)
+        with self._connected() as http:
+            return downloads.image(http, url, timeout_s=self._timeout_s)
 
     def require_online(self) -> None:
         """Raise BlenderOffline where the service is another machine and Blender's online access is off."""
@@ -168,19 +170,23 @@ class Client:
     @network.translated
     def _exchange(self, method: str, path: str, *, json: object = None, body: BinaryIO | None = None) -> _Answer:
         headers = {"x-api-key": self._key.reveal(), "Accept": "application/json", "Accept-Encoding": "gzip"}
-        with network.ask(
-            self._http,
-            method,
-            self._base_url + path,
-            headers=headers,
-            json=json,
-            data=body,
-            timeout=self._timeout_s,
-            allow_redirects=False,
-        ) as answer:
+        options = {"headers": headers, "json": json, "data": body, "timeout": self._timeout_s, "allow_redirects": False}
+        with self._connected() as http, network.ask(http, method, self._base_url + path, **options) as answer:
             content = self._read_limited(answer, self._clock() + self._answer_s)
             reply = wire.read_reply(answer.status_code, content, hidden=self._key)
             return _Answer(reply, retry_after.seconds(answer.headers, time.time()))
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[requests.Session]:
+        """Keep no connection until the next request.
+
+        On one that the service is about to close, nobody knows whether a POST arrived; and a hundred jobs that keep
+        theirs are as many as the local service takes: it would not answer any more.
+        """
+        try:
+            yield self._http
+        finally:
+            self._http.close()
 
     def _read_limited(self, answer: requests.Response, ends_at: float) -> bytes:
         content = bytearray()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import secrets
 import subprocess
@@ -23,6 +24,8 @@ from ..storage.home import Home
 from .background import KEY_VARIABLE, PACKAGE, Pause, detached, module_environment
 
 START_LIMIT_S = 30.0
+HELD_S = 1.0
+"""How long a service that has answered is used without being asked whether it is still there."""
 MODULE = f"{PACKAGE}.service"
 
 
@@ -39,6 +42,7 @@ class LocalService:
         self._user = secrets.token_hex(8)
         self._starting = threading.Lock()
         self._used: tuple[str, Secret] | None = None
+        self._answered_at = -math.inf
 
     def find_or_start(self, pause: Pause) -> tuple[str, Secret]:
         """Return the service's address and key; start it where it does not run.
@@ -46,11 +50,14 @@ class LocalService:
         Raises ServiceUnreachable where it does not come up.
         """
         with self._starting:
+            found = self._used if self._clock() - self._answered_at < HELD_S else None
+            if found is not None:
+                return found
             found = self._running()
             if found is None:
                 self._start()
                 found = self._await(pause)
-            self._used = found
+            self._used, self._answered_at = found, self._clock()
             return found
 
     def hold(self) -> None:
