@@ -43,7 +43,7 @@ def move_vertices(
     weights = weights_in(points, triangles, which, np.concatenate([places, here]))
     target, far = np.concatenate([there, back]), np.concatenate([far, far_back])
     agree = np.einsum("ij,ij->i", unit(crosses(points, triangles))[which], normals) > tuning.SAME_SIDE
-    scale = np.median(far) / 2 + 1e-12 * np.ptp(points)
+    scale = np.median(far) * tuning.NEARING_EVEN + 1e-12 * np.ptp(points)
     # What sticks out of the source's box would be pushed back when the mesh is fitted to the box that is asked for.
     moved = points + _step(points, triangles[which], weights, target, normals, agree / np.hypot(far, scale))
     return np.clip(moved, source_points.min(axis=0), source_points.max(axis=0))
