@@ -1,7 +1,24 @@
-"""The refine itself, run by a background Blender: read, clean, fit to the box, set the pivot, write.
+"""The refinery: from a raw mesh to an asset, by background Blenders that the service starts one after the other.
+
+The stages, in the order in which a mesh goes through them; each is a function of a mesh and settings:
+
+=============  =====================================================================================================
+reading        the file as one object, cleaned (cleaning, wrong_faces), small loose parts dropped (parts)
+repairing      its shape as triangles that any method can take: no crowded edges, holes of bodies closed
+symmetry       one half of it, where it is to be symmetric
+methods/       the ladder's rungs (with collapsing, nearing, quads): fewer triangles, or quads
+judging        what a rung gave, verified and scored against the shape
+dressing       the best of them: charts, flattening and packing of its UV layout; baking of the source's look
+fitting        into the box, onto the pivot
+writing        the files; picture: source and result side by side
+=============  =====================================================================================================
+
+``ladder`` decides which processes run: ``trying`` is one rung, ``process`` the end. A method is added by a file in
+``methods``. Numbers that were tuned stand in ``tuning``, settings that are asked for in ``settings``; ``surface``,
+``edges`` and ``texels`` are what the stages share.
 
 ``main([folder])`` reads ``order.json`` in the folder and leaves there the files ``mesh.*``, ``progress`` (0 to 100),
-and ``report.json``. It ends when its stdin does, since then the service is gone.
+and ``report.json``.
 """
 
 from __future__ import annotations
@@ -10,7 +27,7 @@ from collections.abc import Sequence
 
 
 def main(argv: Sequence[str]) -> int:
-    """Refine what ``argv[0]`` holds; 0 where ``mesh.glb`` was written, 8 where the mesh is not usable, else 1."""
+    """Finish what ``argv[0]`` holds; 0 where ``mesh.glb`` was written, 8 where the mesh is not usable, else 1."""
     from .process import main as run  # the stages need Blender; what the service itself takes from here does not
 
     return run(argv)
