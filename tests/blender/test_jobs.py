@@ -386,7 +386,8 @@ def in_menus(home) -> set[str]:
     found: set[str] = set()
     unprepared = of("Chair", JobState.FAILED, mesh_path="/nowhere/mesh.glb", error=NOT_PREPARED)
     theirs = of("Chair", JobState.RUNNING, trouble=str(errors.OtherAccount()))
-    for job in [*(of("Chair", state) for state in JobState), unprepared, theirs]:
+    pictured = of("Chair", JobState.READY, picture_path="/nowhere/picture.png")
+    for job in [*(of("Chair", state) for state in JobState), unprepared, theirs, pictured]:
         show(home, job)
         job_rows.show(pump.current().jobs, select=job.id)
         for kind in menus.CLASSES:

@@ -77,6 +77,8 @@ class CSM_MT_job(bpy.types.Menu):
                 _draw_deed(layout, job, deed, operator, icon)
         if job_words.can(job, Deed.SWAP):
             set_job(layout.operator("csm_refine.swap", icon="ARROW_LEFTRIGHT"), job)
+        if job_words.can(job, Deed.OPEN_PICTURE):
+            set_job(layout.operator("csm_refine.open_picture", icon="IMAGE_DATA"), job)
         layout.separator()
         if job.request.session_code:
             set_job(layout.operator("csm_refine.copy_code", icon="COPYDOWN"), job)
