@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -45,10 +46,26 @@ def _table(path: Path) -> str:
     if not path.exists():
         return "Not seen."
     day = time.strftime("%Y-%m-%d", time.localtime(path.stat().st_mtime))
-    rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    rows = _grouped(json.loads(path.read_text(encoding="utf-8")))
     columns = list(dict.fromkeys(name for row in rows for name in row))
     lines = [columns, ["---"] * len(columns), *([_cell(row.get(name)) for name in columns] for row in rows)]
     return "\n".join([f"{day}\n", *(f"| {' | '.join(line)} |" for line in lines)])
+
+
+def _grouped(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows that differ in nothing but their way, their seconds and the random moment: one row, with how often."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        moment = {"where": re.sub(r"^after [\d.]+ s$", "at a random moment", row["where"])} if "where" in row else {}
+        same = {name: value for name, value in {**row, **moment}.items() if name not in ("way", "seconds")}
+        groups.setdefault(json.dumps(same), []).append(row)
+    if len(groups) == len(rows):
+        return rows
+    found = []
+    for same, alike in groups.items():
+        slowest = max((row["seconds"] for row in alike if row.get("seconds") is not None), default=None)
+        found.append({**json.loads(same), "times": len(alike), "slowest, s": slowest})
+    return found
 
 
 def _cell(value: Any) -> str:
