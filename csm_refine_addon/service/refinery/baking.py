@@ -100,8 +100,8 @@ class _Canvas:
 
 
 def _opposite(places: Array, shading: Array, source: Nearest, facing: Array, reach: float) -> tuple[Array, Array]:
-    """Return for each place the one of the source that it stands for, and its triangle."""
-    found, triangle, _ = source(places)
+    """Return for each place one above the triangle of the source that it stands for, and that triangle."""
+    found, triangle = places.copy(), source.triangles(places)
     odd = np.flatnonzero(np.einsum("ij,ij->i", facing[triangle], shading) < tuning.SAME_SIDE)
     best = np.full(len(odd), np.inf)
     for way in (-1.0, 1.0):

@@ -110,6 +110,11 @@ class Nearest:
         places = np.array([hit[0] for hit in found], np.float64).reshape(-1, 3)
         return places, np.array([hit[2] for hit in found], np.int64), np.array([hit[3] for hit in found], np.float64)
 
+    def triangles(self, points: Array) -> Array:
+        """Return the triangle nearest to each point; in four fifths of the time."""
+        find = self._tree.find_nearest
+        return np.array([find(point)[2] for point in points.tolist()], np.int64)
+
     def distances(self, points: Array) -> Array:
         """Return how far each point is from the mesh."""
         find = self._tree.find_nearest
