@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.reliability import secrets_search
 from tests.support import api_server
 from tests.support.repository import ROOT
 
@@ -28,6 +29,8 @@ KEY = api_server.KEY
 TROUBLE = r"Traceback \(most recent|made a mistake|cannot draw in the viewport"
 SIZE = (1200, 900)
 """High enough for the whole panel."""
+LARGE_BYTES = 20 << 20
+"""Only the mesh of the standstill, and what is made of it, is larger: minutes to look through."""
 
 
 def pytest_addoption(parser):
@@ -76,10 +79,19 @@ def play(request, suite, archive, tmp_path, capfd):
         print(said)
         assert code == ends_with, f"{scene} ended with {code}; its last picture lies in {pictures}"
         assert not re.search(TROUBLE, said), "a mistake in the program is said above"
+        assert secrets_in(job, said) == []
         return json.loads((job / "seen.json").read_text(encoding="utf-8"))
 
     run.job, run.aloud = job, capfd.disabled
     return run
+
+
+def secrets_in(job, said):
+    """Where the key, a signature or the e-mail was left: any file, crash files too, reports, copied texts."""
+    places = secrets_search.Places()
+    places.look("what was said", said)
+    places.look_into("files", job, allowed=lambda path: path.stat().st_size > LARGE_BYTES)
+    return places.found
 
 
 def finish(served):
