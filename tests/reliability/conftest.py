@@ -11,6 +11,7 @@ import pytest
 from tests.support.repository import ROOT
 
 _T = TypeVar("_T")
+LONG_S = 2 * 60 * 60
 SEEN = ROOT / "build" / "reliability"
 
 
@@ -22,6 +23,13 @@ class Length(NamedTuple):
     def choose(self, *, short: _T, all: _T, long: _T) -> _T:  # noqa: A002 -- the option's own word
         """Return what fits this length."""
         return {"short": short, "all": all, "long": long}[self.name]
+
+
+def pytest_collection_modifyitems(config, items):
+    """At full length one test may go on for half an hour."""
+    if config.getoption("--length") == "long":
+        for item in items:
+            item.add_marker(pytest.mark.timeout(LONG_S))
 
 
 @pytest.fixture(scope="session")
