@@ -129,7 +129,7 @@ def squared(quads: Surface, source: Surface) -> Surface:
             points = nearest(points)[0]
     for turn in range(tuning.QUADS_NEARING):
         quads = turned_to_cut(Surface(points, quads.faces), nearest)
-        points = move_vertices(points, quads.triangles(), nearest, source.points, triangles, turn)
+        points = move_vertices(points, quads.triangles(), nearest, source.points, triangles, turn, tuning.QUADS_SLIDE)
     return turned_to_cut(Surface(points, quads.faces), nearest)
 
 
