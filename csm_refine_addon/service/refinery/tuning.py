@@ -98,7 +98,7 @@ so 3.3 / 2.3 and 4.7 / 3.7. With a slide of 0.02: 2.9 / 1.9 and 6.8 / 5.5."""
 JUDGE_SAMPLES = 20_000
 LOST_SURFACE = 0.02
 """A share of the source's samples further than FAR of the diagonal from the result: something is gone. On the TRELLIS
-bicycle QuadriFlow loses 0.10 and, after voxels, 0.12: its spokes; the subdivided collapse 0.012, and looks whole."""
+bicycle QuadriFlow loses 0.10 and, after voxels, 0.12: its spokes; the subdivided collapse 0.012."""
 FAR = 0.01
 VOLUME_CHANGE = 0.1
 LEAST_QUADS = 0.98
