@@ -62,9 +62,9 @@ def _grouped(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     if len(groups) == len(rows):
         return rows
     found = []
-    for same, alike in groups.items():
+    for key, alike in groups.items():
         slowest = max((row["seconds"] for row in alike if row.get("seconds") is not None), default=None)
-        found.append({**json.loads(same), "times": len(alike), "slowest, s": slowest})
+        found.append({**json.loads(key), "times": len(alike), "slowest, s": slowest})
     return found
 
 
