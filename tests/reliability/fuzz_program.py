@@ -8,6 +8,7 @@ It ends with 0 where no input did harm. Else it prints the exception, and FOLDER
 from __future__ import annotations
 
 import argparse
+import resource
 import sys
 import tempfile
 from pathlib import Path
@@ -57,7 +58,7 @@ def _settings(options, target) -> list[str]:
         "seed": options.seed,
         "max_len": target.most_bytes,
         "timeout": SECONDS_FOR_ONE_INPUT,
-        "rss_limit_mb": MEGABYTES,
+        "rss_limit_mb": MEGABYTES + begun_with_mb(),
         "dict": words,
         "artifact_prefix": f"{options.folder}/harmful_",
         "max_total_time": options.seconds,
@@ -65,6 +66,11 @@ def _settings(options, target) -> list[str]:
         "print_final_stats": 1,
     }
     return [str(corpus), *(f"-{name}={value}" for name, value in limits.items())]
+
+
+def begun_with_mb() -> int:
+    """Return the peak that Linux hands on from the process that started this one, and that libFuzzer counts in."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
 
 
 def _quoted(word: bytes) -> str:
