@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import resource
@@ -43,33 +44,46 @@ def test_other_endings_are_written(ending, tmp_path):
     assert path.read_bytes().startswith(b"Kaydara FBX Binary" if ending == ".fbx" else b"PK\x03\x04")
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def little_room():
-    """No file can be longer than a kilobyte: to a program that is how a full disk looks, but for the error's name."""
+    """No file can be longer than a kilobyte: to a program that is how a full disk looks, but for the error's name.
+
+    What this process says may go to a longer file, where Blender crashes on what cannot be written: it goes nowhere.
+    """
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    kept = [(number, os.dup(number)) for number in (1, 2)]
+    with open(os.devnull, "wb") as nowhere:
+        for number, _copy in kept:
+            os.dup2(nowhere.fileno(), number)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        for number, copy in kept:
+            os.dup2(copy, number)
+            os.close(copy)
 
 
 @pytest.mark.filterwarnings("ignore:Setting the shape:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("ending", [".glb", ".obj", ".fbx", ".usdz", ".blend"])
-def test_full_disk(ending, tmp_path, request):
+def test_full_disk(ending, tmp_path):
     """Also where the exporter says nothing: a sentence with a cure, and the file that stood there stays."""
     obj = scenes.mesh_object(matrix=MATRIX)
     obj.modifiers.new("Finer", "SUBSURF").levels = 4
     path = tmp_path / f"result{ending}"
     path.write_bytes(b"before")
-    request.getfixturevalue("little_room")
-    with pytest.raises(StorageError) as caught:
-        exporting.export(obj, path)
-    assert (caught.value.message, bool(caught.value.action)) == (f"The disk has no room for {path.name}.", True)
+    with little_room():
+        with pytest.raises(StorageError) as caught:
+            exporting.export(obj, path)
+        message, action = caught.value.message, caught.value.action
+        del caught
+        gc.collect()  # the file that glTF's exporter leaves open
+    assert (message, bool(action)) == (f"The disk has no room for {path.name}.", True)
     assert [(found.name, found.read_bytes()) for found in tmp_path.iterdir() if found.suffix != ".blend@"] == [
         (path.name, b"before")
     ]
-    del caught
-    gc.collect()  # the file that glTF's exporter leaves open
 
 
 @pytest.mark.parametrize("mode", ["OBJECT", "EDIT"])
