@@ -14,6 +14,7 @@ class CSM_PT_local(InSidebar, bpy.types.Panel):
     bl_label = "Local Refining"
     bl_parent_id = "CSM_PT_refine"
     bl_order = 1
+    bl_options = {"DEFAULT_CLOSED"}
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -25,7 +26,7 @@ class CSM_PT_local(InSidebar, bpy.types.Panel):
         layout.use_property_split = True
         layout.use_property_decorate = False
         kept = settings_of(context).local
-        layout.row().prop(kept, "topology", expand=True)
+        layout.prop(kept, "topology")
         if kept.topology != "KEEP":
             column = layout.column()
             column.prop(kept, "detail")
@@ -33,7 +34,9 @@ class CSM_PT_local(InSidebar, bpy.types.Panel):
                 column.prop(kept, "faces")
             column.prop(kept, "texture_size")
             column.prop(kept, "symmetry")
-            column.prop(kept, "drop_parts")
+        layout.use_property_split = False  # half of the width is not enough for these
+        if kept.topology != "KEEP":
+            layout.prop(kept, "drop_parts")
         layout.prop(kept, "keep_aspect")
 
 
