@@ -181,6 +181,13 @@ def in_one_line() -> Iterator[tuple[str, float]]:
     for name in ("bounds_mode", "pivot_mode"):
         items = hand.settings().bl_rna.properties[name].enum_items
         yield from ((item.name, 0.6 * width - ARROW * hand.scale()) for item in items)
+    local = hand.settings().local.bl_rna.properties
+    for name in ("topology", "detail", "faces", "texture_size", "symmetry"):
+        yield local[name].name, 0.4 * width
+        items = getattr(local[name], "enum_items", ())
+        yield from ((item.name, 0.6 * width - ARROW * hand.scale()) for item in items)
+    yield local["keep_aspect"].name, width - BUTTON * hand.scale()
+    yield local["drop_parts"].name, width - 2 * BUTTON * hand.scale()  # and the number
     for name in ("files", "sort"):
         items = _context.window_manager.csm_refine.bl_rna.properties[name].enum_items
         yield from ((item.name, (width - 20.0) / 2 - ARROW * hand.scale()) for item in items)
