@@ -84,7 +84,7 @@ def write(path: Path, source: Views, result: Views) -> None:
     ]
     pixels = np.ones((2 * SIDE, 3 * SIDE, 4), np.float32)
     pixels[..., :3] = np.concatenate(rows)[::-1]  # Blender's first row is the lowest
-    image = bpy.data.images.new("picture", 3 * SIDE, 2 * SIDE)
+    image: Any = bpy.data.images.new("picture", 3 * SIDE, 2 * SIDE)
     try:
         image.pixels.foreach_set(pixels.ravel())
         image.filepath_raw, image.file_format = str(path), "PNG"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import bpy  # where Blender is a Python module, bmesh is there only after it
 
 # isort: split
@@ -14,6 +16,8 @@ from .edges import edges_of
 from .nearing import move_vertices
 from .parts import compact
 from .surface import TINY, Array, Nearest, Surface, of_mesh, to_mesh, unit, vertex_normals
+
+_operators: Any = bpy.ops  # the stubs of 4.2 know no return values
 
 
 class NoQuads(Exception):
@@ -54,7 +58,9 @@ def _flowed_once(shape: Surface, faces: int) -> Surface:
         other.select_set(other == obj)
     bpy.context.view_layer.objects.active = obj
     try:
-        outcome = bpy.ops.object.quadriflow_remesh(mode="FACES", target_faces=faces, use_preserve_boundary=True, seed=0)
+        outcome = _operators.object.quadriflow_remesh(
+            mode="FACES", target_faces=faces, use_preserve_boundary=True, seed=0
+        )
     except RuntimeError as error:
         raise NoQuads(str(error).strip().splitlines()[-1]) from error
     found = of_mesh(obj.data)
