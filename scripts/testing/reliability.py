@@ -37,8 +37,8 @@ def _head() -> str:
     machine = f"{platform.system()}, {platform.machine()}, Python {platform.python_version()}"
     return (
         "# What was tried against it\n\n"
-        f"Written by `{COMMAND}` ({machine}); not edited by hand. Each table is one run's, of the day that it names; "
-        "two of them run at a time, so that seconds are pessimistic."
+        f"Written by `{COMMAND}` ({machine}); not edited by hand. Each table is one run's, of the day and the "
+        "length that it names: `long` is this command's, `all` is CI's. Two run at a time, so seconds are pessimistic."
     )
 
 
@@ -46,10 +46,11 @@ def _table(path: Path) -> str:
     if not path.exists():
         return "Not seen."
     day = time.strftime("%Y-%m-%d", time.localtime(path.stat().st_mtime))
-    rows = _grouped(json.loads(path.read_text(encoding="utf-8")))
+    seen = json.loads(path.read_text(encoding="utf-8"))
+    rows = _grouped(seen["rows"])
     columns = list(dict.fromkeys(name for row in rows for name in row))
     lines = [columns, ["---"] * len(columns), *([_cell(row.get(name)) for name in columns] for row in rows)]
-    return "\n".join([f"{day}\n", *(f"| {' | '.join(line)} |" for line in lines)])
+    return "\n".join([f"{day}, `--length {seen['length']}`\n", *(f"| {' | '.join(line)} |" for line in lines)])
 
 
 def _grouped(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -38,11 +38,12 @@ def length(request) -> Length:
 
 
 @pytest.fixture(scope="session")
-def note() -> Callable[[str, list[dict[str, Any]]], None]:
+def note(length) -> Callable[[str, list[dict[str, Any]]], None]:
     """Keep rows of a table of docs/reliability.md: `note("faults", [{"fault": ..., ...}])`, a call for each table."""
 
     def keep(table: str, rows: list[dict[str, Any]]) -> None:
         SEEN.mkdir(parents=True, exist_ok=True)
-        (SEEN / f"{table}.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
+        seen = {"length": length.name, "rows": rows}
+        (SEEN / f"{table}.json").write_text(json.dumps(seen, indent=1), encoding="utf-8")
 
     return keep
