@@ -171,6 +171,7 @@ class Delivery:
             image.filepath_raw = str(self._folder / file)
             image.pack()
             image.filepath_raw = path
+            data_only.forget_place(image)
 
         return bring
 
