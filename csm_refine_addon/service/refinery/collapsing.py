@@ -17,6 +17,11 @@ def collapsed(shape: Surface, faces: int) -> Surface:
     return without_folded(modified(shape, "DECIMATE", ratio=ratio, use_collapse_triangulate=True))
 
 
+def fewer_triangles(shape: Surface, faces: int) -> Surface:
+    """Return the shape as it is, where it has no more, else collapsed."""
+    return collapsed(shape, faces) if len(shape.faces) > faces else shape
+
+
 def without_folded(shape: Surface) -> Surface:
     """Return triangles without those that lie back to back on the same corners: what is left of a tiny closed part."""
     _, which, times = np.unique(np.sort(shape.faces[:, :3], axis=1), axis=0, return_inverse=True, return_counts=True)

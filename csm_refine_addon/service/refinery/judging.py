@@ -38,7 +38,7 @@ def judged(shape: Surface, result: Surface, topology: Topology, budget: int) -> 
     quads = float(result.is_quad.mean())
     faults = [
         *_faults_of_edges(before, after),
-        *(["parts are lost"] if lost > tuning.LOST_SURFACE else []),
+        *(["parts are lost"] if lost > tuning.LOST_SURFACE or _shrinks(shape, result) else []),
         *(["inside out"] if before.is_closed and volume(result) * volume(shape) < 0 else []),
         *(["too few quads"] if topology is Topology.QUADS and quads < tuning.LEAST_QUADS else []),
         *(["another number of faces"] if _misses(len(result.faces), len(shape.faces), budget, topology) else []),
@@ -46,6 +46,14 @@ def judged(shape: Surface, result: Surface, topology: Topology, budget: int) -> 
     off = off_square(result) if topology is Topology.QUADS else 0.0
     score = distance + 100 * lost + 2 * len(faults) + 0.2 * off
     return Verdict(len(result.faces), quads, off, distance, lost, after.is_closed, score, tuple(faults))
+
+
+def _shrinks(shape: Surface, result: Surface) -> bool:
+    """Tell whether what makes up the box is gone, so that fitting would stretch the rest."""
+    ends = [(surface.points.min(axis=0), surface.points.max(axis=0)) for surface in (shape, result)]
+    off = np.abs(np.subtract(*ends)).max(axis=0)
+    size = np.ptp(shape.points, axis=0)
+    return bool((off > tuning.BOX_LOST * size)[size > tuning.FLAT_FRACTION * shape.diagonal].any())
 
 
 def _distances(shape: Surface, result: Surface) -> tuple[float, float]:

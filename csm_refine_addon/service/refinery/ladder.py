@@ -36,6 +36,7 @@ class Attempt:
     method: str
     score: float
     faults: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def refine(folder: Path, run: Run) -> int | None:
@@ -71,7 +72,8 @@ def _attempt(folder: Path, method: str, code: int | None) -> Attempt:
     except (OSError, ValueError):
         return Attempt(method, float("inf"), (f"ended with {code}",))
     faults = tuple(verdict["faults"])
-    return Attempt(method, float("inf") if FATAL & set(faults) else verdict["score"], faults)
+    score = float("inf") if FATAL & set(faults) else verdict["score"]
+    return Attempt(method, score, faults, tuple(verdict.get("notes", ())))
 
 
 def _finished(folder: Path, order: dict[str, Any], attempts: Sequence[Attempt], run: Run) -> int | None:
@@ -96,9 +98,10 @@ def _notes(choice: str, attempts: Sequence[Attempt]) -> list[str]:
     """Return sentences on why a method was taken, if it was not the first or is not good."""
     others = [one for one in attempts if one.method != choice and one.faults]
     notes = [f"The method {one.method} was not taken: {', '.join(one.faults)}." for one in others]
-    faults = next((one.faults for one in attempts if one.method == choice), ())
-    if faults:
-        notes.append(f"The method {choice} is the best of those tried, though: {', '.join(faults)}.")
+    chosen = next((one for one in attempts if one.method == choice), Attempt(choice, 0.0, ()))
+    notes.extend(chosen.notes)
+    if chosen.faults:
+        notes.append(f"The method {choice} is the best of those tried, though: {', '.join(chosen.faults)}.")
     if choice == CLEANED:
         notes.append("No method could refine this mesh: it was cleaned only.")
     return notes

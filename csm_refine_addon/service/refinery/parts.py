@@ -23,7 +23,7 @@ def part_of_face(faces: Array, count: int) -> Array:
 
 def without_parts_below(surface: Surface, share: float) -> Surface:
     """Return the surface without parts that have less than this share of it; the largest part always stays."""
-    kept = _is_kept(surface.faces, len(surface.points), _face_areas(surface), share)
+    kept = _is_kept(surface.faces, len(surface.points), face_areas(surface), share)
     return compact(Surface(surface.points, surface.faces[kept]))
 
 
@@ -48,7 +48,8 @@ def _is_kept(faces: Array, count: int, sizes: Array, share: float) -> Array:
     return np.asarray(keep[part])
 
 
-def _face_areas(surface: Surface) -> Array:
+def face_areas(surface: Surface) -> Array:
+    """Return per face its area."""
     halves = areas(surface.points, surface.triangles())
     sizes = halves[: len(surface.faces)].copy()
     sizes[surface.is_quad] += halves[len(surface.faces) :]

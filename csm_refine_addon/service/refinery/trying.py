@@ -17,10 +17,14 @@ from pathlib import Path
 from ...core import documents
 from ...core.errors import CsmError
 from . import tuning
+from .collapsing import fewer_triangles
 from .judging import judged
 from .progress import Progress, refusal, write_whole
+from .quads import paired_and_cut
 from .reading import save, shape_of_source
-from .settings import RefineSettings, Symmetry
+from .settings import RefineSettings, Symmetry, Topology
+from .specks import beside
+from .surface import Surface
 from .symmetry import halved, is_symmetric, mirrored
 
 
@@ -47,14 +51,24 @@ def attempt(folder: Path, method: str) -> None:
     progress.reached(3)
     shape = shape_of_source(folder, order, settings)
     progress.reached(12)
-    refine = importlib.import_module(f"{__package__}.methods.{method}").refine
-    mirror = settings.symmetry is Symmetry.ON or (settings.symmetry is Symmetry.AUTO and is_symmetric(shape))
-    result = mirrored(refine(halved(shape), max(settings.budget // 2, 1))) if mirror else refine(shape, settings.budget)
+    result, dropped = refined(shape, method, settings)
     progress.reached(40)
-    verdict = judged(shape, result, settings.topology, settings.budget)
+    verdict = dataclasses.asdict(judged(shape, result, settings.topology, settings.budget))
+    notes = [f"{dropped} small loose parts were dropped: there are not enough faces for all."] if dropped else []
     save(result, folder / "scratch" / f"{method}.npz")
-    write_whole(folder / "scratch" / f"{method}.json", json.dumps(dataclasses.asdict(verdict)))
+    write_whole(folder / "scratch" / f"{method}.json", json.dumps({**verdict, "notes": notes}))
     progress.reached(45)
+
+
+def refined(shape: Surface, method: str, settings: RefineSettings) -> tuple[Surface, int]:
+    """Return what a method makes of a shape, and how many small loose parts it had no faces for."""
+    refine = importlib.import_module(f"{__package__}.methods.{method}").refine
+    fewer = paired_and_cut if settings.topology is Topology.QUADS else fewer_triangles
+    mirror = settings.symmetry is Symmetry.ON or (settings.symmetry is Symmetry.AUTO and is_symmetric(shape))
+    if not mirror:
+        return beside(refine, fewer, shape, settings.budget)
+    half, dropped = beside(refine, fewer, halved(shape), max(settings.budget // 2, 1))
+    return mirrored(half), dropped
 
 
 def limit_memory(more: int) -> None:

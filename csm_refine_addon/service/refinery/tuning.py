@@ -17,6 +17,10 @@ TEXTURE_RESOLUTION = 1024
 LEAST_TEXTURE, GREATEST_TEXTURE = 128, 4096
 SMALL_PART = 1e-3
 """Of the surface: below, a loose part counts as a speck where ``keep_parts`` is false."""
+SPECK_FACES, LEAST_SPECK = 24, 8
+"""A loose part whose share of the surface is worth fewer faces is reduced by itself, to no fewer than so many."""
+SPECKS_SHARE = 0.3
+"""Of the faces: what is spent for such parts, at most."""
 
 # Nearing: mean distance in 1e-4 of the diagonal, TripoSR / InstantMesh chair, 5,000 triangles after Blender's collapse:
 # 2.4 / 2.0 as it comes, 1.8 / 1.6 with vertices moved, 2.1 / 1.8 with edges flipped, 1.7 / 1.5 with both in turns.
@@ -100,6 +104,8 @@ LOST_SURFACE = 0.02
 """A share of the source's samples further than FAR of the diagonal from the result: something is gone. On the TRELLIS
 bicycle QuadriFlow loses 0.10 and, after voxels, 0.12: its spokes; the subdivided collapse 0.012."""
 FAR = 0.01
+BOX_LOST = 0.05
+"""Of a side of the box: beyond, what was stretched to the box would look another way. RIM's half is the goal."""
 VOLUME_CHANGE = 0.1
 LEAST_QUADS = 0.98
 METHOD_LIMIT_S = 600.0

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..collapsing import collapsed
+from ..collapsing import fewer_triangles
 from ..surface import Surface
 
 
 def refine(shape: Surface, budget: int) -> Surface:
     """Return triangles."""
-    return collapsed(shape, budget) if len(shape.faces) > budget else shape
+    return fewer_triangles(shape, budget)

@@ -1,0 +1,96 @@
+"""Small loose parts go beside the methods: they stay, keep the box, and have their share of the faces at most."""
+
+from __future__ import annotations
+
+import bpy
+import numpy as np
+import pytest
+
+from csm_refine_addon.service.refinery import collapsing, edges, judging, parts, quads, specks, surface, tuning
+from csm_refine_addon.service.refinery.settings import Topology
+from tests.support import raw_shapes
+
+FEWER = {Topology.TRIS: collapsing.fewer_triangles, Topology.QUADS: quads.paired_and_cut}
+
+
+@pytest.fixture(autouse=True)
+def empty_scene():
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+
+
+def ball(rings: int, radius: float, middle: tuple[float, float, float]) -> surface.Surface:
+    points, triangles = raw_shapes.sphere(rings, 2 * rings)
+    return surface.of_triangles(points * radius + middle, np.asarray(triangles))
+
+
+def body_with(*small: surface.Surface) -> surface.Surface:
+    return specks.joined([ball(24, 1.0, (0, 0, 0)), *small])
+
+
+def nothing_small(shape: surface.Surface, budget: int) -> surface.Surface:
+    """A method as remeshers are: it loses whatever is smaller than its faces."""
+    return collapsing.fewer_triangles(parts.without_parts_below(shape, 1e-2), budget)
+
+
+@pytest.mark.parametrize("topology", FEWER)
+def test_a_floater_keeps_the_box(topology):
+    """A speck far outside stays, closed and of the kind asked for, with the box that it makes up."""
+    shape = body_with(ball(8, 0.02, (2.0, 0, 0)))
+    found, dropped = specks.beside(nothing_small, FEWER[topology], shape, 400)
+    assert dropped == 0
+    assert np.allclose(found.points.max(axis=0)[0], shape.points.max(axis=0)[0])
+    assert len(found.faces) <= 400 * (1 + tuning.FACES_OFF)
+    assert edges.soundness(found).is_closed
+    speck = found.faces[(found.points[found.faces[:, 0]] > 1.5)[:, 0]]
+    assert 0 < len(speck) < 60
+    assert (speck[:, 3] >= 0).all() == (topology is Topology.QUADS)
+
+
+def test_without_specks_a_method_gets_the_shape_as_it_is():
+    """Two balls of like size are both the method's own."""
+    shape = body_with(ball(24, 0.9, (3, 0, 0)))
+    large, small = specks.set_aside(shape, 400)
+    assert large is shape
+    assert small == []
+
+
+def test_too_many_specks_take_no_more_than_their_share():
+    """Of two hundred, the ones at the box's sides and the largest stay, and it is told how many did not."""
+    chance = np.random.default_rng(1)
+    middles = chance.uniform(-1.5, 1.5, (200, 3))
+    shape = body_with(*(ball(6, 0.01, tuple(middle)) for middle in middles), ball(6, 0.01, (4, 0, 0)))
+    found, dropped = specks.beside(nothing_small, collapsing.fewer_triangles, shape, 1000)
+    assert 0 < dropped < 200
+    assert len(found.faces) <= 1000
+    assert np.allclose(np.ptp(found.points, axis=0), np.ptp(shape.points, axis=0))
+
+
+def test_each_part_is_cut_out_with_its_own_faces():
+    """No face is lost or in two parts, whatever the order of the faces."""
+    small = [ball(5, 0.02, (x, 0, 0)) for x in (1.5, 2.0, 2.5)]
+    shape = body_with(*small)
+    mixed = surface.Surface(shape.points, np.random.default_rng(2).permutation(shape.faces))
+    large, found = specks.set_aside(mixed, 400)
+    assert len(found) == 3
+    assert sorted(round(speck.points[:, 0].mean(), 2) for speck, _ in found) == [1.5, 2.0, 2.5]
+    assert len(large.faces) + sum(len(speck.faces) for speck, _ in found) == len(shape.faces)
+
+
+def test_a_speck_that_would_fall_together_gets_more_faces():
+    """Two triangles back to back are no part: what is asked for grows until it is one."""
+
+    def folds(shape: surface.Surface, faces: int) -> surface.Surface:
+        if faces < 40:
+            return surface.of_triangles(shape.points[:3], [[0, 1, 2]])
+        return collapsing.fewer_triangles(shape, faces)
+
+    found = specks.reduced(ball(12, 0.1, (0, 0, 0)), folds, 8)
+    assert edges.soundness(found).is_closed
+    assert 40 <= len(found.faces) <= 70
+
+
+def test_a_result_that_lost_its_box_is_never_taken():
+    """A floater that is gone is a part that is lost, however little surface it has."""
+    shape = body_with(ball(8, 0.02, (2.0, 0, 0)))
+    verdict = judging.judged(shape, nothing_small(shape, 400), Topology.TRIS, 400)
+    assert "parts are lost" in verdict.faults
