@@ -52,6 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say(json.dumps(document, allow_nan=False))
     elif found.text:
         _say(found.text)
+    for remark in found.remarks:
+        sys.stderr.write(remark + "\n")
     if found.error:
         sys.stderr.write(" ".join(part for part in (found.error["message"], found.error["action"]) if part) + "\n")
     sys.stderr.flush()

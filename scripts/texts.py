@@ -25,6 +25,8 @@ LANGUAGES = ("zh_HANS", "ja_JP", "de_DE", "fr_FR", "es")
 ROOMS = ("blender/**/*.py", "core/**/*.py")
 SERVICE = ("refinery/**/*.py", "refining.py", "sessions.py")
 """Modules of the local service whose sentences the panel repeats."""
+IN_SENTENCES = ("service/refinery/judging.py", "service/refinery/ladder.py")
+"""Of these, what is no sentence, too: it stands in fields of sentences."""
 NOT_SHOWN = (
     *(
         "blender/headless.py",
@@ -39,6 +41,7 @@ NOT_SHOWN = (
 WORDS = (
     *("width", "height", "depth", "vertices", "faces"),
     *("prepared", "submitting", "uncertain", "running", "downloading"),
+    "unusable",
     *("preparing", "ready", "placed", "failed", "stopped"),
     *("{0} s", "{0} h", "W × H × D"),
 )
@@ -75,7 +78,8 @@ def collect() -> dict[str, str]:
     for path in sorted(path for room in SERVICE for path in (PACKAGE / "service").glob(room)):
         texts = texts_in(path.read_text(encoding="utf-8"))
         where = path.relative_to(PACKAGE).as_posix()
-        _note(found, where, (pair for pair in texts if is_read(pair[1]) and pair[1].endswith(".")))
+        is_whole = where not in IN_SENTENCES
+        _note(found, where, (pair for pair in texts if is_read(pair[1]) and (pair[1][-1] == "." or not is_whole)))
     return found
 
 

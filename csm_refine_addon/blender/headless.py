@@ -20,7 +20,7 @@ from ..core.placement import Choices, Measured
 from ..core.processes.workshop import BlenderWorkshop
 from ..core.storage.home import Home
 from . import locations, preferences
-from .measuring import bounds
+from .measuring import bounds, losses
 from .meshes import session_source
 from .scene import arrivals, exporting
 
@@ -101,6 +101,11 @@ def export_object(name: str, home: Home) -> Path:
     names = session_source.write(bounds.find_object(bpy.context.view_layer, name), (), blend)
     job = dataclasses.replace(job, source_blend=str(blend), source_objects=names)
     return BlenderWorkshop(home, bpy.app.binary_path, threading.Event().wait).export_source(job)
+
+
+def losses_of(name: str) -> tuple[str, ...]:
+    """Return what a session made out of an object and its children will not have. Raises InputError."""
+    return losses.losses_of([bounds.find_object(bpy.context.view_layer, name)])
 
 
 def wait_for(job: Job, timeout_s: float) -> Job:

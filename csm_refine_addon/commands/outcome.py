@@ -16,18 +16,19 @@ _KEYS = (
     "job session service state remote_status percent scaled_bbox pivot_point mesh blend object dimensions fit_error "
     "seconds error"
 )
-EMPTY: dict[str, Any] = dict.fromkeys(_KEYS.split())
+EMPTY: dict[str, Any] = {**dict.fromkeys(_KEYS.split()), "warnings": (), "notes": ()}
 """Every key of the JSON object, without a value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a command came to: a line for stdout, the JSON document, an error, the exit code."""
+    """What a command came to: a line for stdout, the JSON document, an error, the exit code, sentences for stderr."""
 
     text: str = ""
     document: Mapping[str, Any] = field(default_factory=lambda: dict(EMPTY))
     error: Mapping[str, str] | None = None
     exit_code: int = 0
+    remarks: tuple[str, ...] = ()
 
 
 def failure(error: CsmError) -> Outcome:
@@ -39,7 +40,12 @@ def failure(error: CsmError) -> Outcome:
 def of_job(job: Job, text: str = "") -> Outcome:
     """Return the outcome of a command about one job; ``text`` is said only where the job has no error."""
     error = dataclasses.asdict(job.error) if job.error else None
-    return Outcome(text if not error else "", document(job), error, exit_code(job))
+    return Outcome(text if not error else "", document(job), error, exit_code(job), job.notes)
+
+
+def warned(found: Outcome, warnings: tuple[str, ...]) -> Outcome:
+    """Return an outcome whose document has the warnings that were said before."""
+    return dataclasses.replace(found, document={**found.document, "warnings": warnings})
 
 
 def not_ours(job: Job, error: CsmError) -> Outcome:
@@ -52,7 +58,9 @@ def together(outcomes: Sequence[Outcome]) -> Outcome:
     """Return one outcome of several, with the first exit code that is not 0."""
     text = "\n".join(outcome.text for outcome in outcomes if outcome.text)
     worst = next((outcome for outcome in outcomes if outcome.exit_code), Outcome())
-    return Outcome(text, {"jobs": [outcome.document for outcome in outcomes]}, worst.error, worst.exit_code)
+    remarks = tuple(f"{outcome.document['job']}: {remark}" for outcome in outcomes for remark in outcome.remarks)
+    documents = {"jobs": [outcome.document for outcome in outcomes]}
+    return Outcome(text, documents, worst.error, worst.exit_code, remarks)
 
 
 def document(job: Job) -> dict[str, Any]:
@@ -71,6 +79,7 @@ def document(job: Job) -> dict[str, Any]:
         "blend": job.blend_path or None,
         "object": job.placed_object or None,
         "fit_error": job.fit_error,
+        "notes": job.notes,
         "error": dataclasses.asdict(job.error) if job.error else None,
     }
 

@@ -17,7 +17,7 @@ from ..core.models import CSM_BASE_URL, LOCAL, TERMINAL, Job, JobState, RefineRe
 from ..core.placement import Asked, BoundsSource, Choices, PivotSource, ask
 from ..core.processes import local_settings
 from .desk import SERVICE_VARIABLE, Desk
-from .outcome import EMPTY, Outcome, document, not_ours, of_job, together
+from .outcome import EMPTY, Outcome, document, not_ours, of_job, together, warned
 from .progress import describe
 from .settings import blender, has_blender
 
@@ -33,13 +33,14 @@ def refine(options: Namespace) -> Outcome:
         asked = _asked(options, scene)
         desk.check_service()
         job = desk.add(RefineRequest(code, local=local), asked, options.timeout)
-        return desk.place(desk.follow(job), scene, output)
+        return warned(desk.place(desk.follow(job), scene, output), asked.warnings)
 
 
 def submit(options: Namespace) -> Outcome:
     """Submit and return; the job goes on being known in the journal."""
     if bool(options.code) == bool(options.again):
         raise InputError("Give either a session code or --again JOB.", "See submit --help.")
+    warnings: tuple[str, ...] = ()
     with Desk(options) as desk:
         if options.again:
             job = desk.check_account(desk.journal.get(options.again), take_over=options.take_over)
@@ -49,9 +50,9 @@ def submit(options: Namespace) -> Outcome:
             local_settings.require_local(desk.service, request.local)
             asked = _asked(options, blender() if has_blender() else None)
             desk.check_service()
-            job = desk.add(request, asked, options.timeout)
+            job, warnings = desk.add(request, asked, options.timeout), asked.warnings
         job = desk.follow(job, until=lambda job: job.accepted_at is not None)
-        return of_job(job, f"{job.id} {describe(job)}")
+        return warned(of_job(job, f"{job.id} {describe(job)}"), warnings)
 
 
 def status(options: Namespace) -> Outcome:
@@ -68,8 +69,10 @@ def status(options: Namespace) -> Outcome:
     remote = session.status
     percent = "" if remote.percent is None else f" {remote.percent:.0f} %"
     seen = {"session": code, "service": service, "remote_status": remote.word, "percent": remote.percent}
+    told = {"warnings": session.warnings, "notes": session.notes}
     known = document(job) if job else EMPTY
-    return Outcome(f"{code}: {remote.word}{percent}", {**known, **seen})
+    remarks = (*session.warnings, *session.notes)
+    return Outcome(f"{code}: {remote.word}{percent}", {**known, **seen, **told}, remarks=remarks)
 
 
 def wait(options: Namespace) -> Outcome:
@@ -149,20 +152,22 @@ def create(options: Namespace) -> Outcome:
         if desk.service == CSM_BASE_URL:
             raise InputError("CSM's service makes no sessions out of meshes.", "Use --service local.")
         desk.check_service()
-        mesh = Path(options.mesh) if options.mesh else _exported(options, desk)
+        mesh, losses = (Path(options.mesh), ()) if options.mesh else _exported(options, desk)
         session = desk.client(desk.service).create_session(mesh)
         if options.object:
             shutil.rmtree(mesh.parent, ignore_errors=True)
+    warnings = (*losses, *session.warnings)
     seen = {"session": session.code, "service": desk.service, "remote_status": session.status.word}
-    return Outcome(session.code, {**EMPTY, **seen, "percent": session.status.percent})
+    found = {**EMPTY, **seen, "percent": session.status.percent, "warnings": warnings}
+    return Outcome(session.code, found, remarks=warnings)
 
 
-def _exported(options: Namespace, desk: Desk) -> Path:
+def _exported(options: Namespace, desk: Desk) -> tuple[Path, tuple[str, ...]]:
+    """Return a GLB of the object, and what a refine will take from it."""
     scene = blender("create --object needs Blender")
     if options.blend:
         scene.open_blend(Path(options.blend))
-    exported: Path = scene.export_object(options.object, desk.home)
-    return exported
+    return scene.export_object(options.object, desk.home), scene.losses_of(options.object)
 
 
 def serve(arguments: Sequence[str]) -> int:

@@ -275,6 +275,8 @@ class Job:
     blend_path: str = ""
     picture_path: str = ""
     """A PNG of source and result side by side; empty where the service made none."""
+    notes: tuple[str, ...] = ()
+    """What the local service says of its result."""
     report: MeshReport | None = None
     placed_object: str = ""
     fit_error: float | None = None

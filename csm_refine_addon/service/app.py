@@ -148,10 +148,9 @@ class Api:
         """Answer with a session at ``preview_done`` that is made out of the mesh file in the body."""
         with self._inbox.taken_in(*_input()) as mesh:
             kind = mesh_files.check(mesh)
-            warnings = losses(mesh, kind)
-            session = self._sessions.create(mesh, kind)
+            session = self._sessions.create(mesh, kind, losses(mesh, kind))
         log.info("%s: created", session.code)
-        return _answer(201, "Created", {**self._data(session), "warnings": warnings})
+        return _answer(201, "Created", self._data(session))
 
     def cancel(self, code: str) -> Any:
         return _answer(200, "Cancelled", self._data(self._refining.cancel(code)))

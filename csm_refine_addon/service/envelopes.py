@@ -36,10 +36,12 @@ def session_data(
 ) -> dict[str, Any]:
     """Return a session. ``urls`` and ``preview`` are signed addresses by format; what is missing is an empty string.
 
-    ``error_message`` and ``picture_url`` (of source and result, side by side) are additions of ours; ``percentage`` is
-    always 0, as the hosted service's was.
+    ``error_message``, ``picture_url`` (of source and result, side by side), ``warnings`` (what a refine will take from
+    the mesh), ``method`` and ``notes`` (on the result) are additions of ours; ``percentage`` is always 0, as the hosted
+    service's was.
     """
     order, settings = session.order, session.order.settings
+    is_done = session.stage is Stage.REFINE_DONE
     return {
         "_id": _id(session.code),
         "user_id": None,
@@ -74,6 +76,9 @@ def session_data(
         "percent_done": percent,
         "error_message": session.message,
         "picture_url": picture,
+        "warnings": list(session.warnings),
+        "method": session.method if is_done else "",
+        "notes": list(session.notes) if is_done else [],
     }
 
 

@@ -6,22 +6,22 @@ import json
 import struct
 from pathlib import Path
 
+from ..core.losses import sentences
 from ..core.mesh_files import MeshKind
 
 _HEADER = struct.Struct("<12xI4x")
 
 
-def losses(path: Path, kind: MeshKind) -> list[str]:
+def losses(path: Path, kind: MeshKind) -> tuple[str, ...]:
     """Return sentences on the armature, shape keys and animation of a checked GLB; nothing for files without any."""
     if kind is not MeshKind.GLB:
-        return []
+        return ()
     with path.open("rb") as file:
         (length,) = _HEADER.unpack(file.read(_HEADER.size))
         document = json.loads(file.read(length))
-    has_targets = any(part.get("targets") for mesh in document.get("meshes", ()) for part in mesh.get("primitives", ()))
-    lost = [
-        *(["its armature"] if document.get("skins") else []),
-        *(["its shape keys"] if has_targets else []),
-        *(["its animation"] if document.get("animations") else []),
-    ]
-    return [f"A refine makes one still mesh of this file: {', '.join(lost)} will be lost."] if lost else []
+    parts = (part for mesh in document.get("meshes", ()) for part in mesh.get("primitives", ()))
+    return sentences(
+        armature=bool(document.get("skins")),
+        shape_keys=any(part.get("targets") for part in parts),
+        animation=bool(document.get("animations")),
+    )

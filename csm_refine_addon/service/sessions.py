@@ -50,7 +50,8 @@ class Session:
     """A mesh and its latest refine. Times are seconds since 1970.
 
     ``original`` is the name of the user's file. ``run`` names the folder of the latest refine, ``result`` that of the
-    latest one that succeeded. ``tries`` counts how often the latest refine was started.
+    latest one that succeeded, as ``formats``, ``method`` and ``notes`` are of that one. ``tries`` counts how often the
+    latest refine was started.
     """
 
     code: str
@@ -67,6 +68,12 @@ class Session:
     formats: tuple[str, ...] = ()
     message: str = ""
     """Why the refine failed; else empty."""
+    warnings: tuple[str, ...] = ()
+    """What a refine will take from the mesh."""
+    method: str = ""
+    """By which the result was made."""
+    notes: tuple[str, ...] = ()
+    """What is to be known of the result: why this method, what was dropped."""
 
 
 class Sessions:
@@ -99,7 +106,7 @@ class Sessions:
         """Return the user's mesh file."""
         return self._folder / session.code / "original" / session.original
 
-    def create(self, mesh: Path, kind: MeshKind) -> Session:
+    def create(self, mesh: Path, kind: MeshKind, warnings: tuple[str, ...] = ()) -> Session:
         """Move a checked mesh file into a new session at ``preview_done``."""
         now = self._clock()
         with self._writing() as database:
@@ -107,7 +114,7 @@ class Sessions:
                 code = f"SESSION_{int(now) % 10**10:010d}_{secrets.randbelow(9 * 10**6) + 10**6}"
                 if database.execute("SELECT 1 FROM sessions WHERE code = ?", (code,)).fetchone() is None:
                     break
-            session = Session(code, now, now, original=f"mesh.{kind}")
+            session = Session(code, now, now, original=f"mesh.{kind}", warnings=warnings)
             target = self.original(session)
             target.parent.mkdir(parents=True)
             os.replace(mesh, target)
@@ -159,13 +166,19 @@ class Sessions:
         """Count one more start of the ordered refine."""
         return self._change(code, lambda session: dataclasses.replace(session, tries=session.tries + 1))
 
-    def finish(self, code: str, formats: tuple[str, ...]) -> Session:
+    def finish(self, code: str, formats: tuple[str, ...], method: str = "", notes: tuple[str, ...] = ()) -> Session:
         """Make the running refine's files the session's result, and remove those of the one before."""
         previous = self.find(code).result
         session = self._change(
             code,
             lambda session: dataclasses.replace(
-                session, stage=Stage.REFINE_DONE, result=session.run, formats=formats, message=""
+                session,
+                stage=Stage.REFINE_DONE,
+                result=session.run,
+                formats=formats,
+                method=method,
+                notes=notes,
+                message="",
             ),
         )
         if previous and previous != session.result:

@@ -236,6 +236,13 @@ def test_stage_word_age_and_verdict_are_shown(keeper, home, word, kind, stage, v
     assert not any(entry.what == "set" and entry.arguments.get("alert") for entry in drawn)
 
 
+def test_what_a_refine_will_take_is_said_with_it(keeper, home):
+    """What the service warns of stands in the box before anything is sent."""
+    panel.settings().session_code = CODE
+    answered(home, seen(warnings=("The result will have no armature.",)))
+    assert "The result will have no armature." in " ".join(texts(draw(bpy.types.CSM_PT_refine)))
+
+
 def test_every_kind_of_stage_has_its_words():
     """No status of any service leaves the panel without a sentence."""
     for kind in RemoteKind:

@@ -35,7 +35,7 @@ from tests.support.repository import ROOT
 
 KEYS = {
     "job", "session", "service", "state", "remote_status", "percent", "scaled_bbox", "pivot_point", "mesh", "blend",
-    "object", "dimensions", "fit_error", "seconds", "error",
+    "object", "dimensions", "fit_error", "seconds", "error", "warnings", "notes",
 }  # fmt: skip
 PREVIEW_SESSION, RUNNING_SESSION = (
     wire.read_session(wire.Reply(200, "", {"session_code": CODE, "status": word}))
@@ -159,6 +159,19 @@ def test_wait_for_all(terminal, api):
         None,
     ]
     assert "No surface." in done.err
+
+
+def test_what_the_service_says_of_its_result(terminal, api):
+    """Its notes are on stderr and in the JSON object, of one job and of many."""
+    api.after = [session_2024("refine_done", "mesh.obj", notes=["Made by hand.", 3, ""])]
+    job = terminal.add()
+    done = terminal.run("wait", "--json")
+    assert (done.code, done.document["jobs"][0]["notes"]) == (0, ["Made by hand."])
+    assert f"\n{job.id}: Made by hand.\n" in done.err
+    done = terminal.run("fetch", job.id, "--json")
+    assert (done.document["notes"], "Made by hand.\n" in done.err) == (["Made by hand."], True)
+    seen = terminal.run("status", CODE, "--json")
+    assert (seen.document["notes"], "Made by hand." in seen.err) == (["Made by hand."], True)
 
 
 def test_wait_for_nothing(terminal):

@@ -76,6 +76,11 @@ def test_warnings_come_first():
     assert [is_warning for is_warning, _ in found] == [True, False, False]
 
 
+def test_what_the_service_says_of_it_is_a_note():
+    """Which method was taken, and why, stands with the result, and nothing is off because of it."""
+    assert said(GOOD, notes=("Made by hand.",)) == [(False, "Made by hand.")]
+
+
 def test_watertight_is_known_or_not():
     """Three answers: yes, no, nobody looked."""
     reports = (GOOD, dataclasses.replace(GOOD, open_edges=2), OLD)

@@ -10,7 +10,7 @@ import requests
 
 from csm_refine_addon.core.api import wire
 from csm_refine_addon.core.models import RemoteKind
-from tests.support import sample_meshes
+from tests.support import raw_meshes, sample_meshes
 
 SESSIONS = "/image-to-3d-sessions"
 UNKNOWN = "SESSION_1689256797_6037625"
@@ -143,6 +143,25 @@ def test_our_own_client_understands_the_answers(start_service, stalled_blender):
     session = wire.read_session(wire.read_reply(200, service.ask("GET", f"{SESSIONS}/{code}").content))
     assert session.status.kind is RemoteKind.RUNNING
     assert session.status.percent == 0
+
+
+def test_what_a_refine_will_take_is_said_with_the_session(service, tmp_path):
+    """The session of a mesh with bones and shape keys says what is lost: when it is made, and when it is looked at."""
+    mesh = raw_meshes.armature_and_shape_keys(tmp_path).read_bytes()
+    made = service.ask("POST", "/local/sessions", data=mesh).json()["data"]
+    assert ["armature" in made["warnings"][0], "shape keys" in made["warnings"][1]] == [True, True]
+    code = made["session_code"]
+    answer = service.ask("GET", f"{SESSIONS}/{code}")
+    assert wire.read_session(wire.read_reply(200, answer.content)).warnings == tuple(made["warnings"])
+    assert service.session(service.create())["warnings"] == []
+
+
+@pytest.mark.parametrize("found", [None, "text", {"a": 1}, [3, None, ["text"], {}, "", " "]])
+def test_sentences_of_another_form_are_none(found):
+    """What is no list of texts is not taken for sentences, and does no harm."""
+    data = {"session_code": UNKNOWN, "status": "refine_done", "notes": found, "warnings": found}
+    session = wire.read_session(wire.Reply(200, "", data))
+    assert (session.notes, session.warnings) == ((), ())
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ The button's tooltip, the confirmation and the job all come from here, so they c
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -95,10 +96,14 @@ def refine_order(context: bpy.types.Context, jobs: Iterable[Job], given: Given =
 def session_order(context: bpy.types.Context) -> Order:
     """Return the refine of a session that the local service is to make out of the selection. Raises CsmError."""
     from ..measuring import bounds
+    from ..measuring.losses import losses_of
 
-    bounds.measure(context.evaluated_depsgraph_get(), *bounds.selection(context.view_layer), allow_flat=True)
+    active, chosen = bounds.selection(context.view_layer)
+    bounds.measure(context.evaluated_depsgraph_get(), active, chosen, allow_flat=True)
     settings = settings_of(context)
-    asked = _asked(context, choices_of(settings))
+    choices = choices_of(settings)
+    measured = _measured(context, choices) or bounds.frame(active)
+    asked = placement.ask(dataclasses.replace(measured, warnings=losses_of(chosen)), choices)
     local = local_refining.settings_for(LOCAL, settings.local)
     return Order(RefineRequest("", asked.scaled_bbox, asked.pivot_point, local), asked, LOCAL)
 

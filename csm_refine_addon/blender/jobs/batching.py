@@ -36,6 +36,11 @@ class Plan:
         """How many objects were looked at."""
         return len(self.orders) + len(self.refused)
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is to be known of some of those that are refined, each sentence once."""
+        return tuple(dict.fromkeys(warning for order in self.orders for warning in order.asked.warnings))
+
 
 @dataclass(frozen=True, slots=True)
 class _One:
@@ -82,10 +87,11 @@ def _parents(obj: bpy.types.Object) -> list[bpy.types.Object]:
 
 def _order(context: bpy.types.Context, obj: bpy.types.Object, choices: Choices) -> Order:
     from ..measuring import bounds
+    from ..measuring.losses import losses_of
 
     depsgraph = context.evaluated_depsgraph_get()
     measured = bounds.measure(depsgraph, obj, thickness=settings_of(context).thickness)
-    asked = placement.ask(measured, choices)
+    asked = placement.ask(dataclasses.replace(measured, warnings=losses_of([obj])), choices)
     local = local_refining.settings_for(LOCAL, settings_of(context).local)
     return Order(RefineRequest("", asked.scaled_bbox, asked.pivot_point, local), asked, LOCAL)
 

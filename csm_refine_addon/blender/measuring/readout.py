@@ -6,9 +6,9 @@ timer: only after something changed, only while the panel is looked at, and with
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
-from dataclasses import dataclass
 
 import bpy
 
@@ -20,12 +20,21 @@ LEAST_PAUSE_S = 0.1
 AT_ONCE = Choices()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Reading:
     """What was measured last: an object, or nothing and (where a choice needs it) the sentence why."""
 
     measured: Measured | None = None
     problem: CsmError | None = None
+    losses: tuple[str, ...] = ()
+    """What a session made out of the selection will not have."""
+
+    def warning(self, *, of_frame: bool, of_losses: bool) -> Measured | None:
+        """Return what was measured with these warnings alone; a new session's mesh is turned with its frame."""
+        if self.measured is None:
+            return None
+        warnings = (*(self.measured.warnings if of_frame else ()), *(self.losses if of_losses else ()))
+        return dataclasses.replace(self.measured, warnings=warnings)
 
 
 class _Readout:
@@ -77,6 +86,7 @@ def update(context: bpy.types.Context, choices: Choices, thickness: float, now: 
 def take(context: bpy.types.Context, choices: Choices = AT_ONCE, thickness: float = 0.0) -> Reading:
     """Measure the selection now."""
     from . import bounds  # brings numpy
+    from .losses import losses_of
 
     try:
         active, chosen = bounds.selection(context.view_layer)
@@ -85,7 +95,8 @@ def take(context: bpy.types.Context, choices: Choices = AT_ONCE, thickness: floa
     depsgraph = context.evaluated_depsgraph_get()
     allow_flat = choices.bounds is not BoundsSource.OBJECT
     try:
-        return Reading(bounds.measure(depsgraph, active, chosen, thickness=thickness, allow_flat=allow_flat))
+        measured = bounds.measure(depsgraph, active, chosen, thickness=thickness, allow_flat=allow_flat)
+        return Reading(measured, losses=losses_of(chosen))
     except InputError as error:
         problem = error
     try:

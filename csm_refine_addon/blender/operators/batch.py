@@ -64,7 +64,7 @@ class CSM_OT_refine_each(bpy.types.Operator):
     def _begin(self, context: bpy.types.Context) -> str:
         plan = self._plan or batching.plan(context)
         _require_orders(plan)
-        for sentence in plan.refused:
+        for sentence in (*plan.refused, *plan.warnings):
             self.report({"WARNING"}, in_report(sentence))
         batching.begin(pump.current(), plan.orders)
         return REFINED.format(len(plan.orders), plan.count)
@@ -79,6 +79,8 @@ def draw_plan(layout: bpy.types.UILayout, plan: batching.Plan) -> None:
     """Draw how many are refined, and why others are not."""
     note(layout, WILL_BE_REFINED.format(len(plan.orders), plan.count), "MOD_REMESH")
     note(layout, "The local service refines them on this machine.", "BLANK1")
+    for warning in plan.warnings:
+        note(layout, warning)
     if plan.refused:
         note(layout, NOT_REFINED.format(len(plan.refused)))
     for sentence in plan.refused[:MOST_LINES]:

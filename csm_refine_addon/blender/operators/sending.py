@@ -101,6 +101,8 @@ class CSM_OT_create_session(bpy.types.Operator):
     def _create(self, context: bpy.types.Context) -> str:
         keeper = pump.current()
         order = asking.session_order(context)
+        for warning in order.asked.warnings:
+            self.report({"WARNING"}, in_report(warning))
         keeper.add(order.job(keeper.window, write_source(context)))
         return "A session is being made and refined; go on working."
 

@@ -34,6 +34,8 @@ def draw_session(layout: bpy.types.UILayout, context: bpy.types.Context, code: s
     elif seen is not None:
         icon = "CHECKMARK" if session_words.can_be_refined(seen.status) else "INFO"
         sentences(box, context, session_words.verdict(seen.status), icon=icon, in_box=True)
+        for warning in seen.warnings:
+            sentences(box, context, warning, icon="INFO", in_box=True)
     else:
         sentences(box, context, "Not looked up yet", icon="INFO", in_box=True)
     _draw_state(box, lookup, looking, "csm_refine.look_up")

@@ -192,7 +192,9 @@ def _draw_readout(layout: bpy.types.UILayout, context: bpy.types.Context, settin
     if choices.needs_geometry and reading.problem is not None:
         sentences(layout, context, str(reading.problem), icon="INFO")
         return
-    asked = asking.asked_now(reading.measured, choices)
+    is_local = preferences.service_choice() == "LOCAL"
+    has_code = bool(settings.session_code.strip())
+    asked = asking.asked_now(reading.warning(of_frame=has_code or not is_local, of_losses=is_local), choices)
     if asked is None:
         return
     column = layout.column(align=True)

@@ -61,6 +61,7 @@ _V2_URL_KEYS = {
 }
 MAX_TEXT = 8192
 """Signs of a text that is taken for one; a signed URL has up to some 2,000."""
+MOST_SENTENCES = 20
 _V3_URL_KEYS = {"glb": "glb_url", "obj": "obj_url", "fbx": "fbx_url"}
 
 
@@ -79,6 +80,10 @@ class Session:
     """The address of the picture that it was made of."""
     picture: Secret | None = None
     """The address of the picture of source and result, which the local service makes."""
+    warnings: tuple[str, ...] = ()
+    """What a refine will take from the mesh; the local service says it."""
+    notes: tuple[str, ...] = ()
+    """What the local service says of its result."""
 
     @property
     def has_known_word(self) -> bool:
@@ -194,6 +199,8 @@ def _session(data: Mapping[str, Any], hidden: Secret | None) -> Session:
         _moment(_text(data, "created_at")),
         Secret(image) if image else None,
         Secret(picture) if picture else None,
+        _sentences(data, "warnings", hidden),
+        _sentences(data, "notes", hidden),
     )
 
 
@@ -260,6 +267,14 @@ def _moment(text: str) -> float | None:
 def _text(data: Mapping[str, Any], key: str) -> str:
     value = data.get(key)
     return value.strip() if isinstance(value, str) and len(value) <= MAX_TEXT else ""
+
+
+def _sentences(data: Mapping[str, Any], key: str, hidden: Secret | None) -> tuple[str, ...]:
+    """Return the texts of a list; empty where it is none."""
+    found = data.get(key)
+    lines = found[:MOST_SENTENCES] if isinstance(found, list) else []
+    said = (_for_the_user(line, hidden) for line in lines if isinstance(line, str))
+    return tuple(line for line in said if line)
 
 
 def _inner_status(value: object) -> int | None:

@@ -221,7 +221,7 @@ class Engine:
         mesh = folder / f"mesh.{kind}"
         part.replace(mesh)
         picture = self._picture(job, client, session)
-        return self._change(job, lambda job: flow.downloaded(job, str(mesh), self.clock(), picture))
+        return self._change(job, lambda job: flow.downloaded(job, str(mesh), self.clock(), picture, session.notes))
 
     def _picture(self, job: Job, client: Client, session: Session) -> str:
         """Fetch the picture of source and result and return its path; empty where it cannot be had."""

@@ -247,9 +247,9 @@ def result_gone(job: Job, session: Session, now: float) -> Job:
     return move(_answered(job, session, now), S.RUNNING, due_at=now + pauses.poll(job))
 
 
-def downloaded(job: Job, mesh_path: str, now: float, picture_path: str = "") -> Job:
+def downloaded(job: Job, mesh_path: str, now: float, picture_path: str = "", notes: tuple[str, ...] = ()) -> Job:
     """The mesh file is complete and checked."""
-    files = {"mesh_path": mesh_path, "picture_path": picture_path}
+    files = {"mesh_path": mesh_path, "picture_path": picture_path, "notes": notes}
     return move(job, S.PREPARING, **files, answered_at=now, failures=0, trouble="", due_at=now)
 
 

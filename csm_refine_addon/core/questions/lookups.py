@@ -50,6 +50,7 @@ class SeenSession:
     made_at: float | None = None
     seen_at: float = 0.0
     thumbnail: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -128,7 +129,7 @@ def answer(client: Client, lookup: Lookup, thumbnails: Path, now: float) -> Answ
     sessions, pictures = [], {}
     for session in (each for each in page.sessions if _is_code(each.code)):
         thumbnail = _known(session.image, thumbnails) if session.image else ""
-        sessions.append(SeenSession(session.code, session.status, made_at(session), now, thumbnail))
+        sessions.append(SeenSession(session.code, session.status, made_at(session), now, thumbnail, session.warnings))
         if session.image and not thumbnail:
             pictures[session.code] = session.image
     return Answer(tuple(sessions), page.count >= PAGE_SIZE, pictures=pictures)

@@ -37,7 +37,7 @@ def findings(job: Job) -> tuple[Finding, ...]:
     if report is None:
         return ()
     warnings = (*report.problems, *_of_textures(report), *_of_fit(job, report))
-    notes = (*_of_edges(report), *_of_plainness(report), *_of_correction(report))
+    notes = (*job.notes, *_of_edges(report), *_of_plainness(report), *_of_correction(report))
     said = [Finding(text, is_warning=True) for text in warnings]
     return (*said, *(Finding(text, is_warning=False) for text in notes))
 

@@ -82,7 +82,7 @@ def _finished(folder: Path, order: dict[str, Any], attempts: Sequence[Attempt], 
         (one for one in attempts if one.score < float("inf")), key=lambda one: (len(one.faults) > 0, one.score)
     )
     choices = [*(one.method for one in usable), ""]
-    told = [dataclasses.asdict(one) for one in attempts]
+    told = [{**dataclasses.asdict(one), "score": one.score if one in usable else None} for one in attempts]
     code: int | None = None
     for choice in choices:
         notes = _notes(choice or CLEANED, attempts) if attempts else []
@@ -95,21 +95,26 @@ def _finished(folder: Path, order: dict[str, Any], attempts: Sequence[Attempt], 
 
 
 def _notes(choice: str, attempts: Sequence[Attempt]) -> list[str]:
-    """Return sentences on why a method was taken, if it was not the first or is not good."""
-    others = [one for one in attempts if one.method != choice and one.faults]
-    notes = [f"The method {one.method} was not taken: {', '.join(one.faults)}." for one in others]
-    chosen = next((one for one in attempts if one.method == choice), Attempt(choice, 0.0, ()))
-    notes.extend(chosen.notes)
-    if chosen.faults:
-        notes.append(f"The method {choice} is the best of those tried, though: {', '.join(chosen.faults)}.")
+    """Return sentences on which method was taken, why not the others, and what is not good about it.
+
+    A sentence has one fault: so it can be translated.
+    """
+    notes = [
+        f"The method {one.method} was not taken: {fault}."
+        for one in attempts
+        if one.method != choice
+        for fault in one.faults
+    ]
     if choice == CLEANED:
-        notes.append("No method could refine this mesh: it was cleaned only.")
-    return notes
+        return [*notes, "No method could refine this mesh: it was cleaned only."]
+    chosen = next(one for one in attempts if one.method == choice)
+    faulty = [f"The method {choice} is the best of those tried, though: {fault}." for fault in chosen.faults]
+    return [*notes, *(faulty or [f"Made by the method {choice}."]), *chosen.notes]
 
 
 def _add_attempts(path: Path, attempts: list[dict[str, Any]]) -> None:
     if attempts and path.exists():
         report = json.loads(path.read_text("utf-8"))
         draft = path.with_name("report.part")
-        draft.write_text(json.dumps({**report, "attempts": attempts}).replace("Infinity", "null"), "utf-8")
+        draft.write_text(json.dumps({**report, "attempts": attempts}), "utf-8")
         draft.replace(path)
