@@ -8,10 +8,12 @@ When its stdin ends it says on stdout what `jobs` lists, as a line of JSON.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import io
 import json
 import os
 import random
+import signal
 import sys
 import time
 from collections import Counter
@@ -51,6 +53,7 @@ def main(home: str, seed: str, seconds: str, *codes: str) -> None:
 
 
 if __name__ == "__main__":
+    faulthandler.register(signal.SIGUSR1)  # says where it stands
     main(*sys.argv[1:])
     sys.stdout.flush()
     os._exit(0)  # bpy may have come in

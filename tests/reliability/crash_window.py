@@ -9,9 +9,11 @@ says on stdout what it sees, as a line of JSON.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import json
 import os
 import random
+import signal
 import sys
 import threading
 import time
@@ -88,6 +90,7 @@ def main(home: str, seed: str, seconds: str, *codes: str) -> None:
 
 
 if __name__ == "__main__":
+    faulthandler.register(signal.SIGUSR1)  # says where it stands
     code = 1
     try:
         main(*sys.argv[1:])

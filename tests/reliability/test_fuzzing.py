@@ -6,8 +6,8 @@ By hand, for longer: python3 scripts/fuzz.py TARGET --inputs 1000000
 from __future__ import annotations
 
 import contextlib
-import gc
 import copy
+import gc
 import importlib.util
 import json
 import re

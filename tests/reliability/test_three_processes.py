@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -70,6 +72,7 @@ def test_all_see_the_same(house, length, note):
         wait_until(lambda: time.monotonic() > time_up and all_rest(house), seconds + 150)
         windows = [said(process) for process in processes]
     except BaseException:
+        say_what_waits(house, processes)
         for path in house.tools.glob("crash_*.txt"):
             sys.stderr.write(f"{path.name}:\n{path.read_text()[-2000:]}\n")
         raise
@@ -92,6 +95,18 @@ def test_all_see_the_same(house, length, note):
     note("three", [row(counts, did, posts, yeses, time.monotonic() - started)])
 
 
+def say_what_waits(house: House, processes: list[subprocess.Popen[str]]) -> None:
+    """Write down which jobs wait, who holds which, and where in the program each process stands."""
+    for job in filter(not_at_rest, house.journal.all()):
+        sys.stderr.write(f"not at rest: {job.id} {job.state} of {job.window}, asked for at {job.created_at}\n")
+    leases = house.journal._connection.execute("SELECT * FROM leases").fetchall()
+    sys.stderr.write(f"leases at {time.time()}: {leases}\n")
+    for process in processes:
+        process.send_signal(signal.SIGUSR1)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        processes[0].wait(2)
+
+
 def row(counts: Counter, did: Counter, posts: int, yeses: int, seconds: float) -> dict:
     return {
         "did": ", ".join(f"{what} {count}" for what, count in sorted(did.items())),
@@ -107,11 +122,11 @@ def all_rest(house: House) -> bool:
     """Nothing is under way, and nothing waits for its own window to place it."""
     if not (house.home.folder / RESTS).exists():
         return False
-    return not [job for job in house.journal.all() if flow.is_active(job) or is_to_be_placed(job)]
+    return not any(map(not_at_rest, house.journal.all()))
 
 
-def is_to_be_placed(job) -> bool:
-    return job.state is S.READY and job.place_automatically
+def not_at_rest(job) -> bool:
+    return flow.is_active(job) or (job.state is S.READY and job.place_automatically)
 
 
 def said_yes(house: House) -> int:

@@ -8,8 +8,8 @@ import numpy as np
 
 from . import tuning
 from .edges import Soundness, soundness, volume
-from .quads import off_square
 from .settings import Topology
+from .squaring import off_square
 from .surface import Nearest, Surface, samples
 
 

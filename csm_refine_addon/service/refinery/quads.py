@@ -1,4 +1,4 @@
-"""Quads out of triangles, and quads made square without leaving the source."""
+"""Quads out of triangles."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ import numpy as np
 from . import tuning
 from .collapsing import collapsed, modified
 from .edges import edges_of
-from .nearing import move_vertices
-from .parts import compact
-from .surface import TINY, Array, Nearest, Surface, of_mesh, to_mesh, unit, vertex_normals
+from .surface import TINY, Surface, of_mesh, to_mesh
 
 _operators: Any = bpy.ops  # the stubs of 4.2 know no return values
 
@@ -121,70 +119,3 @@ def _cut(shape: Surface) -> Surface:
         count + np.searchsorted(edges.keys, edges.key(corner, other)) for other in (after, before)
     )
     return Surface(points, np.stack([corner, side_after, count + len(edges.keys) + face, side_before], axis=1))
-
-
-def squared(quads: Surface, source: Surface) -> Surface:
-    """Return the quads with more even angles, on the source, as near to it as they allow."""
-    quads = compact(quads)
-    triangles = source.triangles()
-    nearest = Nearest(source.points, triangles)
-    points = quads.points
-    for turn in range(tuning.SQUARE_ROUNDS):
-        points = _more_square(points, quads)
-        if turn % tuning.SQUARE_PROJECT == tuning.SQUARE_PROJECT - 1:
-            points = nearest(points)[0]
-    for turn in range(tuning.QUADS_NEARING):
-        quads = turned_to_cut(Surface(points, quads.faces), nearest)
-        points = move_vertices(points, quads.triangles(), nearest, source.points, triangles, turn, tuning.QUADS_SLIDE)
-    return turned_to_cut(Surface(points, quads.faces), nearest)
-
-
-def turned_to_cut(quads: Surface, source: Nearest) -> Surface:
-    """Return the quads with the diagonal that is nearer to the source first to third: they are cut there."""
-    faces = quads.faces.copy()
-    corner = quads.points[faces]
-    one, other = ((corner[:, k] + corner[:, k + 2]) / 2 for k in (0, 1))
-    turn = quads.is_quad & (source.distances(other) < source.distances(one))
-    faces[turn] = np.roll(faces[turn], 1, axis=1)
-    return Surface(quads.points, faces)
-
-
-def _more_square(points: Array, quads: Surface) -> Array:
-    """Return the vertices in the middle of where their faces, as rectangles, want them; in the surface's plane.
-
-    A rectangle's diagonals are as long as each other and cut each other in half.
-    """
-    faces = quads.faces[quads.is_quad]
-    corner = points[faces]
-    middle = corner.mean(axis=1)
-    one, other = corner[:, 2] - corner[:, 0], corner[:, 3] - corner[:, 1]
-    half = (np.linalg.norm(one, axis=1) + np.linalg.norm(other, axis=1))[:, None] / 4
-    one, other = unit(one) * half, unit(other) * half
-    wanted = np.stack([middle - one, middle - other, middle + one, middle + other], axis=1)
-    total = np.stack(
-        [np.bincount(faces.ravel(), weights=wanted[:, :, axis].ravel(), minlength=len(points)) for axis in range(3)],
-        axis=1,
-    )
-    times = np.bincount(faces.ravel(), minlength=len(points))[:, None]
-    move = np.where(times > 0, total / np.maximum(times, 1) - points, 0)
-    normals = vertex_normals(points, Surface(points, quads.faces).triangles())
-    move -= normals * np.einsum("ij,ij->i", move, normals)[:, None]
-    move[_rim(quads)] = 0
-    return points + move * tuning.SQUARE_STEP
-
-
-def _rim(quads: Surface) -> Array:
-    edges = edges_of(quads.faces, len(quads.points))
-    open_ = edges.first[edges.uses == 1]
-    return np.unique(np.concatenate([edges.start[open_], edges.end[open_]]))
-
-
-def off_square(quads: Surface) -> float:
-    """Return by how many degrees the quads' corners are off 90, on the mean."""
-    faces = quads.faces[quads.is_quad]
-    if not len(faces):
-        return 90.0
-    corner = quads.points[faces]
-    after, before = unit(np.roll(corner, -1, axis=1) - corner), unit(np.roll(corner, 1, axis=1) - corner)
-    angle = np.degrees(np.arccos(np.clip(np.einsum("ijk,ijk->ij", after, before), -1, 1)))
-    return float(np.abs(angle - 90).mean())

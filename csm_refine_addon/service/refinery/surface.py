@@ -150,9 +150,9 @@ def vertex_normals(points: Array, triangles: Array) -> Array:
     return unit(scattered(triangles, np.repeat(normals[:, None], 3, axis=1), len(points)))
 
 
-def scattered(triangles: Array, values: Array, count: int) -> Array:
-    """Return (count, 3): the sum of ``values`` (t, 3, 3) over the corners of each vertex."""
-    owners = triangles.ravel()
+def scattered(faces: Array, values: Array, count: int) -> Array:
+    """Return (count, 3): the sum of ``values`` (f, corners, 3) over the corners of each vertex."""
+    owners = faces.ravel()
     flat = values.reshape(-1, 3)
     return np.stack([np.bincount(owners, weights=flat[:, axis], minlength=count) for axis in range(3)], axis=1)
 

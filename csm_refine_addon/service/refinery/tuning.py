@@ -93,7 +93,7 @@ VOXEL_DUST = 1e-3
 QUADS_OF_TRIANGLE = 2.3
 """What a triangle of the collapse becomes on the mean: most are paired, each pair is cut into four."""
 PAIR_ANGLE = 40.0
-SQUARE_ROUNDS, SQUARE_PROJECT, SQUARE_STEP = 48, 4, 0.8
+SQUARE_ROUNDS, SQUARE_STEPS, SQUARE_HOLD = 8, 30, 0.01
 QUADS_NEARING, QUADS_SLIDE = 4, 0.2
 """TripoSR / InstantMesh chair, 5,000 quads: QuadriFlow leaves 5.9 / 4.6 of distance and 5.1 / 4.0 degrees off square;
 so 3.3 / 2.3 and 4.7 / 3.7. With a slide of 0.02: 2.9 / 1.9 and 6.8 / 5.5."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..quads import flowed, squared
+from ..quads import flowed
+from ..squaring import squared
 from ..surface import Surface
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ..parts import without_parts_below
-from ..quads import flowed, squared, voxels
+from ..quads import flowed, voxels
 from ..repairing import untied
+from ..squaring import squared
 from ..surface import Surface
 from ..tuning import VOXEL_DUST
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..quads import paired_and_cut, squared
+from ..quads import paired_and_cut
+from ..squaring import squared
 from ..surface import Surface
 
 
