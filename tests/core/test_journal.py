@@ -233,12 +233,12 @@ def test_a_lease_runs_out(journal, second):
     assert not journal.claim("j", "a", NOON + LEASE_S + 0.3, LEASE_S)
 
 
-def test_renew_holds_all_of_an_owner(journal, second):
-    """Renewing keeps each lease of the owner, and takes none of another one's."""
-    for name, owner in (("j", "a"), ("k", "a"), ("l", "b")):
+def test_renew_holds_what_an_owner_is_at_work_on(journal, second):
+    """Renewing keeps the leases that are named, where they are the owner's; one that was not given back runs out."""
+    for name, owner in (("j", "a"), ("k", "a"), ("l", "b"), ("m", "a")):
         assert journal.claim(name, owner, NOON, LEASE_S)
-    journal.renew("a", NOON + 14, LEASE_S)
-    assert [second.claim(name, "c", NOON + 20, LEASE_S) for name in "jkl"] == [False, False, True]
+    journal.renew("jkl", "a", NOON + 14, LEASE_S)
+    assert [second.claim(name, "c", NOON + 20, LEASE_S) for name in "jklm"] == [False, False, True, True]
 
 
 @pytest.mark.parametrize(("set_back_s", "is_free"), [(10.0, False), (3600.0, True)])

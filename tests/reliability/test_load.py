@@ -80,7 +80,7 @@ def test_a_turn_of_the_timer(tmp_path, monkeypatch, length, rows):
             changed = running if number % 150 == 50 else [running[(3 * number + at) % 200] for at in range(3)]
             for job_id in changed:
                 journal.change(job_id, lambda job: dataclasses.replace(job, polls=job.polls + 1))
-            journal.renew("this test", time.time(), LEASE_S)
+            journal.renew(running, "this test", time.time(), LEASE_S)
             sidebar.note_draw(bpy.context)
             steady += watched_turns(until=lambda: not pump.current()._is_behind)
         assert all(pump.current().jobs[each].polls >= turns // 150 for each in running)

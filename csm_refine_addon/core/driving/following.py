@@ -55,7 +55,8 @@ class Follower:
             local_service, key_of=key_of, is_online=is_online, pause=self._pause, timeout_s=timeout_s
         )
         self._workshop = BlenderWorkshop(home, blender, self._pause)
-        self._presence = Presence(home, local_service)
+        self._at_work: tuple[str, ...] = ()
+        self._presence = Presence(home, local_service, lambda: self._at_work)
         self._gate = Gate(home.folder, self._presence.owner, self._services.key)
 
     def __enter__(self) -> Self:
@@ -105,6 +106,7 @@ class Follower:
             on_change=on_change,
             holds=self._holds,
         )
+        self._at_work = (job_id,)
         try:
             job = self.journal.get(job_id)
             if asks_service(job):
@@ -112,6 +114,7 @@ class Follower:
                 self._gate.adopts(self.journal, job)
             return engine.drive(job_id, until=until)
         finally:
+            self._at_work = ()
             self.journal.release(job_id, self._presence.owner)
 
     def _holds(self, job_id: str) -> bool:

@@ -1,4 +1,7 @@
-"""Says, every few seconds, that this process is alive: renews its leases and holds the local service."""
+"""Says, every few seconds, that this process is alive: renews its leases and holds the local service.
+
+Only the leases of what it is at work on: one that could not be given back, as the journal was locked, runs out.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import contextlib
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self
 
@@ -24,13 +27,21 @@ LEAVE_S = 0.3
 class Presence:
     """A thread that keeps what this process holds, for as long as the ``with`` block lasts.
 
-    ``owner`` is the name under which it holds leases.
+    ``owner`` is the name under which it holds leases; ``at_work`` gives the jobs and questions of which to hold them,
+    and is called on that thread.
     """
 
-    def __init__(self, home: Home, local_service: LocalService, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        home: Home,
+        local_service: LocalService,
+        at_work: Callable[[], Iterable[str]],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.owner = secrets.token_hex(8)
         self._home = home
         self._local_service = local_service
+        self._at_work = at_work
         self._clock = clock
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
@@ -52,5 +63,5 @@ class Presence:
     def _run(self) -> None:
         while not self._end.wait(EVERY_S):
             with contextlib.suppress(StorageError), Journal(self._home.journal) as journal:  # the engine reports it
-                journal.renew(self.owner, self._clock(), LEASE_S)
+                journal.renew(self._at_work(), self.owner, self._clock(), LEASE_S)
             self._local_service.hold()

@@ -138,9 +138,10 @@ class Worker:
 
     def run(self) -> None:
         """Look for jobs and drive them until the end is said. Raises StorageError where there is no journal."""
-        with Presence(self._home, self._local_service) as presence, self._opened_journal() as journal:
-            self._owner = presence.owner
-            answering = Answering(self._home, self._owner, self._client, self._may_ask)
+        presence = Presence(self._home, self._local_service, lambda: [*self._at_work(), *answering.at_work()])
+        self._owner = presence.owner
+        answering = Answering(self._home, self._owner, self._client, self._may_ask)
+        with presence, self._opened_journal() as journal:
             answering.clear(journal)
             seen, looked_at = (-1, 0), 0.0
             while not self._control.ended.wait(LOOK_EVERY_S):
@@ -155,6 +156,9 @@ class Worker:
                 else:
                     seen, looked_at = version, time.monotonic()
             self._stop_all(journal)
+
+    def _at_work(self) -> list[str]:
+        return [job_id for job_id, driven in list(self._driven.items()) if driven.thread.is_alive()]
 
     def _opened_journal(self) -> Journal:
         while True:

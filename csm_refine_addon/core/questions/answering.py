@@ -43,6 +43,10 @@ class Answering:
         journal.forget_lookups(before)
         lookups.forget_thumbnails(self._home.thumbnails, before)
 
+    def at_work(self) -> list[str]:
+        """Return the keys of the questions that are being answered; from any thread."""
+        return [key for key, thread in list(self._threads.items()) if thread.is_alive()]
+
     def look(self, journal: Journal) -> None:
         """Start what waits to be answered; returns at once."""
         now = time.time()

@@ -13,7 +13,7 @@ import json
 import logging
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -181,10 +181,11 @@ class Journal:
             query = "SELECT job FROM leases WHERE owner <> ?1 AND until BETWEEN ?2 AND ?2 + 2 * ?3"
             return frozenset(row[0] for row in self._connection.execute(query, (owner, now, lease_s)))
 
-    def renew(self, owner: str, now: float, lease_s: float) -> None:
-        """Renew every lease that ``owner`` holds."""
-        with self._explained():
-            self._connection.execute("UPDATE leases SET until = ? WHERE owner = ?", (now + lease_s, owner))
+    def renew(self, job_ids: Iterable[str], owner: str, now: float, lease_s: float) -> None:
+        """Renew those of these jobs' leases that ``owner`` holds."""
+        rows = [(now + lease_s, owner, job_id) for job_id in job_ids]
+        with self._transaction():
+            self._connection.executemany("UPDATE leases SET until = ? WHERE owner = ? AND job = ?", rows)
 
     def release(self, job_id: str, owner: str) -> None:
         """Give a lease back."""
