@@ -178,7 +178,8 @@ def test_halves_make_a_whole():
     """The half of a ball, mirrored, is a closed ball that is its own mirror image."""
     shape = ball(24, 32)
     assert symmetry.is_symmetric(shape)
-    whole = symmetry.mirrored(symmetry.halved(surface.Surface(shape.points * (1, 1.5, 0.7), shape.faces)))
+    long = surface.Surface(shape.points * (1, 1.5, 0.7), shape.faces)
+    whole = symmetry.mirrored(symmetry.halved(long), symmetry.middle(long))
     assert edges.soundness(whole).is_closed
     mirrored = np.sort(np.round(whole.points * (-1, 1, 1), 4), axis=0)
     assert mirrored == pytest.approx(np.sort(np.round(whole.points, 4), axis=0), abs=1e-3)

@@ -17,7 +17,7 @@ from .surface import Nearest, Surface, areas, of_mesh, of_triangles, samples, to
 def is_symmetric(shape: Surface) -> bool:
     """Tell whether the mirrored surface is near the surface itself."""
     places, _ = samples(shape.points, shape.triangles(), tuning.SYMMETRY_SAMPLES, 5)
-    places[:, 0] = 2 * _middle(shape) - places[:, 0]
+    places[:, 0] = 2 * middle(shape) - places[:, 0]
     far = Nearest(shape.points, shape.triangles()).distances(places)
     return bool(np.quantile(far, 0.95) < tuning.SYMMETRY_DISTANCE * shape.diagonal)
 
@@ -25,10 +25,10 @@ def is_symmetric(shape: Surface) -> bool:
 def halved(shape: Surface) -> Surface:
     """Return the half with more surface, cut at the middle and open there, as triangles right of x = 0."""
     triangles = shape.triangles()
-    side = shape.points[triangles][:, :, 0].mean(axis=1) - _middle(shape)
+    side = shape.points[triangles][:, :, 0].mean(axis=1) - middle(shape)
     size = areas(shape.points, triangles)
     flip = size[side < 0].sum() > size[side > 0].sum()
-    points = shape.points - (_middle(shape), 0, 0)
+    points = shape.points - (middle(shape), 0, 0)
     if flip:
         points = points * (-1, 1, 1)
         triangles = triangles[:, ::-1]
@@ -42,22 +42,20 @@ def halved(shape: Surface) -> Surface:
     work.free()
     half = of_mesh(mesh)
     bpy.data.meshes.remove(mesh)
-    half.points[:, 0] += _middle(shape)
+    half.points[:, 0] += middle(shape)
     return half
 
 
-def mirrored(half: Surface) -> Surface:
-    """Return a half and its mirror image as one mesh, joined where the half is open and near the plane."""
-    plane = float(half.points[:, 0].min())
+def mirrored(half: Surface, plane: float) -> Surface:
+    """Return a half and its mirror image at x = ``plane`` as one mesh, joined where the half is open and near it."""
     edges = edges_of(half.faces, len(half.points))
     open_ = edges.first[edges.uses == 1]
     rim = np.unique(np.concatenate([edges.start[open_], edges.end[open_]]))
     reach = half.diagonal * tuning.SYMMETRY_REACH
     joint = rim[half.points[rim, 0] < plane + reach]
     points = half.points.copy()
-    if len(joint):
-        plane = float(np.median(points[joint, 0]))
-        points[joint, 0] = plane
+    points[joint, 0] = plane
+    points[:, 0] = np.maximum(points[:, 0], plane)
     other = points * (-1, 1, 1) + (2 * plane, 0, 0)
     number = np.arange(len(points)) + len(points)
     number[joint] = joint
@@ -68,5 +66,6 @@ def mirrored(half: Surface) -> Surface:
     return compact(Surface(np.concatenate([points, other]), np.concatenate([faces, turned])))
 
 
-def _middle(shape: Surface) -> float:
+def middle(shape: Surface) -> float:
+    """Return where the plane between both halves stands, along x."""
     return float(shape.points[:, 0].min() + shape.points[:, 0].max()) / 2

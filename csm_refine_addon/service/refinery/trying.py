@@ -25,7 +25,7 @@ from .reading import save, shape_of_source
 from .settings import RefineSettings, Symmetry, Topology
 from .specks import beside
 from .surface import Surface
-from .symmetry import halved, is_symmetric, mirrored
+from .symmetry import halved, is_symmetric, middle, mirrored
 
 
 def main(argv: Sequence[str]) -> int:
@@ -51,24 +51,27 @@ def attempt(folder: Path, method: str) -> None:
     progress.reached(3)
     shape = shape_of_source(folder, order, settings)
     progress.reached(12)
-    result, dropped = refined(shape, method, settings)
+    mirror = settings.symmetry is Symmetry.ON or (settings.symmetry is Symmetry.AUTO and is_symmetric(shape))
+    result, dropped = refined(shape, method, settings, mirror=mirror)
     progress.reached(40)
-    verdict = dataclasses.asdict(judged(shape, result, settings.topology, settings.budget))
+    wanted = (
+        mirrored(halved(shape), middle(shape)) if mirror else shape
+    )  # what a lopsided one has on one side only is meant to go
+    verdict = dataclasses.asdict(judged(wanted, result, settings.topology, settings.budget))
     notes = [f"{dropped} small loose parts were dropped: there are not enough faces for all."] if dropped else []
     save(result, folder / "scratch" / f"{method}.npz")
     write_whole(folder / "scratch" / f"{method}.json", json.dumps({**verdict, "notes": notes}))
     progress.reached(45)
 
 
-def refined(shape: Surface, method: str, settings: RefineSettings) -> tuple[Surface, int]:
+def refined(shape: Surface, method: str, settings: RefineSettings, *, mirror: bool) -> tuple[Surface, int]:
     """Return what a method makes of a shape, and how many small loose parts it had no faces for."""
     refine = importlib.import_module(f"{__package__}.methods.{method}").refine
     fewer = paired_and_cut if settings.topology is Topology.QUADS else fewer_triangles
-    mirror = settings.symmetry is Symmetry.ON or (settings.symmetry is Symmetry.AUTO and is_symmetric(shape))
     if not mirror:
         return beside(refine, fewer, shape, settings.budget)
     half, dropped = beside(refine, fewer, halved(shape), max(settings.budget // 2, 1))
-    return mirrored(half), dropped
+    return mirrored(half, middle(shape)), dropped
 
 
 def limit_memory(more: int) -> None:
