@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import bpy
 import numpy as np
 import pytest
 import trimesh
@@ -22,6 +25,11 @@ ROOT = Path(__file__).resolve().parents[2]
 CODE = "SESSION_1700000000_0000001"
 UNREADABLE = {"one_vertex"}
 LARGE = {"two_million_triangles"}
+EVERY = sorted(set(raw_meshes.HARD) - UNREADABLE - LARGE)
+FEW = ["armature_and_shape_keys", "several_materials", "single_triangle"]
+"""What Blenders differ in is reading and writing; what our code does with a hard shape is the same in each."""
+HARD = EVERY if bpy.app.version >= (5, 0) else FEW
+AT_ONCE = 2
 
 
 def ordered(folder: Path, mesh: Path, **settings) -> Path:
@@ -32,22 +40,46 @@ def ordered(folder: Path, mesh: Path, **settings) -> Path:
     return folder
 
 
+def report_of(folder: Path) -> dict:
+    report = folder / "report.json"
+    return json.loads(report.read_text()) if report.exists() else {}
+
+
 def refined(folder: Path) -> tuple[int, dict]:
     """The exit code of the refinery's own program, and its report."""
     command = [sys.executable, "-m", "csm_refine_addon.service.refinery", str(folder)]
     with (folder / "log.txt").open("wb") as log:
         code = subprocess.run(command, cwd=ROOT, stdout=log, stderr=log, timeout=240, check=False).returncode
-    report = folder / "report.json"
-    return code, json.loads(report.read_text()) if report.exists() else {}
+    return code, report_of(folder)
 
 
-@pytest.mark.parametrize("name", sorted(set(raw_meshes.HARD) - UNREADABLE - LARGE))
-def test_no_readable_mesh_fails(tmp_path, name):
+@pytest.fixture(scope="module")
+def hard(tmp_path_factory) -> dict[str, tuple[Path, int, str]]:
+    """The folder, exit code and log of each hard mesh. A crash is the code of all that came after it."""
+    top = tmp_path_factory.mktemp("hard")
+    folders = [ordered(top / name, raw_meshes.HARD[name](top), topology="tris") for name in HARD]
+    found = {}
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        for outcome in threads.map(_refined_many, (folders[n::AT_ONCE] for n in range(AT_ONCE))):
+            found.update(outcome)
+    return found
+
+
+def _refined_many(folders: list[Path]) -> dict[str, tuple[Path, int, str]]:
+    command = [sys.executable, str(Path(__file__).with_name("refining_many.py")), *map(str, folders)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    codes = dict(line.split() for line in ended.stdout.splitlines())
+    return {folder.name: (folder, int(codes.get(folder.name, ended.returncode)), ended.stderr) for folder in folders}
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_no_readable_mesh_fails(hard, name):
     """Whatever can be read comes back as a mesh with faces, UVs inside the square, and a report of how."""
-    mesh = raw_meshes.HARD[name](tmp_path)
-    code, report = refined(ordered(tmp_path / "run", mesh, topology="tris"))
-    assert (code, report["ok"]) == (0, True), (tmp_path / "run/log.txt").read_text()
-    result = trimesh.load(tmp_path / "run/mesh.glb", force="mesh")
+    folder, code, log = hard[name]
+    report = report_of(folder)
+    assert (code, report.get("ok")) == (0, True), log
+    result = trimesh.load(folder / "mesh.glb", force="mesh")
     assert len(result.faces)
     assert np.isfinite(result.vertices).all()
     if report["method"] != ladder.CLEANED:
@@ -68,18 +100,6 @@ def test_what_cannot_be_read_says_so(tmp_path):
     code, report = refined(ordered(tmp_path / "run", raw_meshes.one_vertex(tmp_path), topology="quads"))
     assert code == ladder.UNUSABLE
     assert report["error"]["message"]
-
-
-def test_quads_are_quads(tmp_path):
-    """Nearly all faces are quads, and about as many as were asked for."""
-    code, report = refined(ordered(tmp_path / "run", raw_meshes.no_colour(tmp_path), topology="quads"))
-    assert code == 0, (tmp_path / "run/log.txt").read_text()
-    assert report["method"].startswith("quads_")
-    corners = [
-        len(line.split()) - 1 for line in (tmp_path / "run/mesh.obj").read_text().splitlines() if line[:2] == "f "
-    ]
-    assert corners.count(4) >= tuning.LEAST_QUADS * len(corners)
-    assert len(corners) == pytest.approx(400, rel=tuning.FACES_OFF)
 
 
 def ladder_with(folder: Path, *, trying, finishing=lambda _choice: 0) -> tuple[int | None, list[str]]:
