@@ -31,12 +31,8 @@ def move_vertices(
     source_points: Array,
     source_triangles: Array,
     seed: int = 0,
-    slide: float = tuning.NEARING_SLIDE,
 ) -> Array:
-    """Return the vertices of one Gauss-Newton step towards the least mean distance between both surfaces.
-
-    The larger ``slide``, the less they move along the surface.
-    """
+    """Return the vertices of one Gauss-Newton step towards the least mean distance between both surfaces."""
     count = int(np.clip(tuning.SAMPLES_PER_TRIANGLE * len(triangles), *tuning.SAMPLES_RANGE))
     there, of_source = samples(source_points, source_triangles, count, seed)
     places, which, far = Nearest(points, triangles)(there)
@@ -49,15 +45,13 @@ def move_vertices(
     agree = np.einsum("ij,ij->i", unit(crosses(points, triangles))[which], normals) > tuning.SAME_SIDE
     scale = np.median(far) * tuning.NEARING_EVEN + 1e-12 * np.ptp(points)
     # What sticks out of the source's box would be pushed back when the mesh is fitted to the box that is asked for.
-    moved = points + _step(points, triangles[which], weights, target, normals, agree / np.hypot(far, scale), slide)
+    moved = points + _step(points, triangles[which], weights, target, normals, agree / np.hypot(far, scale))
     return np.clip(moved, source_points.min(axis=0), source_points.max(axis=0))
 
 
-def _step(
-    points: Array, corners: Array, weights: Array, target: Array, normals: Array, trust: Array, slide: float
-) -> Array:
+def _step(points: Array, corners: Array, weights: Array, target: Array, normals: Array, trust: Array) -> Array:
     """Solve for the vertices' moves by conjugate gradients; the distance along the normal counts, the rest hardly."""
-    count = len(points)
+    count, slide = len(points), tuning.NEARING_SLIDE
     square = np.bincount(corners.ravel(), weights=(trust[:, None] * weights**2).ravel(), minlength=count)
     hold = tuning.NEARING_HOLD * square.mean() + 1e-300
     precondition = (1 / (square * (1 / 3 + slide) + hold))[:, None]

@@ -24,8 +24,10 @@ def squared(quads: Surface, source: Surface) -> Surface:
     for _ in range(tuning.SQUARE_ROUNDS):
         points = nearest(_more_square(points, quads))[0]
     for turn in range(tuning.QUADS_NEARING):
+        for _ in range(tuning.SQUARE_BETWEEN):
+            points = _more_square(points, quads)
         quads = turned_to_cut(Surface(points, quads.faces), nearest)
-        points = move_vertices(points, quads.triangles(), nearest, source.points, triangles, turn, tuning.QUADS_SLIDE)
+        points = move_vertices(points, quads.triangles(), nearest, source.points, triangles, turn)
     return turned_to_cut(Surface(points, quads.faces), nearest)
 
 
