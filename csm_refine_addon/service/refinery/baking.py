@@ -6,6 +6,7 @@ place looks the other way, as on the back of a thin wall, the nearest one along 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import bpy
@@ -13,6 +14,7 @@ import numpy as np
 
 from . import tuning
 from .look import Look, Places, srgb_of_linear
+from .progress import turns
 from .surface import Array, Nearest, crosses, unit, weights_in
 from .texels import covered
 
@@ -37,8 +39,9 @@ def baked(mesh: bpy.types.Mesh, look: Look, size: int) -> Textures:
     colour, normal = np.zeros((size, size, 4), np.float32), np.zeros((size, size, 3), np.float32)
     surface = np.zeros((size, size, 3), np.float32) if look.has_surface_values else None
     filled = np.zeros((size, size), bool)
-    for begin in range(0, len(canvas.row), tuning.TEXELS_AT_A_TIME):
-        some = slice(begin, begin + tuning.TEXELS_AT_A_TIME)
+    step = tuning.TEXELS_AT_A_TIME
+    for turn in turns(math.ceil(len(canvas.row) / step), 0.2, 0.8):
+        some = slice(turn * step, (turn + 1) * step)
         at = canvas.row[some], canvas.column[some]
         places, shading = canvas.places(some)
         found, triangle = _opposite(places, shading, source, facing, canvas.reach)

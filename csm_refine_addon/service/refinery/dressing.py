@@ -22,21 +22,21 @@ def dressed(shape: Surface, source: bpy.types.Object, size: int, progress: Progr
     triangles = shape.triangles()
     owner = np.concatenate([np.arange(len(shape.faces)), np.flatnonzero(shape.is_quad)])
     flat = flattened(shape.points, triangles, owner, tuning.CHARTS)
-    progress.reached(58)
+    progress.reached(22)
     layer: Any = mesh.uv_layers.new(name="UVMap")
     uvs = _of_corners(shape, triangles, owner, packed(flat, size))
     layer.data.foreach_set("uv", uvs.astype(np.float32).ravel())
     mesh.polygons.foreach_set("use_smooth", np.ones(len(mesh.polygons), bool))
     mesh.update()
-    progress.reached(65)
+    progress.reached(40)
     look = Look(source.data)
-    textures = baked(mesh, look, size)
+    with progress.stage(40, 92):
+        textures = baked(mesh, look, size)
     mesh.materials.append(_material(source.name, textures, look))
     name = source.name
     bpy.data.objects.remove(source)
     obj = bpy.data.objects.new(name, mesh)
     bpy.context.scene.collection.objects.link(obj)
-    progress.reached(78)
     return obj
 
 

@@ -48,9 +48,9 @@ def refine(folder: Path, order: dict[str, Any]) -> dict[str, Any]:
     progress.reached(5)
     obj, notes = read_source(folder, order, settings)
     picture = Picture(obj)
-    progress.reached(50)
-    frame = mesh_io.vertex_bounds(obj)
     choice = order.get("choice", "")
+    progress.reached(6 if choice else 50)
+    frame = mesh_io.vertex_bounds(obj)
     if choice:
         limit_memory(tuning.MEMORY_LIMIT)
         shape = load(folder / "scratch" / f"{choice}.npz")

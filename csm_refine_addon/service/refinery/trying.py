@@ -45,15 +45,14 @@ def main(argv: Sequence[str]) -> int:
 
 def attempt(folder: Path, method: str) -> None:
     """Run one method on the shape of the order's mesh, and write down what came of it."""
-    progress = Progress(folder / "progress")
+    progress = Progress(folder / "progress", share=tuning.RUNG_SHARE, end=tuning.RUNGS_END)
     order = json.loads((folder / "order.json").read_text("utf-8"))
     settings = documents.decode(RefineSettings, order.get("settings", {}))
-    progress.reached(3)
+    progress.reached(2)
     shape = shape_of_source(folder, order, settings)
-    progress.reached(12)
     mirror = settings.symmetry is Symmetry.ON or (settings.symmetry is Symmetry.AUTO and is_symmetric(shape))
-    result, dropped = refined(shape, method, settings, mirror=mirror)
-    progress.reached(40)
+    with progress.stage(8, 95):
+        result, dropped = refined(shape, method, settings, mirror=mirror)
     wanted = (
         mirrored(halved(shape), middle(shape)) if mirror else shape
     )  # what a lopsided one has on one side only is meant to go
@@ -61,7 +60,7 @@ def attempt(folder: Path, method: str) -> None:
     notes = [f"{dropped} small loose parts were dropped: there are not enough faces for all."] if dropped else []
     save(result, folder / "scratch" / f"{method}.npz")
     write_whole(folder / "scratch" / f"{method}.json", json.dumps({**verdict, "notes": notes}))
-    progress.reached(45)
+    progress.reached(100)
 
 
 def refined(shape: Surface, method: str, settings: RefineSettings, *, mirror: bool) -> tuple[Surface, int]:

@@ -99,6 +99,10 @@ QUADS_NEARING, SQUARE_BETWEEN = 3, 4
 5,000 quads have 5.9 / 4.6 and 5.1 / 4.0. So 3.3 / 2.0 and 3.5 / 2.7; 20,000 have 1.0 / 0.63 and 3.8 / 2.3.
 Nothing squared in between: 3.4 / 2.2 and 4.2 / 3.1."""
 
+# Progress: a first rung takes 35 to 65 of 100 seconds (5,000 triangles, 20,000 quads).
+RUNG_SHARE, RUNGS_END = 0.8, 60
+"""A rung has this part of what is left up to this percentage."""
+
 # The ladder: a rung is good, and no other one is tried, where all of these hold.
 JUDGE_SAMPLES = 20_000
 LOST_SURFACE = 0.02
