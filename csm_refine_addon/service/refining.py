@@ -182,8 +182,9 @@ class Refining:
         report = _read_report(folder / "report.json")
         shutil.rmtree(folder / "scratch", ignore_errors=True)
         if returncode == 0 and report.get("ok"):
-            told = {"formats": tuple(report["formats"]), "method": report["method"], "notes": tuple(report["notes"])}
-            self._end(session, lambda: self._sessions.finish(session.code, **told))
+            method, notes = report.get("method", ""), tuple(report.get("notes", ()))
+            formats = tuple(report["formats"])
+            self._end(session, lambda: self._sessions.finish(session.code, formats, method=method, notes=notes))
         elif timed_out:
             self._fail(session, f"The refine took longer than {self.time_limit_s / 60:g} minutes. Try a simpler mesh.")
         else:

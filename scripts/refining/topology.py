@@ -8,7 +8,7 @@ from .solids import Array, Polygons, weld
 
 
 def measure(polygons: Polygons) -> dict[str, float]:
-    """Return faces, the share of quads, their mean degrees off square, and edges that have not two faces."""
+    """Return faces, the triangles that they are drawn as, the share of quads, their mean degrees off square, and edges that have not two faces."""
     first, second = _edges(polygons)
     ends = np.sort(np.stack([first, second], axis=1), axis=1)
     kept = ends[:, 0] != ends[:, 1]
@@ -17,6 +17,7 @@ def measure(polygons: Polygons) -> dict[str, float]:
     turns = np.bincount(number.ravel(), weights=np.where(forwards, 1.0, -1.0), minlength=len(uses))
     return {
         "faces": len(polygons.sizes),
+        "triangles": int(np.sum(polygons.sizes - 2)),
         "quads": float(np.mean(polygons.sizes == 4)),
         "off_square": _off_square(polygons),
         "watertight": bool(np.all(uses == 2)),

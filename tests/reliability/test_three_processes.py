@@ -38,26 +38,24 @@ def house(tmp_path):
 def start(house: House, module: str, number: int, seconds: float, codes: list[str]) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", f"tests.reliability.{module}", str(house.home.folder)]
     environment = {**os.environ, BLENDER_VARIABLE: house.program, "BLENDER_USER_RESOURCES": str(house.tools / "user")}
-    errors = (house.tools / f"{module}{number}.txt").open("w")
-    with errors:
+    name = f"{module}{number}"  # a pipe would be full after minutes of what Blender says, and Blender would stand still
+    with (house.tools / f"{name}.out").open("w") as output, (house.tools / f"{name}.txt").open("w") as errors:
         return subprocess.Popen(
             [*command, f"{SEED}{number}", str(seconds), *codes],
             cwd=ROOT,
             env=environment,
             text=True,
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=errors,
         )
 
 
-def said(process: subprocess.Popen[str]) -> dict:
+def said(house: House, module: str, number: int, process: subprocess.Popen[str]) -> dict:
     """What it says when it is asked at the end."""
     process.stdin.close()
-    with process.stdout as output:
-        lines = output.read().splitlines()
     assert process.wait(30) == 0
-    return json.loads(lines[-1])
+    return json.loads((house.tools / f"{module}{number}.out").read_text().splitlines()[-1])
 
 
 def test_all_see_the_same(house, length, note):
@@ -70,7 +68,7 @@ def test_all_see_the_same(house, length, note):
     try:
         time_up = started + seconds
         wait_until(lambda: time.monotonic() > time_up and all_rest(house), seconds + 150)
-        windows = [said(process) for process in processes]
+        windows = [said(house, module, n, processes[n]) for n, module in enumerate(modules)]
     except BaseException:
         say_what_waits(house, processes)
         for path in house.tools.glob("crash_*.txt"):
@@ -81,7 +79,6 @@ def test_all_see_the_same(house, length, note):
             process.kill()
             process.wait()
             process.stdin.close()
-            process.stdout.close()
     counts = Counter(job.state for job in house.journal.all())
     failed = [job for job in house.journal.all() if job.state is S.FAILED]
     assert {job.error.code for job in failed} <= {"session_not_refinable"}, "two may ask for the shared session at once"

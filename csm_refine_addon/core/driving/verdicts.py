@@ -28,7 +28,7 @@ def not_refinable(session: Session) -> CsmError:
 
 def refine_failed(session: Session) -> CsmError:
     """The service's own failure, in its words."""
-    said = f": {session.message}" if session.message else ""
+    said = f": {session.message.rstrip('.')}" if session.message else ""
     return errors.RefineFailed(
         f"The service failed the refine (its status is {session.status.word}){said}.",
         "Retry sends it again; if it fails again, try another box or another session.",
