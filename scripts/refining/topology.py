@@ -8,7 +8,7 @@ from .solids import Array, Polygons, weld
 
 
 def measure(polygons: Polygons) -> dict[str, float]:
-    """Return faces, the triangles that they are drawn as, the share of quads, their mean degrees off square, and edges that have not two faces."""
+    """Return faces, their triangles, the share of quads, their mean degrees off square, and edges without two faces."""
     first, second = _edges(polygons)
     ends = np.sort(np.stack([first, second], axis=1), axis=1)
     kept = ends[:, 0] != ends[:, 1]
