@@ -38,6 +38,8 @@ ICONS = (0.74, 0.7, 0.82, 0.86, 0.66)
 """Where the mouse is moved down a region, as parts of its width: what is wide lies under the first."""
 ROW = 11
 """Pixels between two places that are tried, at resolution scale 1: every button is higher."""
+HEADER = 26.0
+"""Pixels between the headers of two closed sub-panels, at resolution scale 1."""
 EVENT_S = 0.02
 SETTLE_S = 0.25
 MOST_SCROLLS, MOST_TRIES = 3, 3
@@ -424,6 +426,15 @@ def toggle_bounds() -> Steps:
     spot = yield from find("show_overlay", columns=(RIGHT, *ICONS))
     place = sidebar()
     yield from click_at(place, place.region.x + place.region.width * 0.3, spot.y)
+
+
+def open_local() -> Steps:
+    """Click the header of Local Refining, which stands under that of Bounds & Pivot."""
+    spot = yield from find("show_overlay", columns=(RIGHT, *ICONS))
+    place = sidebar()
+    yield from click_at(place, place.region.x + place.region.width * 0.3, spot.y - HEADER * scale())
+    found = yield from is_there("local.topology", RIGHT)
+    check(found, "Local Refining does not open")
 
 
 def choose_service(name: str) -> Steps:

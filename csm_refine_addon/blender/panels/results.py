@@ -72,8 +72,8 @@ def _draw_textures(layout: bpy.types.UILayout, job: Job, report: MeshReport) -> 
 
 
 def texture_name(job: Job, texture: Texture) -> str:
-    """Return a texture's name without the session's code, with which every one of them begins."""
-    return texture.name.removeprefix(job.request.session_code).strip() or texture.name
+    """Return a texture's name without the session's code, which may stand in each of them more than once."""
+    return texture.name.replace(job.request.session_code, "").strip(" _") or texture.name
 
 
 def _draw_fit(layout: bpy.types.UILayout, job: Job, report: MeshReport) -> None:

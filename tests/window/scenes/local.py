@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import bpy
 
 from tests.window import hand
 from window import kit
+
+_context: Any = bpy.context
 
 
 def scene() -> hand.Steps:
@@ -21,6 +25,7 @@ def scene() -> hand.Steps:
     hand.note("status_bar", sorted(said))
     hand.note("code", hand.settings().session_code)
     yield from each()
+    yield from quads()
 
 
 def heard(said: set[str]) -> bool:
@@ -48,3 +53,33 @@ def each() -> hand.Steps:
     yield from kit.until(lambda: all(job.state == "PLACED" for job in hand.jobs()), what="both to be placed")
     hand.check({"Cone refined", "Torus refined"} <= set(bpy.data.objects.keys()), "the results are not there")
     yield from hand.look("all_placed")
+
+
+def quads() -> hand.Steps:
+    """A heavy mesh becomes quads: chosen by clicks, placed, with its picture in the details."""
+    hand.preferences().place_automatically = True
+    bpy.ops.object.select_all(action="SELECT")
+    bpy.ops.object.delete()
+    bpy.ops.mesh.primitive_monkey_add(size=2, location=(0, 0, 1))
+    _context.object.modifiers.new("Smooth", "SUBSURF").levels = 3
+    yield 0.6
+    hand.forget_places()
+    yield from hand.open_local()
+    yield from hand.choose("local.topology", "q")
+    hand.check(hand.settings().local.topology == "QUADS", hand.settings().local.topology)
+    yield from hand.choose("local.detail", "l")
+    yield from hand.look("quads_chosen")
+    yield from hand.click("csm_refine.create_session")
+    yield from kit.until(lambda: len(hand.jobs()) == 4, what="a job")
+    yield from kit.until(lambda: bool(hand.job().remote and hand.job().remote.percent), 60.0, "its progress")
+    yield from hand.look("quads_under_way")
+    yield from kit.until(lambda: hand.job().state in {"PLACED", "FAILED"}, 150.0, "its end")
+    hand.check(hand.job().state == "PLACED", str(hand.job().error))
+    yield from hand.look("quads_placed")
+    for _ in range(3):
+        yield from hand.scrolled(hand.sidebar(), to_top=False)
+    yield from hand.look("quads_picture")
+    yield from hand.find("csm_refine.open_picture", columns=(hand.LEFT,))
+    faces = bpy.data.objects["Suzanne refined"].data.polygons
+    hand.note("faces", len(faces))
+    hand.note("picture", hand.job().picture_path)
