@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+
+import bpy
+import numpy as np
 import pytest
 
+from csm_refine_addon.service.refinery import surface
 from csm_refine_addon.service.refinery.progress import Progress, turns
+from tests.support import raw_shapes
 
 
 class Seen:
@@ -83,3 +89,28 @@ def test_a_stage_that_fails_is_over(seen):
 def test_turns_need_no_listener():
     """A stage that is tried alone counts its turns and tells nobody."""
     assert list(turns(3)) == [0, 1, 2]
+
+
+class Noting(Progress):
+    """Keeps what it was told."""
+
+    def __init__(self, path) -> None:
+        super().__init__(path)
+        self.told: list[float] = []
+
+    def reached(self, percent: float) -> None:
+        self.told.append(percent)
+        super().reached(percent)
+
+
+@pytest.mark.parametrize("method", ["tris_1_collapse", "quads_1_quadriflow", "quads_3_subdivided"])
+def test_a_method_tells_how_far_it_is(tmp_path, method):
+    """What takes long in a method is told turn by turn, forwards."""
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    points, triangles = raw_shapes.sphere(24, 32)
+    progress = Noting(tmp_path / "progress")
+    refine = importlib.import_module(f"csm_refine_addon.service.refinery.methods.{method}").refine
+    with progress.stage(0, 100):
+        refine(surface.of_triangles(points, np.asarray(triangles)), 200)
+    assert progress.told == sorted(progress.told)
+    assert len(set(progress.told)) > 6

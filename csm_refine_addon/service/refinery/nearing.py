@@ -10,6 +10,7 @@ import numpy as np
 
 from . import tuning
 from .edges import edges_of
+from .progress import turns
 from .surface import Array, Nearest, crosses, samples, scattered, unit, weights_in
 
 
@@ -17,7 +18,7 @@ def draw_near(points: Array, triangles: Array, source_points: Array, source_tria
     """Return points and triangles that are nearer to the source; as many of them, and as closed as they were."""
     source = Nearest(source_points, source_triangles)
     triangles = flip_edges(points, triangles, source)
-    for turn in range(tuning.NEARING_ROUNDS):
+    for turn in turns(tuning.NEARING_ROUNDS, 0.2, 1.0):
         points = move_vertices(points, triangles, source, source_points, source_triangles, turn)
         if turn < tuning.NEARING_FLIPS:
             triangles = flip_edges(points, triangles, source)

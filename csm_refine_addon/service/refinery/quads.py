@@ -13,6 +13,7 @@ import numpy as np
 from . import tuning
 from .collapsing import collapsed, modified
 from .edges import edges_of
+from .progress import turns
 from .surface import TINY, Surface, of_mesh, to_mesh
 
 _operators: Any = bpy.ops  # the stubs of 4.2 know no return values
@@ -36,7 +37,7 @@ def flowed(shape: Surface, budget: int) -> Surface:
     )
     large = Surface(shape.points * scale, shape.faces)
     asked, best = budget, None
-    for _ in range(tuning.FLOW_TRIES):
+    for _ in turns(tuning.FLOW_TRIES, 0.0, 0.6):
         found = _flowed_once(large, asked)
         if best is None or abs(len(found.faces) - budget) < abs(len(best.faces) - budget):
             best = found

@@ -12,6 +12,7 @@ from . import tuning
 from .edges import edges_of
 from .nearing import conjugate_gradients, move_vertices
 from .parts import compact
+from .progress import turns
 from .surface import Array, Nearest, Surface, scattered, unit, vertex_normals
 
 
@@ -21,9 +22,9 @@ def squared(quads: Surface, source: Surface) -> Surface:
     triangles = source.triangles()
     nearest = Nearest(source.points, triangles)
     points = quads.points
-    for _ in range(tuning.SQUARE_ROUNDS):
+    for _ in turns(tuning.SQUARE_ROUNDS, 0.6, 0.8):
         points = nearest(_more_square(points, quads))[0]
-    for turn in range(tuning.QUADS_NEARING):
+    for turn in turns(tuning.QUADS_NEARING, 0.8, 1.0):
         for _ in range(tuning.SQUARE_BETWEEN):
             points = _more_square(points, quads)
         quads = turned_to_cut(Surface(points, quads.faces), nearest)
