@@ -167,6 +167,13 @@ def test_the_look_is_baked_without_an_empty_texel():
     assert np.abs(textures.colour[row, column, :3] - wanted).mean() < 0.05
 
 
+def test_what_has_no_colour_looks_as_in_blender():
+    """A mesh without material and colours is baked in the grey that its artist sees."""
+    bare = look.Look(surface.to_mesh(ball(), "bare"))
+    seen = bare.at(look.Places(np.array([0]), np.array([[1.0, 0, 0]])))
+    assert seen.colour[0] == pytest.approx(look.UNPAINTED)
+
+
 def test_a_picture_repeats_outside_its_square():
     """UVs outside of 0 to 1 see the picture again, as the file formats say."""
     pixels = np.random.default_rng(0).random((5, 7, 4))

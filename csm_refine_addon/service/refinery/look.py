@@ -17,6 +17,8 @@ from . import tuning
 from .surface import Array, of_mesh, unit, vertex_normals
 
 Values = Callable[["Places"], Array]
+UNPAINTED = (0.8, 0.8, 0.8, 1.0)
+"""What Blender shows where there is neither a material nor a colour, linear."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,8 @@ class _Material:
         tree: Any = material.node_tree if material and material.use_nodes else None
         nodes = list(tree.nodes) if tree else []
         shader = next((node for node in nodes if node.type == "BSDF_PRINCIPLED"), None)
-        self._colour = self._of(shader, "Base Color", tuple(material.diffuse_color) if material else (1, 1, 1, 1))
+        plain_colour = UNPAINTED if look.colours() is None else (1, 1, 1, 1)
+        self._colour = self._of(shader, "Base Color", tuple(material.diffuse_color) if material else plain_colour)
         self._alpha = self._of(shader, "Alpha", 1.0)
         self._roughness = self._of(shader, "Roughness", 0.5)
         self._metallic = self._of(shader, "Metallic", 0.0)

@@ -15,6 +15,7 @@ import bpy
 import numpy as np
 
 from . import rendering
+from .look import UNPAINTED
 from .rendering import Array
 
 SIDE = 320
@@ -115,7 +116,7 @@ def _colours(mesh: Any, loops: Array, materials: Array, seen: rendering.Visible,
     """Return the base colour of what is seen, (n, 3): of the texture, else at the vertices, else of the material."""
     at_corners = _vertex_colours(mesh)
     uvs = _mixed(_read(mesh.uv_layers.active.uv, "vector", 2), loops, seen) if mesh.uv_layers.active else None
-    found = np.full((len(seen.triangle), 3), 0.8)
+    found = np.tile(_srgb(np.array(UNPAINTED[:3])), (len(seen.triangle), 1))
     if at_corners is not None:
         found = _mixed(at_corners, loops, seen)
     material = np.minimum(materials[seen.triangle], len(paints) - 1)
