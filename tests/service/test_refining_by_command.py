@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,6 +23,8 @@ from tests.support.raw_shapes import sphere
 from .conftest import is_alive, wait_for
 from .test_refine import download, error_of_box
 
+METHOD_BEGINS = 3
+"""Percent of the whole; reading is over then."""
 FACES, BOX, PIVOT = 600, (2.0, 1.0, 0.5), (0.0, -0.5, 0.0)
 NEWEST_ONLY = pytest.mark.skipif(
     bpy.app.version < (5, 0), reason="what is proven here is no Blender's own doing, so one Blender of the matrix does"
@@ -38,16 +41,19 @@ def terminal(tmp_path, service):
 
 
 def refined_by_command(terminal, mesh: Path, *options: str) -> dict:
-    """What ``wait`` prints for a session of a mesh file, refined into BOX around PIVOT."""
+    """What ``wait`` prints for a session of a mesh file, refined into BOX around PIVOT; it tells how far it is."""
     created = terminal.run("create", str(mesh), "--service", terminal.api.url, "--json").document
     asked = ("--bbox", *map(str, BOX), "--pivot", "bottom", "--faces", str(FACES), "--texture-size", "128", *options)
     done = terminal.run("submit", created["session"], *asked)
     assert done.code == 0, done.err
-    quick = {"poll_first_s": 0.1, "poll_longest_s": 0.2}
+    quick = {"poll_first_s": 0.1, "poll_longest_s": 0.2, "due_at": 0.0}
     job = terminal.change(terminal.job(), lambda job, now: dataclasses.replace(job, **quick))
     done = terminal.run("wait", job.id, "--json")
     assert (done.code, done.document["error"]) == (0, None), done.err
     assert all(note in done.err for note in done.document["notes"])
+    percents = [int(found) for found in re.findall(r"refining .* (\d+) %", done.err)]
+    assert percents == sorted(percents)
+    assert len({percent for percent in percents if 5 < percent < 95}) > 3
     return done.document
 
 
@@ -127,7 +133,7 @@ def test_a_cancel_in_the_middle_of_a_method_ends_it_at_once(service, tmp_path):
     vertices, triangles = sphere(200, 200)
     code = service.create(write_glb(tmp_path / "ball.glb", [Piece(vertices, triangles)]).read_bytes())
     service.order(code, topology="quads", faces=20_000)
-    wait_for(lambda: service.session(code)["percent_done"] >= 12)
+    wait_for(lambda: service.session(code)["percent_done"] >= METHOD_BEGINS)
     (child,) = at_work(service, code)
     answer = service.ask("DELETE", f"/local/sessions/{code}/refine")
     assert answer.json()["data"]["error_message"] == "The refine was cancelled."

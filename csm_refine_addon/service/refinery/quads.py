@@ -37,7 +37,7 @@ def flowed(shape: Surface, budget: int) -> Surface:
     )
     large = Surface(shape.points * scale, shape.faces)
     asked, best = budget, None
-    for _ in turns(tuning.FLOW_TRIES, 0.0, 0.6):
+    for _ in turns(tuning.FLOW_TRIES, 0.0, 0.7):
         found = _flowed_once(large, asked)
         if best is None or abs(len(found.faces) - budget) < abs(len(best.faces) - budget):
             best = found

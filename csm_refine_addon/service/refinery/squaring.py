@@ -22,9 +22,9 @@ def squared(quads: Surface, source: Surface) -> Surface:
     triangles = source.triangles()
     nearest = Nearest(source.points, triangles)
     points = quads.points
-    for _ in turns(tuning.SQUARE_ROUNDS, 0.6, 0.8):
+    for _ in turns(tuning.SQUARE_ROUNDS, 0.7, 0.78):
         points = nearest(_more_square(points, quads))[0]
-    for turn in turns(tuning.QUADS_NEARING, 0.8, 1.0):
+    for turn in turns(tuning.QUADS_NEARING, 0.78, 1.0):
         for _ in range(tuning.SQUARE_BETWEEN):
             points = _more_square(points, quads)
         quads = turned_to_cut(Surface(points, quads.faces), nearest)
