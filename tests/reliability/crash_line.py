@@ -49,7 +49,7 @@ def main(home: str, seed: str, seconds: str, *codes: str) -> None:
             said(action, chance.choice(jobs))
     Path(home, RESTS).touch()
     sys.stdin.read()
-    print(json.dumps({"counts": Counter(job["state"] for job in said("jobs")["jobs"]), "did": done}))
+    print(json.dumps({"states": {job["job"]: job["state"] for job in said("jobs")["jobs"]}, "did": done}))
 
 
 if __name__ == "__main__":

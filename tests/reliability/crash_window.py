@@ -67,7 +67,7 @@ def seen() -> dict:
     keeper = pump.current()
     placed = [job for job in keeper.jobs.values() if job.state is S.PLACED]
     here = [job.id for job in placed if marks.find_result(job)]
-    return {"counts": Counter(job.state for job in keeper.jobs.values()), "placed here": here}
+    return {"states": {job.id: job.state for job in keeper.jobs.values()}, "placed here": here}
 
 
 def main(home: str, seed: str, seconds: str, *codes: str) -> None:
@@ -84,7 +84,8 @@ def main(home: str, seed: str, seconds: str, *codes: str) -> None:
         if next_at <= time.monotonic() < ends_at:
             done[act(chance, list(codes)).partition(":")[0]] += 1
             next_at = time.monotonic() + chance.uniform(0.0, 0.6)
-    for _ in range(5):
+    turn()
+    while pump.current()._locked_since:  # somebody was writing: what it knows is what it read before
         turn()
     print(json.dumps({**seen(), "did": done}))
 
