@@ -54,8 +54,9 @@ def refine(folder: Path, run: Run) -> int | None:
 def climbed(folder: Path, settings: RefineSettings, run: Run) -> list[Attempt] | None:
     """Return the attempts, in their order; None where the mesh cannot be read, as the report says."""
     attempts: list[Attempt] = []
+    limit_s = tuning.METHOD_LIMIT_S + settings.budget * tuning.METHOD_LIMIT_S_PER_FACE
     for method in rungs_for(settings.topology):
-        code = run("service.refinery.trying", (str(folder), method), tuning.METHOD_LIMIT_S)
+        code = run("service.refinery.trying", (str(folder), method), limit_s)
         if code == UNUSABLE:
             return None
         attempts.append(_attempt(folder, method, code))
