@@ -60,6 +60,12 @@ def quads() -> hand.Steps:
     hand.preferences().place_automatically = True
     bpy.ops.object.select_all(action="SELECT")
     bpy.ops.object.delete()
+    bpy.ops.mesh.primitive_uv_sphere_add(location=(0, 0, 1))
+    for name in ("Basis", "Wide"):
+        _context.object.shape_key_add(name=name)
+    yield 0.8
+    yield from hand.look("what_is_lost")
+    bpy.ops.object.delete()
     bpy.ops.mesh.primitive_monkey_add(size=2, location=(0, 0, 1))
     _context.object.modifiers.new("Smooth", "SUBSURF").levels = 3
     yield 0.6
