@@ -53,9 +53,8 @@ def attempt(folder: Path, method: str) -> None:
     mirror = settings.symmetry is Symmetry.ON or (settings.symmetry is Symmetry.AUTO and is_symmetric(shape))
     with progress.stage(8, 95):
         result, dropped = refined(shape, method, settings, mirror=mirror)
-    wanted = (
-        mirrored(halved(shape), middle(shape)) if mirror else shape
-    )  # what a lopsided one has on one side only is meant to go
+    # What a lopsided one has on one side only is meant to go.
+    wanted = mirrored(halved(shape), middle(shape)) if mirror else shape
     verdict = dataclasses.asdict(judged(wanted, result, settings.topology, settings.budget))
     notes = [f"{dropped} small loose parts were dropped: there are not enough faces for all."] if dropped else []
     save(result, folder / "scratch" / f"{method}.npz")
