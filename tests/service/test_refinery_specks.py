@@ -10,7 +10,7 @@ from csm_refine_addon.service.refinery import collapsing, edges, judging, parts,
 from csm_refine_addon.service.refinery.settings import Topology
 from tests.support import raw_shapes
 
-FEWER = {Topology.TRIS: collapsing.fewer_triangles, Topology.QUADS: quads.paired_and_cut}
+FEWER = {Topology.TRIS: collapsing.fewer_triangles, Topology.QUADS: quads.few_quads}
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +63,15 @@ def test_too_many_specks_take_no_more_than_their_share():
     assert 0 < dropped < 200
     assert len(found.faces) <= 1000
     assert np.allclose(np.ptp(found.points, axis=0), np.ptp(shape.points, axis=0))
+
+
+def test_what_is_specks_alone_has_all_the_faces():
+    """Of a mesh of nothing but small parts, none is dropped where the faces reach for all; a box stays six quads."""
+    points, triangles = raw_shapes.cube()
+    cubes = [surface.of_triangles(points + np.array([3.0 * at, 0, 0]), np.asarray(triangles)) for at in range(50)]
+    for fewer, faces in ((collapsing.fewer_triangles, 12), (quads.few_quads, 6)):
+        found, dropped = specks.beside(fewer, fewer, specks.joined(cubes), 50 * faces)
+        assert (dropped, len(found.faces)) == (0, 50 * faces)
 
 
 def test_each_part_is_cut_out_with_its_own_faces():

@@ -79,6 +79,12 @@ def voxels(shape: Surface) -> Surface:
     return Surface(found.points, np.column_stack([halves, np.full(len(halves), -1)]))
 
 
+def few_quads(shape: Surface, budget: int) -> Surface:
+    """Return a small part as quads: its triangles paired where that leaves none over, else fewer ones, cut."""
+    paired = _paired(shape)
+    return paired if paired.is_quad.all() and len(paired.faces) <= budget else paired_and_cut(shape, budget)
+
+
 def paired_and_cut(shape: Surface, budget: int) -> Surface:
     """Return a quarter of the budget in paired triangles, each face cut around its middle into quads."""
     wanted = budget / tuning.QUADS_OF_TRIANGLE

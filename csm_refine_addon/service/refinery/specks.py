@@ -26,7 +26,7 @@ def beside(refine: Fewer, fewer: Fewer, shape: Surface, budget: int) -> tuple[Su
     then the larger ones.
     """
     large, small = set_aside(shape, budget)
-    kept, left = [], round(budget * tuning.SPECKS_SHARE)
+    kept, left = [], max(round(budget * tuning.SPECKS_SHARE), round(sum(share for _, share in small)))
     dropped = 0
     for speck, share in sorted(small, key=lambda one: (not _reaches_rim(one[0], shape), -one[1])):
         done = reduced(speck, fewer, max(round(share), tuning.LEAST_SPECK))

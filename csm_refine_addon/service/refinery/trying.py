@@ -20,7 +20,7 @@ from . import tuning
 from .collapsing import fewer_triangles
 from .judging import judged
 from .progress import Progress, refusal, write_whole
-from .quads import paired_and_cut
+from .quads import few_quads
 from .reading import save, shape_of_source
 from .settings import RefineSettings, Symmetry, Topology
 from .specks import beside
@@ -65,7 +65,7 @@ def attempt(folder: Path, method: str) -> None:
 def refined(shape: Surface, method: str, settings: RefineSettings, *, mirror: bool) -> tuple[Surface, int]:
     """Return what a method makes of a shape, and how many small loose parts it had no faces for."""
     refine = importlib.import_module(f"{__package__}.methods.{method}").refine
-    fewer = paired_and_cut if settings.topology is Topology.QUADS else fewer_triangles
+    fewer = few_quads if settings.topology is Topology.QUADS else fewer_triangles
     if not mirror:
         return beside(refine, fewer, shape, settings.budget)
     half, dropped = beside(refine, fewer, halved(shape), max(settings.budget // 2, 1))
