@@ -30,6 +30,7 @@ def main() -> int:
     FOLDER.mkdir(parents=True, exist_ok=True)
     meshes = [mesh.resolve() for mesh in options.mesh] or rounds.own_meshes(FOLDER / "raw")
     blender = environment.blender(environment.BLENDER_OF_PYTHON[environment.python_at_hand()]).ensure()
+    about = pages.conditions(sys.argv[1:])
     entries = []
     for mesh in meshes:
         print(mesh.name, file=sys.stderr)
@@ -37,7 +38,7 @@ def main() -> int:
     pages.show(entries)
     target = options.output or (FOLDER if options.mesh else DOCUMENTS)
     target.mkdir(parents=True, exist_ok=True)
-    pages.write(target / "benchmark.md", entries, pages.conditions(sys.argv[1:]))
+    pages.write(target / "benchmark.md", entries, about)
     sheet.write_all(entries, target)
     sheet.copy_pictures(entries, target)
     print(target / "benchmark.md")

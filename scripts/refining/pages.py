@@ -69,12 +69,12 @@ bring no textures got theirs from Blender's Smart UV and Cycles.
 
 
 def conditions(arguments: Sequence[str]) -> dict[str, str]:
-    """Return when, with which command and on what kind of machine; meshes are named without their folders."""
+    """Return when, with which command, on what kind of machine, and how busy it was; meshes without their folders."""
     words = [Path(word).name if os.sep in word else word for word in arguments]
     return {
         "command": shlex.join(["python3", "scripts/bench_refine.py", *words]),
         "date": datetime.now(tz=UTC).date().isoformat(),
-        "machine": f"{os.cpu_count()} cores, {platform.system()}",
+        "machine": f"{os.cpu_count()} cores, {platform.system()}, load average {os.getloadavg()[0]:.1f} before",
     }
 
 
