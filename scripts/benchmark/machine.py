@@ -11,10 +11,17 @@ from pathlib import Path
 
 def conditions(blender: str, command: str) -> str:
     """One sentence: when, on which Blender and machine, by which command, and whether something else ran."""
-    today = datetime.now(tz=UTC).date().isoformat()
+    return f"{today()}, {blender}, {processor()}, {cores()}. Command: `{command}`."
+
+
+def today() -> str:
+    return datetime.now(tz=UTC).date().isoformat()
+
+
+def cores() -> str:
+    """Return how many there are, of which system, and how busy they are now."""
     load = f", load {os.getloadavg()[0]:.1f} at the start" if hasattr(os, "getloadavg") else ""
-    machine = f"{processor()}, {os.cpu_count()} cores, {platform.system()}{load}"
-    return f"{today}, {blender}, {machine}. Command: `{command}`."
+    return f"{os.cpu_count()} cores, {platform.system()}{load}"
 
 
 def module() -> str:

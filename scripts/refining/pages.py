@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import platform
 import shlex
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from benchmark import machine
 
 from . import sheet
 from .rounds import Entry
@@ -73,8 +73,8 @@ def conditions(arguments: Sequence[str]) -> dict[str, str]:
     words = [Path(word).name if os.sep in word else word for word in arguments]
     return {
         "command": shlex.join(["python3", "scripts/bench_refine.py", *words]),
-        "date": datetime.now(tz=UTC).date().isoformat(),
-        "machine": f"{os.cpu_count()} cores, {platform.system()}, load average {os.getloadavg()[0]:.1f} before",
+        "date": machine.today(),
+        "machine": machine.cores(),
     }
 
 
