@@ -98,6 +98,14 @@ def test_a_speck_that_would_fall_together_gets_more_faces():
     assert 40 <= len(found.faces) <= 70
 
 
+@pytest.mark.parametrize("faces", [4, 6, 8, 12])
+def test_no_two_sides_of_a_speck_lie_on_each_other(faces):
+    """Four triangles make two quads on the same corners, whose middles are one point: it gets more faces instead."""
+    found = specks.reduced(ball(4, 0.1, (0, 0, 0)), quads.few_quads, faces)
+    assert len(np.unique(found.points, axis=0)) == len(found.points)
+    assert edges.soundness(found).is_closed
+
+
 def test_a_result_that_lost_its_box_is_never_taken():
     """A floater that is gone is a part that is lost, however little surface it has."""
     shape = body_with(ball(8, 0.02, (2.0, 0, 0)))

@@ -211,3 +211,12 @@ def test_small_parts_are_dropped_by_their_share():
     assert len(parts.without_parts_below(both, 0.01).faces) == len(large.faces)
     assert len(parts.without_parts_below(both, 1e-4).faces) == len(both.faces)
     assert len(parts.without_parts_below(both, 0.9999).faces) == len(large.faces)
+
+
+@pytest.mark.parametrize(
+    ("given", "next_one"),
+    [({5000: 4000}, 6250), ({5000: 4500, 5600: 5500}, 5300), ({5000: 4500, 5600: 5500, 5300: 4600}, 5433)],
+)
+def test_quadriflow_is_asked_for_what_is_in_between(given, next_one):
+    """It gives now more, now less than it is asked for: the next number lies between the nearest on both sides."""
+    assert quads._to_ask(given, 5000) == next_one

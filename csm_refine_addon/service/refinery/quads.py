@@ -26,8 +26,8 @@ class NoQuads(Exception):
 def flowed(shape: Surface, budget: int) -> Surface:
     """Return QuadriFlow's quads. Raises NoQuads.
 
-    It gives up on edges shorter than 1e-4, so it gets a large copy; and it misses the number that it
-    is asked for by up to a fifth, so it is asked again.
+    It gives up on edges shorter than 1e-4, so it gets a large copy; and it misses the number that it is asked for by up
+    to a fifth, now more, now less, so it is asked again.
     """
     edges = edges_of(shape.faces, len(shape.points))
     sides = np.abs(shape.points[edges.start[edges.first]] - shape.points[edges.end[edges.first]]).max(axis=1)
@@ -36,16 +36,24 @@ def flowed(shape: Surface, budget: int) -> Surface:
         tuning.FLOW_DIAGONAL[1] / shape.diagonal,
     )
     large = Surface(shape.points * scale, shape.faces)
-    asked, best = budget, None
+    asked, found = budget, {}
     for _ in turns(tuning.FLOW_TRIES, 0.0, 0.7):
-        found = _flowed_once(large, asked)
-        if best is None or abs(len(found.faces) - budget) < abs(len(best.faces) - budget):
-            best = found
+        found[asked] = _flowed_once(large, asked)
+        best = min(found.values(), key=lambda one: abs(len(one.faces) - budget))
         if abs(len(best.faces) / budget - 1) <= tuning.FACES_OFF:
             break
-        asked = round(asked * budget / len(found.faces))
-    assert best is not None  # noqa: S101 -- it is tried at least once
+        asked = _to_ask({asked: len(one.faces) for asked, one in found.items()}, budget)
     return Surface(best.points / scale, best.faces)
+
+
+def _to_ask(given: dict[int, int], wanted: int) -> int:
+    """Return what to ask for next: between what gave too few and too many, else in proportion to the last."""
+    few = max((pair for pair in given.items() if pair[1] < wanted), key=lambda pair: pair[1], default=None)
+    many = min((pair for pair in given.items() if pair[1] >= wanted), key=lambda pair: pair[1], default=None)
+    if few and many:
+        return round(few[0] + (many[0] - few[0]) * (wanted - few[1]) / (many[1] - few[1]))
+    asked, got = list(given.items())[-1]
+    return round(asked * wanted / got)
 
 
 def _flowed_once(shape: Surface, faces: int) -> Surface:

@@ -82,6 +82,8 @@ def reduced(speck: Surface, fewer: Fewer, faces: int) -> Surface:
 def _is_sound(found: Surface, *, closed: bool) -> bool:
     if not len(found.faces) or not np.isfinite(found.points).all():
         return False
+    if len(np.unique(found.points, axis=0)) < len(found.points):  # two sides that lie on each other
+        return False
     after = soundness(found)
     return after.is_closed or not (closed or after.crowded)
 

@@ -83,7 +83,7 @@ BAKE_GROW = 1.0
 SPREAD_TEXELS = 4
 
 # Quads.
-FLOW_TRIES = 3
+FLOW_TRIES = 4
 FLOW_EDGE, FLOW_DIAGONAL = 1e-3, (100.0, 1e5)
 FACES_OFF = 0.05
 """So far the number of faces may be from what was asked."""
