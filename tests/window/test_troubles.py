@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support import api_server
 
 
@@ -13,6 +15,7 @@ def test_trouble(play, api):
     assert len(api.refines) == 2
 
 
+@pytest.mark.timeout(500)
 def test_local(play):
     """The local service starts by a click, shows its progress in the status bar, and refines each of a selection."""
     seen = play("local", limit_s=420.0, CSM_API_KEY="")
