@@ -180,6 +180,17 @@ def test_an_object_remembers_some_jobs_only():
     assert (len(known), known[-1]) == (marks.MOST_JOBS, f"job{marks.MOST_JOBS + 4}")
 
 
+def test_objects_that_are_no_results_stay_as_they_are():
+    """To look for marks leaves none on the objects of the user's file."""
+    source = chair()
+    pump.current().press()
+    marks.mark_stale()
+    marks.update([], math.inf)
+    assert not marks.is_result(source)
+    assert not source.is_property_set("csm_refine")
+    assert not source.keys()
+
+
 def test_the_index_follows_the_file(blend):
     """What draw may know is looked up by the timer: names as they are now, nothing where an object is gone."""
     source = chair()

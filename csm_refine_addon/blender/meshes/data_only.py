@@ -34,14 +34,22 @@ def make_plain(obj: bpy.types.Object) -> None:
         image.filepath_raw = f"//{bpy.path.basename(image.filepath_raw)}" if image.filepath_raw else ""
 
 
-def is_plain(obj: bpy.types.Object, *, with_images: bool = True) -> bool:
-    """Tell whether an object is nothing but a mesh with materials and, if they came with it, packed images."""
+def is_plain(obj: bpy.types.Object) -> bool:
+    """Tell whether an object is nothing but a mesh with materials and images; for what was appended in this moment.
+
+    Later it may hold what this window's add-ons keep with objects: up to 4.5, to read such a property makes it.
+    """
     if obj.parent or obj.modifiers or obj.constraints or obj.particle_systems or obj.instance_type != "NONE":
         return False
     if obj.rigid_body or obj.data.shape_keys or any(map(_holds_more, _blocks(obj))):
         return False
     nodes = [node for tree in _trees(obj) for node in tree.nodes]
-    return not any(node.type == SCRIPT for node in nodes) and not (with_images and any(map(_is_outside, _images(obj))))
+    return not any(node.type == SCRIPT for node in nodes)
+
+
+def has_images_inside(obj: bpy.types.Object) -> bool:
+    """Tell whether all images that an object shows are packed."""
+    return all(image.packed_file or image.packed_files for image in _images(obj))
 
 
 def without_origin(obj: bpy.types.Object) -> None:
@@ -92,10 +100,6 @@ def _copy(block: Any) -> Any:
 
 def _holds_more(block: Any) -> bool:
     return bool(getattr(block, "animation_data", None) or block.keys() or block.asset_data or block.library)
-
-
-def _is_outside(image: bpy.types.Image) -> bool:
-    return not (image.packed_file or image.packed_files)
 
 
 def _blocks(obj: bpy.types.Object) -> Iterator[Any]:

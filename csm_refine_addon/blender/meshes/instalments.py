@@ -57,13 +57,17 @@ def append(blend: Path, *, with_images: bool = True) -> bpy.types.Object:
     blend_files.refuse_more_than_data(blend)
     before = _present()
     objects = _load(blend)
-    if len(objects) == 1 and objects[0].type == "MESH" and data_only.is_plain(objects[0], with_images=with_images):
+    if len(objects) == 1 and _is_wanted(objects[0], with_images=with_images):
         data_only.without_origin(objects[0])
         return objects[0]
     bpy.data.batch_remove(_present() - before)
     if len(objects) != 1:
         raise MeshUnusable(f"The prepared file {blend.name} does not hold the one mesh.", "Retry the job.")
     raise blend_files.more_than_a_mesh(blend.name)
+
+
+def _is_wanted(obj: bpy.types.Object, *, with_images: bool) -> bool:
+    return obj.type == "MESH" and data_only.is_plain(obj) and (data_only.has_images_inside(obj) or not with_images)
 
 
 def _load(blend: Path) -> list[bpy.types.Object]:
@@ -146,7 +150,7 @@ class Delivery:
 
     def _is_whole(self, obj: bpy.types.Object) -> bool:
         names = [name for name, _file in self._contents["uv_maps"]]
-        return obj.data.uv_layers.keys() == names and data_only.is_plain(obj)
+        return obj.data.uv_layers.keys() == names and data_only.has_images_inside(obj)
 
     def _bring_rest(self) -> None:
         self._uid = append(self._folder / REST, with_images=False).session_uid

@@ -40,13 +40,21 @@ class CSM_PG_mark(bpy.types.PropertyGroup):
 
 
 def of(obj: Any) -> Any:
-    """Return an object's mark; its texts are empty where it is no result."""
+    """Return an object's mark; its texts are empty where it is no result.
+
+    Up to 4.5, an object that is asked for its mark has one from then on, saved with the file: see :func:`is_marked`.
+    """
     return obj.csm_refine
+
+
+def is_marked(obj: Any) -> bool:
+    """Tell whether an object has a mark, and leave none."""
+    return bool(obj.is_property_set("csm_refine"))
 
 
 def is_result(obj: Any) -> bool:
     """Tell whether an object came out of a job."""
-    return obj is not None and bool(of(obj).session_code)
+    return obj is not None and is_marked(obj) and bool(of(obj).session_code)
 
 
 def box_of(obj: Any) -> Box | None:
@@ -87,7 +95,7 @@ class _Marked:
 
 def _marked() -> _Marked:
     found = _Marked({}, {})
-    for obj in bpy.data.objects:
+    for obj in filter(is_marked, bpy.data.objects):
         mark = of(obj)
         if mark.job:
             found.results.setdefault(mark.job, []).append(obj)
