@@ -106,6 +106,17 @@ def test_no_two_sides_of_a_speck_lie_on_each_other(faces):
     assert edges.soundness(found).is_closed
 
 
+def test_the_smallest_body_stays_one_as_quads():
+    """Four triangles cannot be fewer: each is cut into three quads, more than were asked for."""
+    corners = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1.0]])
+    found = specks.reduced(
+        surface.of_triangles(corners, [[0, 2, 1], [0, 1, 3], [1, 2, 3], [0, 3, 2]]), quads.few_quads, 4
+    )
+    assert len(np.unique(found.points, axis=0)) == len(found.points)
+    assert edges.soundness(found).is_closed
+    assert found.is_quad.all()
+
+
 def test_a_result_that_lost_its_box_is_never_taken():
     """A floater that is gone is a part that is lost, however little surface it has."""
     shape = body_with(ball(8, 0.02, (2.0, 0, 0)))

@@ -71,12 +71,11 @@ def of_own_points(points: Array, faces: Array) -> Surface:
 def reduced(speck: Surface, fewer: Fewer, faces: int) -> Surface:
     """Return a small part with about so many faces, more where it would fall together, in the box that it had."""
     was_closed = soundness(speck).is_closed
-    while faces < len(speck.faces):
+    while True:
         found = fewer(speck, faces)
-        if _is_sound(found, closed=was_closed):
+        if _is_sound(found, closed=was_closed) or faces > tuning.SPECK_TRIES * len(speck.faces):
             return in_box_of(found, speck)
         faces *= 2
-    return fewer(speck, faces)
 
 
 def _is_sound(found: Surface, *, closed: bool) -> bool:

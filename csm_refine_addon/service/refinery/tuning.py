@@ -19,6 +19,8 @@ SMALL_PART = 1e-3
 """Of the surface: below, a loose part counts as a speck where ``keep_parts`` is false."""
 SPECK_FACES, LEAST_SPECK = 24, 4
 """A loose part whose share of the surface is worth fewer faces is reduced by itself, to no fewer than so many."""
+SPECK_TRIES = 2
+"""Up to so many times the faces that it came with: for that number, a part's triangles are cut into quads as they are."""
 SPECKS_SHARE = 0.3
 """Of the faces: what is spent for such parts, at most, where they are not more of the surface anyway."""
 
