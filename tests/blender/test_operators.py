@@ -39,6 +39,12 @@ def only_job(home):
     return job
 
 
+def turn() -> None:
+    """Take turns until one did more than import something."""
+    while pump.tick() == pump.AT_ONCE_S:
+        pass
+
+
 def write_down(home, *made):
     with panel.journal(home) as journal:
         return [journal.add(job) for job in made]
@@ -347,6 +353,35 @@ def test_fit_corrects_what_was_returned_in_another_size(home, tmp_path):
     fitted = only_job(home)
     assert tuple(bpy.data.objects[fitted.placed_object].dimensions) == pytest.approx((2.0, 2.0, 2.0), rel=1e-6)
     assert fitted.fit_error < 1e-6
+
+
+def test_place_while_another_process_writes(home, tmp_path):
+    """The object stands, so the operator has finished: one undo takes it, and only it, back; the note follows."""
+    job = placeable(home, tmp_path)
+    bpy.ops.ed.undo_push(message="Before")
+    before = set(bpy.data.objects.keys())
+    with panel.locked_by_the_next_change(home):
+        assert ops.csm_refine.place("EXEC_DEFAULT", True, job=job.id) == {"FINISHED"}
+        once = set(bpy.data.objects.keys())
+        assert pump.current().jobs[job.id].state is JobState.PLACED
+        assert ops.csm_refine.place(job=job.id) == {"CANCELLED"}
+        assert set(bpy.data.objects.keys()) == once == before | {"Cube refined"}
+    bpy.ops.ed.undo()
+    assert set(bpy.data.objects.keys()) == before
+    turn()
+    assert only_job(home).state is JobState.PLACED
+
+
+def test_fit_while_another_process_writes(home, tmp_path):
+    """What was fitted is fitted: the operator has finished, and the new error is written down by a later turn."""
+    job = placeable(home, tmp_path)
+    ops.csm_refine.place(job=job.id)
+    with panel.locked_by_the_next_change(home):
+        assert ops.csm_refine.fit(job=job.id) == {"FINISHED"}
+        assert pump.current().jobs[job.id].fit_error < 1e-6
+    assert only_job(home).fit_error > 0.1
+    turn()
+    assert only_job(home).fit_error < 1e-6
 
 
 def test_fit_of_a_deleted_object_is_a_sentence(home, tmp_path):

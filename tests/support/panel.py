@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import bpy
 
+from csm_refine_addon.blender.jobs import pump
+from csm_refine_addon.blender.jobs.book import BUSY_S
 from csm_refine_addon.core import errors
 from csm_refine_addon.core.axes import Vector3
 from csm_refine_addon.core.driving import flow
@@ -56,6 +59,32 @@ def settings():
 
 def journal(home: Path) -> Journal:
     return Journal(home / "journal.sqlite")
+
+
+@contextlib.contextmanager
+def locked(home: Path) -> Iterator[None]:
+    """Hold the journal as another process's transaction does; nothing of ours waits for it longer than in a window."""
+    pump.current().journal()._connection.execute(f"PRAGMA busy_timeout = {BUSY_S * 1000:.0f}")
+    connection = sqlite3.connect(home / "journal.sqlite", isolation_level=None)
+    connection.execute("BEGIN EXCLUSIVE")
+    try:
+        yield
+    finally:
+        connection.execute("COMMIT")
+        connection.close()
+
+
+@contextlib.contextmanager
+def locked_by_the_next_change(home: Path) -> Iterator[None]:
+    """Hold the journal from the moment on at which something in the scene changes."""
+    with contextlib.ExitStack() as stack:
+
+        def lock(*_arguments) -> None:
+            bpy.app.handlers.depsgraph_update_post.remove(lock)
+            stack.enter_context(locked(home))
+
+        bpy.app.handlers.depsgraph_update_post.append(lock)
+        yield
 
 
 def on_button():

@@ -12,7 +12,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import bpy
@@ -96,17 +96,27 @@ class Pump(JobBook):
     ) -> Job:
         """Bring a result into the scene now and write it down; the caller makes the undo step.
 
-        Raises CsmError: InputError where another Blender is about to place it.
+        Raises CsmError, and nothing is placed then: InputError where another Blender is about to place it.
         """
         self.press()
+        self._write_placed()
         if not arrivals.claimed(self.journal(), job, self.window):
             raise InputError("Another Blender is placing this job.", "Look there.")
         try:
-            self._unwritten[job.id] = bring(context, job)
+            placed = bring(context, job)
+        except BaseException:
+            with suppress(StorageError):  # it lapses
+                self.journal().release(job.id, self.window)
+            raise
+        self.note_placed(job, placed)
+        return self.jobs[job.id]
+
+    def note_placed(self, job: Job, placed: Placed) -> None:
+        """Write down how a result stands now. It does stand: a journal that is locked gets to know in a later turn."""
+        self._unwritten[job.id] = placed
+        self._take_in(flow.placed(job, placed.object_name, placed.fit_error, time.time()))
+        with suppress(StorageError):
             self._write_placed()
-        finally:
-            self.journal().release(job.id, self.window)
-        return self.jobs.get(job.id, job)
 
     def ask_service(self, service: str) -> None:
         """Ask whether a service's address and key are good; the answer comes with a later turn."""
@@ -257,13 +267,13 @@ class Pump(JobBook):
         if not arrivals.claimed(self.journal(), job, self.window):
             return False
         try:
-            self._unwritten[job.id] = placed = arrivals.place(context, job, self._deliveries.take(job))
+            placed = arrivals.place(context, job, self._deliveries.take(job))
         except CsmError as error:
             self.fail(job, error)
             notices.say("WARNING", f"CSM Refine: {error.message}")
             return True
+        self.note_placed(job, placed)
         bpy.ops.ed.undo_push(message="Place Refined Mesh")
-        self._write_placed()
         notices.say("INFO", f"CSM Refine: {job_words.title(job)} is placed as “{placed.object_name}”.")
         return True
 
@@ -286,7 +296,7 @@ class Pump(JobBook):
         self.journal().release(job.id, self.window)
 
     def _write_placed(self) -> None:
-        """Note what was placed. A locked journal must not place it twice, so this is tried again on its own."""
+        """Write down what was placed and is not written down yet. Raises StorageError."""
         for job_id, placed in list(self._unwritten.items()):
             with _unless_gone():
                 self._take_in(arrivals.written_down(self.journal(), job_id, placed))

@@ -113,12 +113,14 @@ class CSM_OT_fit(OfJob, bpy.types.Operator):
         from ..scene import placing
 
         job = self.found()
-        placed = arrivals.placed_object(job)
+        obj = arrivals.placed_object(job)
         if job.placement is None:
             raise InputError("This job has no box to fit to.", "Scale the mesh by hand.")
-        correction = placing.fit(placed, job.placement)
-        error = placing.measure_fit(placed, job.placement)
-        pump.current().change(job.id, lambda job: flow.placed(job, placed.name, error, time.time()))
+        correction = placing.fit(obj, job.placement)
+        error = placing.measure_fit(obj, job.placement)
+        keeper = pump.current()
+        keeper.press()
+        keeper.note_placed(job, placing.Placed(obj.name, error, tuple(obj.dimensions)))
         return correction or "It fitted already."
 
 
