@@ -1,6 +1,7 @@
-"""The queue of ordered refines: each one a background Blender of its own, in a folder of its own.
+"""The queue of ordered refines: each one in a folder of its own, by one background Blender after the other.
 
-As many at a time as there are workers. A crash, a refusal and the time limit end in ``refine_failed`` with a sentence;
+Which Blenders run is the ladder's to say (:mod:`.refinery.ladder`). As many refines at a time as there are workers. A
+crash, a refusal and the time limit end in ``refine_failed`` with a sentence where they leave not even the cleaned mesh;
 a stop of the service ends the processes and leaves the sessions as they are, to be continued at the next start.
 """
 
@@ -17,7 +18,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -124,10 +124,14 @@ class Refining:
             return
         self._sessions.start_try(session.code)
         folder = self._prepared_folder(session)
-        steps = _Steps(self, session, folder)
+        allowance = ladder.Allowance(self.time_limit_s)
+
+        def run(module: str, arguments: Sequence[str], limit_s: float) -> int | None:
+            granted_s = allowance.for_step(limit_s)
+            return self._run_step(session, folder, (module, *arguments), granted_s) if granted_s else None
+
         with contextlib.suppress(_GivenUp):
-            returncode = ladder.refine(folder, steps.run)
-            self._conclude(session, folder, returncode, timed_out=steps.is_late)
+            self._conclude(session, folder, ladder.refine(folder, run))
 
     def _is_wanted(self, session: Session) -> bool:
         with self._lock:
@@ -145,7 +149,7 @@ class Refining:
         (folder / "order.json").write_text(json.dumps(order), "utf-8")
         return folder
 
-    def run_step(self, session: Session, folder: Path, step: Sequence[str], limit_s: float) -> int | None:
+    def _run_step(self, session: Session, folder: Path, step: Sequence[str], limit_s: float) -> int | None:
         """Run a module in a background Blender and return its exit code, None where it took longer than the limit.
 
         Raises _GivenUp where the refine was cancelled, or the service stops.
@@ -178,14 +182,14 @@ class Refining:
             self._processes[session.run] = process
         return process
 
-    def _conclude(self, session: Session, folder: Path, returncode: int | None, *, timed_out: bool) -> None:
+    def _conclude(self, session: Session, folder: Path, returncode: int | None) -> None:
         report = _read_report(folder / "report.json")
         shutil.rmtree(folder / "scratch", ignore_errors=True)
         if returncode == 0 and report.get("ok"):
             method, notes = report.get("method", ""), tuple(report.get("notes", ()))
             formats = tuple(report["formats"])
             self._end(session, lambda: self._sessions.finish(session.code, formats, method=method, notes=notes))
-        elif timed_out:
+        elif returncode is None:
             self._fail(session, f"The refine took longer than {self.time_limit_s / 60:g} minutes. Try a simpler mesh.")
         else:
             error = report.get("error") or {}
@@ -206,24 +210,6 @@ class Refining:
 
 class _GivenUp(Exception):
     """Nobody wants this refine any more."""
-
-
-class _Steps:
-    """The steps of one refine, each a process; together they have the refine's time."""
-
-    def __init__(self, refining: Refining, session: Session, folder: Path) -> None:
-        self._refining, self._session, self._folder = refining, session, folder
-        self._ends_at = time.monotonic() + refining.time_limit_s
-        self.is_late = False
-
-    def run(self, module: str, arguments: Sequence[str], limit_s: float) -> int | None:
-        """Run a step as :data:`ladder.Run` says."""
-        left_s = self._ends_at - time.monotonic()
-        code = self._refining.run_step(
-            self._session, self._folder, (module, *arguments), max(0.0, min(limit_s, left_s))
-        )
-        self.is_late = code is None and limit_s >= left_s
-        return code
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
@@ -257,9 +243,7 @@ def _read_report(path: Path) -> dict[str, Any]:
     return report if isinstance(report, dict) else {}
 
 
-def _cause(returncode: int | None) -> str:
-    if returncode is None:
-        return "too late"
+def _cause(returncode: int) -> str:
     if returncode >= 0:
         return f"exit code {returncode}"
     with contextlib.suppress(ValueError):

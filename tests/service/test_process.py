@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import stat
@@ -253,6 +254,22 @@ def test_a_refine_has_a_time_limit(start_service, stalled_blender):
     session = service.refine(code)
     assert session["status"] == "refine_failed"
     assert "longer than" in session["error_message"]
+
+
+def test_rungs_that_never_end_leave_the_cleaned_mesh_its_time(start_service, tmp_path):
+    """With a time limit far below a rung's own, hanging rungs are ended, and what follows them finishes the refine."""
+    report = json.dumps({"ok": True, "formats": ["glb"], "method": "cleaned", "notes": []})
+    program = tmp_path / "python_hanging"
+    program.write_text(
+        "#!/bin/sh\n"
+        'case "$*" in *service.refinery.trying*) sleep 1000 & wait;; esac\n'
+        f"echo '{report}' > \"$4/report.json\"\n"
+    )
+    program.chmod(0o755)
+    service = start_service("--blender", str(program), "--time-limit", "4")
+    session = service.refine(service.create(), topology="tris", faces=2_000_000)
+    assert (session["status"], session["method"]) == ("refine_done", "cleaned"), session["error_message"]
+    assert service.log().count("service.refinery.trying started") == 1
 
 
 def test_no_child_inherits_the_key(start_service, tmp_path):

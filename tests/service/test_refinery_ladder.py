@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -158,3 +159,36 @@ def test_a_result_that_cannot_be_dressed_gives_way_to_the_next(tmp_path):
         folder, trying=lambda method: verdict(folder, method, 1.0), finishing=lambda choice: -6 if choice else 0
     )
     assert (code, choices) == (0, [first, ""])
+
+
+@pytest.mark.parametrize("whole_s", [4.0, 100.0, 3600.0])
+@pytest.mark.parametrize("score", [None, 5.0])
+def test_however_long_the_rungs_take_the_cleaned_mesh_has_its_time(tmp_path, whole_s, score):
+    """Where every rung and dressing uses up its time, a third is left for the cleaned mesh, and no start is in vain."""
+    folder, now, granted = ordered(tmp_path / "run", tmp_path / "mesh", topology="quads", faces=2_000_000), [0.0], []
+    allowance = ladder.Allowance(whole_s, lambda: now[0])
+
+    def run(module, arguments, limit_s):
+        granted.append(allowance.for_step(limit_s))
+        if math.isinf(limit_s):
+            return 0
+        now[0] += granted[-1]
+        if score and granted[-1] and module.endswith("trying"):
+            return verdict(folder, arguments[1], score, "too few quads")
+        return None
+
+    assert ladder.refine(folder, run) == 0
+    assert granted[-1] >= whole_s / 3
+    assert granted[0] >= whole_s / 4
+    assert all(step_s == 0 or step_s >= ladder.LEAST_STEP_S for step_s in granted)
+
+
+def test_after_its_time_nothing_is_given():
+    """A step gets half of what is left beside the cleaned mesh's share, at most its limit; at the end there is none."""
+    now = [0.0]
+    allowance = ladder.Allowance(90.0, lambda: now[0])
+    assert [allowance.for_step(limit_s) for limit_s in (10.0, 1e6, math.inf)] == [10.0, 30.0, 90.0]
+    now[0] = 60.0
+    assert [allowance.for_step(limit_s) for limit_s in (10.0, math.inf)] == [0.0, 30.0]
+    now[0] = 91.0
+    assert [allowance.for_step(limit_s) for limit_s in (10.0, math.inf)] == [0.0, 0.0]

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,13 +22,42 @@ from .settings import RefineSettings, Topology
 Run = Callable[[str, Sequence[str], float], "int | None"]
 """Runs ``main(arguments)`` of a module of the package in a background Blender, for at most so many seconds.
 
-Returns its exit code, negative for a signal; None where it was too late. May raise to give the refine up.
+Without a limit (infinity) only the cleaned mesh is finished. Returns its exit code, negative for a signal; None where
+it was too late, or there was no time to start it. May raise to give the refine up.
 """
 UNUSABLE = 8
 NO_TIME = "took too long"
 FATAL = {"unusable", "inside out", "parts are lost"}
 """Faults with which a result is worse than the cleaned mesh."""
 CLEANED = "cleaned"
+CLEANED_SHARE = 1 / 3
+"""Of a refine's time: kept for the cleaned mesh. One of 2 million triangles takes 30 s."""
+LEAST_STEP_S = 1.0
+"""A background Blender takes about as long to start."""
+
+
+class Allowance:
+    """The time of one whole refine, given out so that the cleaned mesh always has its share, whatever the rungs take.
+
+    A rung's own limit is no help there: at 348,000 faces it is an hour, as long as the whole refine has.
+    """
+
+    def __init__(self, whole_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._ends_at = clock() + whole_s
+        self._kept_s = whole_s * CLEANED_SHARE
+
+    def for_step(self, limit_s: float) -> float:
+        """Return for how long a step with this limit may run; 0: not at all.
+
+        One without a limit has all that is left; others have half of what is left beside the cleaned mesh's share, at
+        most, so that those after them have time, too.
+        """
+        left_s = self._ends_at - self._clock()
+        if math.isinf(limit_s):
+            return max(0.0, left_s)
+        granted_s = min(limit_s, (left_s - self._kept_s) / 2)
+        return granted_s if granted_s >= LEAST_STEP_S else 0.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
