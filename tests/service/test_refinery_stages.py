@@ -9,14 +9,17 @@ import pytest
 from csm_refine_addon.service.refinery import (
     baking,
     collapsing,
+    corners,
     edges,
     flattening,
     look,
+    materials,
     nearing,
     packing,
     parts,
     quads,
     repairing,
+    sampling,
     surface,
     symmetry,
     texels,
@@ -163,22 +166,22 @@ def test_the_look_is_baked_without_an_empty_texel():
     assert textures.normal[..., 2].min() > 0.5
     triangle, row, column = texels.covered(places, 128, 128)
     corners = np.einsum("ijk->ik", shape.points[shape.faces[triangle, :3]]) / 3
-    wanted = look.srgb_of_linear(surface.unit(corners) * 0.4 + 0.5)
+    wanted = sampling.srgb_of_linear(surface.unit(corners) * 0.4 + 0.5)
     assert np.abs(textures.colour[row, column, :3] - wanted).mean() < 0.05
 
 
 def test_what_has_no_colour_looks_as_in_blender():
     """A mesh without material and colours is baked in the grey that its artist sees."""
     bare = look.Look(surface.to_mesh(ball(), "bare"))
-    seen = bare.at(look.Places(np.array([0]), np.array([[1.0, 0, 0]])))
-    assert seen.colour[0] == pytest.approx(look.UNPAINTED)
+    seen = bare.at(corners.Places(np.array([0]), np.array([[1.0, 0, 0]])))
+    assert seen.colour[0] == pytest.approx(materials.UNPAINTED)
 
 
 def test_a_picture_repeats_outside_its_square():
     """UVs outside of 0 to 1 see the picture again, as the file formats say."""
     pixels = np.random.default_rng(0).random((5, 7, 4))
     at = np.array([[0.3, 0.6], [0.9, 0.05]])
-    assert look.bilinear(pixels, at) == pytest.approx(look.bilinear(pixels, at + np.array([3, -2])))
+    assert sampling.sampled(pixels, at) == pytest.approx(sampling.sampled(pixels, at + np.array([3, -2])))
 
 
 def test_halves_make_a_whole():

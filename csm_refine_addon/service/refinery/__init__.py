@@ -16,7 +16,7 @@ writing        the files; picture: source and result side by side
 
 ``ladder`` decides which processes run: ``trying`` is one rung, ``process`` the end. A method is added by a file in
 ``methods``. Numbers that were tuned stand in ``tuning``, settings that are asked for in ``settings``; ``surface``,
-``edges`` and ``texels`` are what the stages share.
+``edges`` and ``texels`` are what the stages share; ``look`` (with corners, materials, sampling) is what a mesh shows.
 
 ``main([folder])`` reads ``order.json`` in the folder and leaves there the files ``mesh.*``, ``progress`` (0 to 100),
 and ``report.json``.

@@ -13,8 +13,10 @@ import bpy
 import numpy as np
 
 from . import tuning
-from .look import Look, Places, srgb_of_linear
+from .corners import Corners, Places
+from .look import Look
 from .progress import turns
+from .sampling import srgb_of_linear
 from .surface import Array, Nearest, crosses, unit, weights_in
 from .texels import covered
 
@@ -59,16 +61,12 @@ class _Canvas:
     """The texels of a mesh, and what it is like at each."""
 
     def __init__(self, mesh: bpy.types.Mesh, size: int) -> None:
-        shown = Look(mesh)
+        shown = Corners(mesh)
         self.triangles, self.points = shown.triangles, shown.points
         self.reach = float(np.linalg.norm(np.ptp(self.points, axis=0))) * tuning.BAKE_REACH
         uv, self._tangents = shown.coordinates(), shown.tangents()
         assert uv is not None  # noqa: S101 -- the mesh was just given one
-        corners = np.empty(len(mesh.loop_triangles) * 3, np.int32)
-        mesh.loop_triangles.foreach_get("loops", corners)
-        values = np.empty(len(mesh.loops) * 3, np.float32)
-        mesh.corner_normals.foreach_get("vector", values)
-        self._normals = values.reshape(-1, 3)[corners.reshape(-1, 3)].astype(np.float64)
+        self._normals = shown.own_normals
         triangle, row, column = covered(uv.astype(np.float64), size, size, grow=tuning.BAKE_GROW)
         # A texel that two triangles reach belongs to the one it lies in, which is written last.
         inside = covered(uv.astype(np.float64), size, size)

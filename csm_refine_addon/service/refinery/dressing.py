@@ -52,7 +52,8 @@ def _of_corners(shape: Surface, triangles: Array, owner: Array, places: Array) -
 
 def _material(name: str, textures: Textures, look: Look) -> bpy.types.Material:
     material = bpy.data.materials.new(name)
-    material.use_nodes = True
+    if material.node_tree is None:  # up to 4.5; later ones have it, and warn
+        material.use_nodes = True
     tree: Any = material.node_tree
     shader = next(node for node in tree.nodes if node.type == "BSDF_PRINCIPLED")
     colour = _picture(tree, f"{name}_colour", textures.colour, "sRGB")

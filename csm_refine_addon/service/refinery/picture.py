@@ -15,7 +15,7 @@ import bpy
 import numpy as np
 
 from . import rendering
-from .look import UNPAINTED
+from .materials import UNPAINTED
 from .rendering import Array
 
 SIDE = 320

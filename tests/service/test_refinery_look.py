@@ -1,0 +1,210 @@
+"""The look that is baked is the one that Blender shows: Cycles bakes the same imported files, and says what that is."""
+
+from __future__ import annotations
+
+import json
+import struct
+
+import bpy
+import numpy as np
+import pytest
+
+from csm_refine_addon.blender.meshes import mesh_io
+from csm_refine_addon.service.refinery import corners, dressing, look, sampling, surface
+from csm_refine_addon.service.refinery.progress import Progress
+from tests.support import raw_files, raw_meshes
+
+SIDE = 64
+WRAPS = {"REPEAT": 10497, "EXTEND": 33071, "MIRROR": 33648}
+
+
+@pytest.fixture(autouse=True)
+def empty_scene():
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+
+
+def sheet(uvs=((0, 0), (1, 0), (1, 1), (0, 1)), **more) -> raw_files.Piece:
+    """A square that looks to the front, from 0 to 1 in X and Y; UVs with V down, as glTF has them."""
+    corners = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0.0]])
+    return raw_files.Piece(corners, np.array([[0, 1, 2], [0, 2, 3]]), np.array(uvs, float), **more)
+
+
+def changed_glb(path, change):
+    """The GLB with another document."""
+    content = path.read_bytes()
+    (length,) = struct.unpack_from("<I", content, 12)
+    document = json.loads(content[20 : 20 + length])
+    change(document)
+    text = json.dumps(document).encode()
+    text += b" " * (-len(text) % 4)
+    rest = content[20 + length :]
+    head = struct.pack("<4sIIII", b"glTF", 2, 20 + len(text) + len(rest), len(text), 0x4E4F534A)
+    path.write_bytes(head + text + rest)
+    return path
+
+
+def transformed_glb(path, transform, wraps=("REPEAT", "REPEAT")):
+    def change(document):
+        information = document["materials"][0]["pbrMetallicRoughness"]["baseColorTexture"]
+        information["extensions"] = {"KHR_texture_transform": transform}
+        document["extensionsUsed"] = ["KHR_texture_transform"]
+        document["samplers"] = [{"wrapS": WRAPS[wraps[0]], "wrapT": WRAPS[wraps[1]]}]
+        document["textures"][0]["sampler"] = 0
+
+    piece = sheet(material=raw_files.Material(raw_meshes.checker(48, 64)))
+    return changed_glb(raw_files.write_glb(path, [piece]), change)
+
+
+def seen(obj) -> np.ndarray:
+    """What the bake would see: the base colour over the sheet, (SIDE, SIDE, 3), linear."""
+    shown = look.Look(obj.data)
+    points = shown.points[shown.triangles]
+    middles = (np.stack(np.meshgrid(np.arange(SIDE), np.arange(SIDE)), axis=-1).reshape(-1, 2) + 0.5) / SIDE
+    found = np.zeros((len(middles), 3))
+    for number, corner in enumerate(points[:, :, [0, 2]]):
+        share = np.linalg.solve((corner[1:] - corner[0]).T, (middles - corner[0]).T).T
+        weights = np.column_stack([1 - share.sum(axis=1), share])
+        inside = np.flatnonzero((weights > -1e-9).all(axis=1))
+        places = corners.Places(np.full(len(inside), number), weights[inside])
+        found[inside] = shown.at(places).colour[:, :3]
+    return found.reshape(SIDE, SIDE, 3)
+
+
+def shown_by_blender(obj) -> np.ndarray:
+    """The same out of Cycles: what arrives at the base colour, as light, baked onto the sheet as it lies."""
+    mesh = obj.data
+    scene = bpy.context.scene
+    scene.render.engine, scene.cycles.samples = "CYCLES", 1
+    where = np.array([mesh.vertices[loop.vertex_index].co[:] for loop in mesh.loops])[:, [0, 2]]
+    layer = mesh.uv_layers.new(name="sheet")
+    layer.data.foreach_set("uv", where.astype(np.float32).ravel())
+    mesh.uv_layers.active = layer
+    image = bpy.data.images.new("baked", SIDE, SIDE, float_buffer=True)
+    for material in mesh.materials:
+        _shine(material.node_tree)
+        node = material.node_tree.nodes.new("ShaderNodeTexImage")
+        node.image = image
+        material.node_tree.nodes.active = node
+    obj.select_set(True)
+    bpy.context.view_layer.objects.active = obj
+    bpy.ops.object.bake(type="EMIT", margin=0)
+    values = np.empty(SIDE * SIDE * 4, np.float32)
+    image.pixels.foreach_get(values)
+    return values.reshape(SIDE, SIDE, 4)[:, :, :3]
+
+
+def _shine(tree) -> None:
+    shader = next(node for node in tree.nodes if node.type == "BSDF_PRINCIPLED")
+    light = tree.nodes.new("ShaderNodeEmission")
+    base = shader.inputs["Base Color"]
+    light.inputs["Color"].default_value = base.default_value
+    if base.is_linked:
+        tree.links.new(base.links[0].from_socket, light.inputs["Color"])
+    output = next(node for node in tree.nodes if node.type == "OUTPUT_MATERIAL")
+    tree.links.new(light.outputs["Emission"], output.inputs["Surface"])
+
+
+def assert_as_in_blender(obj) -> None:
+    found, wanted = seen(obj), shown_by_blender(obj)
+    assert np.ptp(wanted, axis=(0, 1)).max() > 0.2
+    off = np.abs(found - wanted).max(axis=2)
+    assert (off > 0.02).mean() < 0.005  # a texel's edge may fall on the other side of a pixel's middle
+    assert off.mean() < 0.001
+
+
+TRANSFORMS = {
+    "tiled": {"scale": [2, 3]},
+    "moved": {"offset": [0.3, 0.1]},
+    "turned": {"rotation": 0.7},
+    "all": {"scale": [1.5, -0.75], "offset": [0.2, -0.4], "rotation": -1.2},
+}
+
+
+@pytest.mark.parametrize(
+    "wraps", [("REPEAT", "REPEAT"), ("MIRROR", "MIRROR"), ("EXTEND", "MIRROR"), ("MIRROR", "REPEAT")]
+)
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_a_texture_stands_where_its_transform_puts_it(tmp_path, name, wraps):
+    """A GLB's texture transform, and what each axis has outside of 0 to 1, are baked as Blender shows them."""
+    path = transformed_glb(tmp_path / "a.glb", TRANSFORMS[name], wraps)
+    assert_as_in_blender(mesh_io.import_mesh(path, tmp_path))
+
+
+@pytest.mark.parametrize("extension", ["REPEAT", "EXTEND", "CLIP", "MIRROR"])
+@pytest.mark.parametrize("interpolation", ["Linear", "Closest"])
+def test_an_image_ends_as_its_node_says(tmp_path, extension, interpolation):
+    """Outside of 0 to 1 it repeats, goes on, ends or turns back; between its texels it is smooth or not."""
+    uvs = np.array([(0, 0), (1, 0), (1, 1), (0, 1)]) * 3.5 - 1.2
+    piece = sheet(uvs, material=raw_files.Material(raw_meshes.checker(5, 7)))
+    obj = mesh_io.import_mesh(raw_files.write_glb(tmp_path / "a.glb", [piece]), tmp_path)
+    node = next(node for node in obj.data.materials[0].node_tree.nodes if node.type == "TEX_IMAGE")
+    node.extension, node.interpolation = extension, interpolation
+    assert_as_in_blender(obj)
+
+
+OBJ = """mtllib {0}.mtl
+usemtl one
+v 0 0 0 0.9 0.1 0.1
+v 1 0 0 0.1 0.9 0.1
+v 1 1 0 0.1 0.1 0.9
+v 0 1 0 0.9 0.9 0.1
+vt 0 0
+vt 1 0
+vt 1 1
+vt 0 1
+f 1/1 2/2 3/3 4/4
+"""
+
+
+def obj_file(folder, material: str):
+    (folder / "picture.png").write_bytes(raw_files.png(raw_meshes.checker(48, 64)))
+    (folder / "sheet.mtl").write_text(f"newmtl one\n{material}\n")
+    path = folder / "sheet.obj"
+    path.write_text(OBJ.format("sheet"))
+    return path
+
+
+@pytest.mark.parametrize("options", ["", "-s 2 3 1 -o 0.25 0.1 0"])
+def test_colours_of_an_obj_do_not_darken_its_texture(tmp_path, options):
+    """With a texture, scaled and moved or not, the colours behind the vertices are not shown: as in Blender."""
+    assert_as_in_blender(mesh_io.import_mesh(obj_file(tmp_path, f"map_Kd {options} picture.png"), tmp_path))
+
+
+def test_colours_of_an_obj_are_all_it_has(tmp_path):
+    """Where the material has no texture, the colours behind the vertices are kept."""
+    found = seen(mesh_io.import_mesh(obj_file(tmp_path, "Kd 1 1 1"), tmp_path))
+    assert found[2, 2] == pytest.approx(sampling.linear_of_srgb(np.array([0.9, 0.1, 0.1])), abs=0.05)
+
+
+@pytest.mark.parametrize("material", [raw_files.Material(raw_meshes.checker(48, 64), colour=(0.5, 1, 0.8)), None])
+def test_colours_of_a_glb_are_multiplied_as_blender_does(tmp_path, material):
+    """Texture, factor and colours together are what Blender's importer makes of them."""
+    colours = np.array([[0.9, 0.1, 0.1], [0.1, 0.9, 0.1], [0.1, 0.1, 0.9], [0.9, 0.9, 0.1]])
+    obj = mesh_io.import_mesh(
+        raw_files.write_glb(tmp_path / "a.glb", [sheet(colours=colours, material=material)]), tmp_path
+    )
+    if obj.data.materials:
+        assert_as_in_blender(obj)
+    else:  # Blender 4.x makes no material out of colours alone
+        assert seen(obj)[2, 2] == pytest.approx(sampling.linear_of_srgb(colours[0]), abs=0.05)
+
+
+def test_a_textures_transform_is_baked(tmp_path):
+    """A GLB whose texture is tiled, turned and moved looks the same on its new UV layout."""
+    obj = mesh_io.import_mesh(transformed_glb(tmp_path / "a.glb", TRANSFORMS["all"]), tmp_path)
+    wanted = seen(obj)
+    result = dressing.dressed(surface.of_mesh(obj.data), obj, 256, Progress(tmp_path / "progress"))
+    assert np.abs(seen(result) - wanted).mean() < 0.01
+
+
+def test_an_unlit_material_has_its_texture(tmp_path):
+    """A GLB whose material is unlit, as scanners' apps write it, is seen with the same colours as a lit one."""
+
+    def change(document):
+        document["materials"][0]["extensions"] = {"KHR_materials_unlit": {}}
+        document["extensionsUsed"] = ["KHR_materials_unlit"]
+
+    path = raw_files.write_glb(tmp_path / "a.glb", [sheet(material=raw_files.Material(raw_meshes.checker(48, 64)))])
+    lit = seen(mesh_io.import_mesh(path, tmp_path))
+    assert np.ptp(lit) > 0.5
+    assert np.array_equal(seen(mesh_io.import_mesh(changed_glb(path, change), tmp_path)), lit)
