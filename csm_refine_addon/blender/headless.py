@@ -22,7 +22,7 @@ from ..core.storage.home import Home
 from . import locations, preferences
 from .measuring import bounds, losses
 from .meshes import session_source
-from .scene import arrivals, exporting
+from .scene import arrivals, exporting, open_file
 
 if TYPE_CHECKING:
     from ..commands.settings import Settings
@@ -46,6 +46,7 @@ def settings() -> Settings:
         binary_path=bpy.app.binary_path,
         is_online=is_online,
         open_file=lambda: str(bpy.data.filepath),
+        window=open_file.window,
     )
 
 

@@ -89,6 +89,7 @@ class Desk:
                 fit_to_box=self._settings.fit_to_box,
                 place_automatically=False,
                 blend_file=self._settings.open_file(),
+                window=self._settings.window(),
                 account=self._account(),
             )
         )

@@ -32,6 +32,8 @@ class Settings:
     binary_path: str = ""
     is_online: Callable[[], bool] = lambda: True
     open_file: Callable[[], str] = lambda: ""
+    window: Callable[[], str] = lambda: ""
+    """Names this Blender and its open file, where that was never saved."""
 
 
 def settings() -> Settings:

@@ -119,6 +119,20 @@ def test_output_alone(run, ready_job, scene_file, tmp_path, ending):
         assert_fills_source_box(np.stack((x, -z, y), axis=1))
 
 
+def test_a_scene_that_was_never_saved(run, mesh_file):
+    """Its object is the source as in a file: the result takes its place, and it is hidden."""
+    scenes.empty_scene()
+    source = scenes.mesh_object(NAME, matrix=MATRIX)
+    scenes.select(source)
+    assert bpy.data.filepath == ""
+    _code, created, _said = in_child("create", str(mesh_file))
+    code, result, said = run("refine", created["session"], "--object", NAME, "--service", "local")
+    assert (code, result["state"]) == (0, "PLACED"), said
+    assert result["object"] == f"{NAME} refined"
+    assert source.hide_get()
+    assert source.hide_render
+
+
 def test_session_out_of_an_object(run, scene_file):
     """An object becomes a session upright in its own frame, so its refined mesh fills the very same box."""
     code, created, said = run("create", "--blend", str(scene_file), "--object", NAME)

@@ -170,12 +170,39 @@ def test_a_source_that_was_deleted_is_no_obstacle(blend):
     assert (job.placed_object, tuple(result.location)) == ("Chair refined", (5.0, 6.0, 7.0))
 
 
+@pytest.mark.parametrize("file", ["", "/other/scene.blend"], ids=["never saved", "saved"])
+def test_another_files_job_leaves_a_namesake_alone(blend, file):
+    """Placed by hand, its result comes into the active collection; an object of the same name is not its source."""
+    source = chair()
+    beside = bpy.data.collections.new("Beside")
+    bpy.context.scene.collection.children.link(beside)
+    bpy.context.view_layer.active_layer_collection = bpy.context.view_layer.layer_collection.children["Beside"]
+    job = added(blend, window="another", blend_file=file)
+    assert bpy.ops.csm_refine.place(job=job.id) == {"FINISHED"}
+    assert not any(each.hide_get() or each.hide_render for each in (source, bpy.data.objects["Leg"]))
+    assert not marks.is_marked(source)
+    assert [each.name for each in bpy.data.objects["Chair refined"].users_collection] == ["Beside"]
+    assert marks.find_source(job) is None
+
+
+def test_without_its_mark_a_source_of_this_file_counts_by_name(blend, tmp_path):
+    """An undo took the mark: in the window that asked, and in the saved file, it is still the one that is replaced."""
+    source = chair()
+    asked = added(blend)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"), copy=True)
+    source.property_unset("csm_refine")
+    assert marks.find_source(asked) == source
+    assert marks.find_source(dataclasses.replace(asked, window="", blend_file=bpy.data.filepath)) is None
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
+    assert marks.find_source(dataclasses.replace(asked, window="", blend_file=bpy.data.filepath)) == source
+
+
 def test_an_object_remembers_some_jobs_only():
     """A source that is refined over and over does not grow without bounds."""
     chair()
     placement = Placement(object_name="Chair")
     for number in range(marks.MOST_JOBS + 5):
-        marks.mark_source(panel.job(id=f"job{number}", placement=placement))
+        marks.mark_source(panel.job(id=f"job{number}", placement=placement, window=pump.current().window))
     known = marks.of(bpy.data.objects["Chair"]).source_of.split()
     assert (len(known), known[-1]) == (marks.MOST_JOBS, f"job{marks.MOST_JOBS + 4}")
 

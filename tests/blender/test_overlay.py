@@ -9,6 +9,7 @@ from mathutils import Euler, Matrix, Vector
 
 from csm_refine_addon.blender.jobs import job_rows, pump
 from csm_refine_addon.blender.measuring import bounds, readout
+from csm_refine_addon.blender.scene import marks
 from csm_refine_addon.blender.viewport import overlay, sidebar, sketch
 from csm_refine_addon.core import placement
 from csm_refine_addon.core.models import Box, JobState, Placement
@@ -154,8 +155,9 @@ def test_bounds_that_cannot_be_sent_draw_nothing():
 @pytest.mark.parametrize("state", list(JobState))
 def test_only_a_result_shows_where_it_belongs(home, state):
     """The selected job's box is drawn when there is something to place, or placed and still here."""
-    scenes.mesh_object("Chair refined")
     job = selected(home, panel.job(state))
+    marks.mark_result(scenes.mesh_object("Chair refined"), job)
+    marks.update([job], math.inf)
     shown = composed(job).target
     assert (shown is not None) == (state in (JobState.READY, JobState.PLACED))
     if shown:
@@ -163,8 +165,11 @@ def test_only_a_result_shows_where_it_belongs(home, state):
 
 
 def test_a_result_that_is_gone_from_the_file_is_not_drawn(home):
-    """A job that was placed in another file says nothing about this one."""
-    assert composed(selected(home, panel.job(JobState.PLACED))).target is None
+    """A job that was placed in another file says nothing about this one, not even of a namesake."""
+    scenes.mesh_object("Chair refined")
+    job = selected(home, panel.job(JobState.PLACED))
+    marks.update([job], math.inf)
+    assert composed(job).target is None
 
 
 def test_a_job_that_is_not_selected_is_not_drawn(home):

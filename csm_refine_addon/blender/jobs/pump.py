@@ -9,7 +9,6 @@ here opens a file or starts a process before a panel of ours was on screen or th
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,7 +21,7 @@ from ...core.errors import CsmError, InputError, StorageError
 from ...core.models import Job, JobState
 from ..measuring import readout
 from ..properties import choices_of, settings_of
-from ..scene import arrivals, marks
+from ..scene import arrivals, marks, open_file
 from ..scene.deliveries import Deliveries
 from ..viewport import notices, overlay, sidebar, status_bar
 from . import batching, control, job_rows, job_words, late_imports
@@ -48,8 +47,6 @@ class Pump(JobBook):
 
     def __init__(self) -> None:
         super().__init__()
-        self.window = os.urandom(8).hex()
-        """Names this process and its open file: results asked for from here are placed here."""
         self.trouble = ""
         self.told = ""
         """What became of the journal, until the user presses something."""
@@ -70,6 +67,11 @@ class Pump(JobBook):
         """Whether this turn brought in a part of a large result: the next one follows at once."""
         self._redrawn_at = 0.0
         self._woken_at = self._turned_at = -math.inf
+
+    @property
+    def window(self) -> str:
+        """What names this process and its open file: results asked for from here are placed here."""
+        return open_file.window()
 
     # --- what operators call --------------------------------------------------------------------------------------
 
@@ -136,7 +138,7 @@ class Pump(JobBook):
 
     def file_loaded(self) -> None:
         """Another file is open: what was asked for from the last one does not place itself here."""
-        self.window = os.urandom(8).hex()
+        open_file.forget()
         self.waiting.clear()
         self.looking.file_loaded()
         self._deliveries.file_loaded()
@@ -361,6 +363,7 @@ def start_anew() -> Pump:
     """Let go of everything and begin again, for register and for tests."""
     global _pump  # noqa: PLW0603  # one Blender, one pump
     _pump.close()
+    open_file.forget()
     _pump = Pump()
     return _pump
 

@@ -18,6 +18,7 @@ import bpy
 
 from ...core.models import Box, Job
 from ..measuring.readout import LEAST_PAUSE_S, PAUSE_PER_COST
+from . import open_file
 
 MOST_JOBS = 20
 """An object remembers so many jobs that it was the source of."""
@@ -113,13 +114,14 @@ def find_result(job: Job, marked: _Marked | None = None) -> Any:
 def find_source(job: Job, marked: _Marked | None = None) -> Any:
     """Return the job's source object, however it is called now, or None.
 
-    Without a mark, because an undo took it, the name counts.
+    Without a mark, because an undo took it, the name counts; not that of an object of another file.
     """
     name = job.placement.object_name if job.placement else None
     if not name:
         return None
     marked = marked or _marked()
-    return _meant(marked.sources.get(job.id, []), name) or bpy.data.objects.get(name)
+    found = _meant(marked.sources.get(job.id, []), name)
+    return bpy.data.objects.get(name) if found is None and open_file.asked_for(job) else found
 
 
 def _meant(objects: list[Any], name: str) -> Any:

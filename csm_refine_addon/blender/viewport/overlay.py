@@ -17,6 +17,7 @@ from .. import preferences
 from ..jobs import asking, job_rows, job_words
 from ..measuring import readout
 from ..properties import choices_of, settings_of
+from ..scene import marks
 from . import notices, sidebar, sketch
 from .sketch import Picture, Sketch
 
@@ -82,7 +83,7 @@ def _target(job: Job) -> Sketch | None:
     """Return where a job's result belongs, or, placed, was placed: nothing where it is not in this file any more."""
     if job.state not in (JobState.READY, JobState.PLACED) or job.placement is None or job.placement.box is None:
         return None
-    if job.state is JobState.PLACED and job.placed_object not in bpy.data.objects:
+    if job.state is JobState.PLACED and not marks.result_name(job):
         return None
     return sketch.standing(job.placement)
 
