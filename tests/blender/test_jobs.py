@@ -10,6 +10,7 @@ import pytest
 from csm_refine_addon.blender import operators as ours, panels
 from csm_refine_addon.blender.jobs import batching, job_rows, pump
 from csm_refine_addon.blender.panels.jobs import CSM_UL_jobs
+from csm_refine_addon.blender.scene import marks
 from csm_refine_addon.blender.viewport import menus, status_bar
 from csm_refine_addon.core import errors
 from csm_refine_addon.core.driving import flow
@@ -377,6 +378,33 @@ def test_remove_ended_keeps_what_is_of_use(home):
     left = {job.state for job in jobs(home)}
     assert left == set(JobState) - {JobState.PLACED, JobState.FAILED, JobState.STOPPED}
     assert not ops.csm_refine.remove_ended.poll()
+
+
+def test_many_are_stopped_and_removed_at_once(home):
+    """A thousand jobs are not a thousand waits for the disk: one transaction each, and the rows are made once."""
+    made = show(home, *(of(str(number), created_at=float(number)) for number in range(50)))
+    keeper, transactions = pump.current(), []
+    keeper.journal()._connection.set_trace_callback(
+        lambda said: transactions.append(said) if said == "BEGIN IMMEDIATE" else None
+    )
+    keeper.remove(made[7].id)
+    ops.csm_refine.stop_all()
+    assert len(transactions) == 2
+    with panel.journal(home) as other:
+        other.remove(made[8].id)
+    assert keeper.change_each([made[8].id], lambda job: flow.stopped(job, 0.0)) == []
+    ops.csm_refine.remove_ended()
+    assert len(transactions) == 4
+    assert len(kept().jobs) == len(keeper.jobs) == len(jobs(home)) == 0
+
+
+def test_remove_ended_says_what_is_lost():
+    """Results that are placed in this file are kept as they stand; those that are not are counted."""
+    job, unplaced, other = of("A", JobState.PLACED), of("B", JobState.FAILED, mesh_path="/m"), of("C", JobState.STOPPED)
+    assert ours.batch.removal([job, unplaced, other]).startswith("Jobs: 3. Their downloaded files are deleted, also 2")
+    marks.mark_result(scenes.mesh_object("Result"), job)
+    assert "also 1 results" in ours.batch.removal([job, unplaced, other])
+    assert ours.batch.removal([job, other]).endswith("what is placed stays.")
 
 
 # --- found without the panel ------------------------------------------------------------------------------------------

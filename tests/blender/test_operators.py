@@ -8,8 +8,8 @@ import sys
 import bpy
 import pytest
 
-from csm_refine_addon.blender.jobs import asking, job_rows, pump
-from csm_refine_addon.blender.operators import sending
+from csm_refine_addon.blender.jobs import asking, job_rows, job_words, pump
+from csm_refine_addon.blender.operators import results, sending
 from csm_refine_addon.blender.scene import arrivals
 from csm_refine_addon.core import errors
 from csm_refine_addon.core.driving import flow
@@ -302,6 +302,45 @@ def test_remove_takes_a_job_off_the_list(home):
     ops.csm_refine.remove(job=placed.id)
     assert [job.id for job in jobs(home)] == [running.id]
     assert placed.id not in [row.name for row in bpy.context.window_manager.csm_refine.jobs]
+
+
+NOT_PREPARED = flow.job_error(errors.PrepareFailed("The background Blender ended.", "Retry."))
+
+
+@pytest.mark.parametrize(
+    ("job", "is_here", "loss"),
+    [
+        (panel.job(JobState.FAILED, mesh_path="/nowhere/mesh.glb", error=NOT_PREPARED), False, "is not placed"),
+        (panel.job(JobState.READY), False, "is not placed"),
+        (panel.job(JobState.STOPPED, mesh_path="/nowhere/mesh.glb"), False, "is not placed"),
+        (panel.job(JobState.PLACED), False, "not in this file"),
+        (panel.job(JobState.PLACED), True, ""),
+        (panel.job(JobState.UNCERTAIN), False, "may have been sent"),
+        (panel.job(JobState.STOPPED), False, "may have been sent"),
+        (panel.job(JobState.STOPPED, sent_at=None), False, ""),
+        (panel.job(JobState.FAILED), False, ""),
+    ],
+    ids=lambda value: str(value.state) if hasattr(value, "state") else None,
+)
+def test_what_is_lost_is_asked_for(job, is_here, loss):
+    """Nobody loses what was paid for unasked: a mesh that stands nowhere, or a refine that may run."""
+    found = job_words.loss(job, is_here=is_here)
+    assert loss in found
+    assert bool(found) == bool(loss)
+
+
+def test_remove_knows_an_undone_placing(home, tmp_path):
+    """What was placed and undone is asked for; what stands in the file is not."""
+    job = placeable(home, tmp_path)
+    bpy.ops.ed.undo_push(message="Before")
+    ops.csm_refine.place("EXEC_DEFAULT", True, job=job.id)
+    assert removal(job.id) == ""
+    bpy.ops.ed.undo()
+    assert "not in this file" in removal(job.id)
+
+
+def removal(job_id: str) -> str:
+    return results.loss(pump.current().jobs[job_id])
 
 
 def test_without_an_id_it_is_the_selected_job(home):

@@ -417,6 +417,22 @@ def test_no_unfinished_job_no_worker(home, tmp_path):
     assert not pump.current().worker.is_alive
 
 
+def test_files_of_removed_jobs_are_deleted_where_nothing_runs(home):
+    """The removal starts a worker, which deletes the files; once, so that it may end."""
+    with panel.journal(home) as journal:
+        job = journal.add(panel.job(JobState.FAILED))
+    folder = home / "jobs" / job.id
+    folder.mkdir(parents=True)
+    keeper = pump.current()
+    bpy.ops.csm_refine.remove(job=job.id)
+    turn()
+    assert keeper.worker.is_alive
+    until(lambda: not folder.exists())
+    keeper.worker.let_go()
+    turn()
+    assert not keeper.worker.is_alive
+
+
 def test_a_dead_worker_is_replaced_but_not_for_ever(home):
     """After three restarts in a minute the panel says where to look; a minute later, or a click, tries again."""
     now = 0.0

@@ -166,6 +166,22 @@ def test_removed(journal, second):
     assert second.changes_since(0).removed == (written.id,)
 
 
+def test_many_at_once(journal, second):
+    """Many jobs are changed, and removed, in one transaction; what is gone, or may not change so, is let be."""
+    ids = [journal.add(job()).id for _ in range(5)]
+    journal.remove(ids[0])
+    journal.change(ids[1], lambda job: dataclasses.replace(job, state=JobState.FAILED))
+    seen, transactions = second.changes_since(0).revision, []
+    journal._connection.set_trace_callback(lambda said: transactions.append(said) if said == "COMMIT" else None)
+    stopped = journal.change_each(ids, lambda job: flow.stopped(job, NOON))
+    assert (len(transactions), [found.id for found in stopped]) == (1, ids[2:])
+    assert second.changes_since(seen).jobs == tuple(stopped)
+    seen = second.changes_since(seen).revision
+    journal.remove(*ids[1:4])
+    assert (len(transactions), second.all()) == (2, stopped[2:])
+    assert sorted(second.changes_since(seen).removed) == sorted(ids[1:4])
+
+
 def test_changes_in_several_parts(journal, second):
     """Read a few at a time, nothing is missed or seen twice, and a removal comes in its turn."""
     ids = [journal.add(job()).id for _ in range(5)]

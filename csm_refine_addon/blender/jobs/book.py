@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import bpy
@@ -43,6 +43,8 @@ class JobBook:
         self._version = -1
         self._is_behind = False
         """Whether more has changed than what was read in the last turn."""
+        self._has_removed = False
+        """Whether jobs were removed whose files nobody has been started for who deletes them."""
 
     @functools.cached_property
     def home(self) -> Home:
@@ -93,11 +95,21 @@ class JobBook:
         self._take_in(written)
         return written
 
-    def remove(self, job_id: str) -> None:
-        """Forget a job. Raises StorageError."""
+    def change_each(self, job_ids: Iterable[str], step: Callable[[Job], Job]) -> list[Job]:
+        """Change many jobs at once; what is gone or has moved on meanwhile is let be. Raises StorageError."""
         self.press()
-        self.journal().remove(job_id)
-        self._forget(job_id)
+        changed = self.journal().change_each(job_ids, step)
+        for written in changed:
+            self._take_in(written)
+        return changed
+
+    def remove(self, *job_ids: str) -> None:
+        """Forget jobs, and have the worker delete their files. Raises StorageError."""
+        self.press()
+        self.journal().remove(*job_ids)
+        for job_id in job_ids:
+            self._forget(job_id)
+        self._has_removed = True
         job_rows.show(self.jobs)
         sidebar.redraw()
 

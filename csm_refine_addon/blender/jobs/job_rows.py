@@ -63,10 +63,12 @@ def show(jobs: Mapping[str, Job], select: str = "") -> bool:
 def _brought(rows: Any, jobs: Mapping[str, Job]) -> list[str]:
     """Make the rows those of the jobs, and return them; one more job is one more row, on top of a thousand others."""
     wanted = [job.id for job in sorted(jobs.values(), key=lambda job: job.created_at, reverse=True)]
-    new = wanted[: len(wanted) - len(rows)]
+    new = wanted[: max(0, len(wanted) - len(rows))]
     if wanted[len(new) :] != _kept.rows:
         rows.clear()
-        new = wanted
+        for job_id in wanted:
+            rows.add().name = job_id
+        return wanted
     for job_id in reversed(new):
         rows.add().name = job_id
         rows.move(len(rows) - 1, 0)

@@ -104,6 +104,17 @@ def _deeds_of_result(job: Job) -> set[Deed]:
     return found
 
 
+def loss(job: Job, *, is_here: bool) -> str:
+    """Return what is lost with a job that is removed, or an empty text; ``is_here``: its result is in this file."""
+    if job.mesh_path or job.blend_path:
+        if job.state is not S.PLACED:
+            return "Its result is not placed, and is deleted."
+        return "" if is_here else "Its result is not in this file; the downloaded one is deleted."
+    if job.state in (S.UNCERTAIN, S.STOPPED) and job.sent_at is not None:
+        return "It may have been sent: what comes of it is not fetched."
+    return ""
+
+
 def title(job: Job) -> str:
     """Return the session's code, or what will become one."""
     return job.request.session_code or "New session"

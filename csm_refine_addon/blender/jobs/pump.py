@@ -306,8 +306,9 @@ class Pump(JobBook):
             self.journal().release(job_id, self.window)
 
     def _keep_worker(self) -> bool:
-        if not (self.active or self.looking.is_waiting()):
+        if not (self.active or self.looking.is_waiting() or self._has_removed):
             return False
+        self._has_removed = False
         before = self.worker.trouble
         self.worker.keep_up(self.home, self._control_line())
         return self.worker.trouble != before

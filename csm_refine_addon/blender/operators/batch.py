@@ -12,6 +12,7 @@ from ...core.errors import CsmError, InputError
 from ...core.models import TERMINAL, Job, JobState
 from ..jobs import batching, job_rows, job_words, pump
 from ..jobs.job_words import Deed
+from ..scene import marks
 from ..translations import in_report, in_tooltip, shown
 from .common import note, reported
 from .results import is_in_object_mode
@@ -27,6 +28,7 @@ NOT_PLACED = "{}: {}"
 WILL_BE_STOPPED = "Jobs: {}. What runs at a service runs on, and may be charged."
 STOPPED = "Jobs that are no longer followed: {}."
 WILL_BE_REMOVED = "Jobs: {}. Their downloaded files are deleted; what is placed stays."
+WILL_BE_LOST = "Jobs: {}. Their downloaded files are deleted, also {} results that are not in this file."
 REMOVED = "Jobs removed from the list: {}."
 
 
@@ -202,21 +204,8 @@ class CSM_OT_stop_all(_OverMany, bpy.types.Operator):
         keeper = pump.current()
         keeper.refresh()
         dropped = batching.drop()
-        stopped = [job for job in self.meant() if _tried(lambda job=job: _stop(keeper, job))]  # type: ignore[misc]
+        stopped = keeper.change_each([job.id for job in self.meant()], lambda job: flow.stopped(job, time.time()))
         return STOPPED.format(len(stopped) + dropped)
-
-
-def _stop(keeper: pump.Pump, job: Job) -> None:
-    keeper.change(job.id, lambda job: flow.stopped(job, time.time()))
-
-
-def _tried(act: Any) -> bool:
-    """Do something; a job that has changed or gone meanwhile is let be."""
-    try:
-        act()
-    except flow.IllegalTransition:
-        return False
-    return True
 
 
 class CSM_OT_remove_ended(_OverMany, bpy.types.Operator):
@@ -231,8 +220,7 @@ class CSM_OT_remove_ended(_OverMany, bpy.types.Operator):
         return job.state in TERMINAL
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        message = WILL_BE_REMOVED.format(len(self.meant()))
-        return confirmed(self, context, event, "Remove all ended jobs?", message, "Remove")
+        return confirmed(self, context, event, "Remove all ended jobs?", removal(self.meant()), "Remove")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         return reported(self, self._remove)
@@ -241,9 +229,15 @@ class CSM_OT_remove_ended(_OverMany, bpy.types.Operator):
         keeper = pump.current()
         keeper.refresh()
         ended = self.meant()
-        for job in ended:
-            keeper.remove(job.id)
+        keeper.remove(*(job.id for job in ended))
         return REMOVED.format(len(ended))
+
+
+def removal(jobs: list[Job]) -> str:
+    """Return what becomes of jobs that are removed, in a sentence."""
+    here = {marks.of(obj).job for obj in bpy.data.objects if marks.is_marked(obj)}
+    lost = sum(bool(job.mesh_path or job.blend_path) and job.id not in here for job in jobs)
+    return WILL_BE_LOST.format(len(jobs), lost) if lost else WILL_BE_REMOVED.format(len(jobs))
 
 
 def confirmed(

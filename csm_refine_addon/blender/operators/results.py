@@ -10,10 +10,10 @@ import bpy
 
 from ...core.driving import flow
 from ...core.errors import CsmError, InputError
-from ...core.models import Job, JobState
+from ...core.models import Job
 from ..jobs import job_rows, job_words, pump
 from ..jobs.job_words import Deed
-from ..scene import arrivals
+from ..scene import arrivals, marks
 from ..translations import in_report, in_tooltip, shown
 from .common import OfJob, reported
 
@@ -124,6 +124,11 @@ class CSM_OT_fit(OfJob, bpy.types.Operator):
         return correction or "It fitted already."
 
 
+def loss(job: Job) -> str:
+    """Return what is lost with a job that is removed, or an empty text."""
+    return job_words.loss(job, is_here=marks.find_result(job) is not None)
+
+
 class CSM_OT_remove(OfJob, bpy.types.Operator):
     """Take the job off the list and delete its downloaded files; what is placed stays"""
 
@@ -137,13 +142,13 @@ class CSM_OT_remove(OfJob, bpy.types.Operator):
         except CsmError as error:
             self.report({"ERROR"}, in_report(str(error)))
             return {"CANCELLED"}
-        if job.state in (JobState.PLACED, JobState.FAILED):
+        lost = loss(job)
+        if not lost:
             return self.execute(context)
         manager: Any = context.window_manager
         answer: set[str] = manager.invoke_confirm(
-            self, event, title=shown("Remove this job?"),
-            message=shown("Its result is not placed, and is deleted."), confirm_text=shown("Remove"),
-        )  # fmt: skip
+            self, event, title=shown("Remove this job?"), message=shown(lost), confirm_text=shown("Remove")
+        )
         return answer
 
     def execute(self, context: bpy.types.Context) -> set[str]:

@@ -110,17 +110,25 @@ class Journal:
         written. Raises InputError where there is no such job, IllegalTransition where ``step`` broke the table.
         """
         with self._transaction():
-            before = self._read(job_id)
-            after = step(before)
-            if after == before:
-                return before
-            moved = after.state is not before.state
-            if moved and after.state not in TRANSITIONS[before.state]:
-                raise IllegalTransition(f"{before.state} -> {after.state}")
-            written = self._write(after, "UPDATE jobs SET document = ?, revision = ? WHERE id = ?", moved=moved)
-            passing(before.state, after.state, "before")
-        passing(before.state, after.state, "after")
+            before, written = self._changed(job_id, step)
+        if written is not before:
+            passing(before.state, written.state, "after")
         return written
+
+    def change_each(self, job_ids: Iterable[str], step: Callable[[Job], Job]) -> list[Job]:
+        """Change many jobs as :meth:`change` does, in one transaction; return them as they are now.
+
+        Left out and let be is what is gone, and what ``step`` refuses by InputError or IllegalTransition.
+        """
+        changed = []
+        with self._transaction():
+            for job_id in job_ids:
+                with contextlib.suppress(InputError, IllegalTransition):
+                    changed.append(self._changed(job_id, step))
+        for before, written in changed:
+            if written is not before:
+                passing(before.state, written.state, "after")
+        return [written for _, written in changed]
 
     def get(self, job_id: str) -> Job:
         """Return a job. Raises InputError where there is none of this id."""
@@ -152,12 +160,15 @@ class Journal:
         with self._explained():
             return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
 
-    def remove(self, job_id: str) -> None:
-        """Forget a job; its id stays known as removed, so that its folder can be cleared."""
+    def remove(self, *job_ids: str) -> None:
+        """Forget jobs, in one transaction; their ids stay known as removed, so that their folders can be cleared."""
+        rows = [(job_id,) for job_id in job_ids]
         with self._transaction():
-            self._connection.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
-            self._connection.execute("DELETE FROM leases WHERE job = ?", (job_id,))
-            self._connection.execute("INSERT OR REPLACE INTO removed VALUES (?, ?)", (job_id, self._next_revision()))
+            revision = self._next_revision()
+            self._connection.executemany("DELETE FROM jobs WHERE id = ?", rows)
+            self._connection.executemany("DELETE FROM leases WHERE job = ?", rows)
+            removed = [(job_id, revision) for job_id in job_ids]
+            self._connection.executemany("INSERT OR REPLACE INTO removed VALUES (?, ?)", removed)
 
     def history(self, job_id: str) -> list[tuple[float, str]]:
         """Return when the job came into which state, in order."""
@@ -282,6 +293,19 @@ class Journal:
         if row is None:
             raise InputError(f"There is no job {job_id}.", "The command jobs lists the jobs that there are.")
         return _job(row)
+
+    def _changed(self, job_id: str, step: Callable[[Job], Job]) -> tuple[Job, Job]:
+        """Change a job inside a transaction; return it as it was, and as written: the same where nothing is new."""
+        before = self._read(job_id)
+        after = step(before)
+        if after == before:
+            return before, before
+        moved = after.state is not before.state
+        if moved and after.state not in TRANSITIONS[before.state]:
+            raise IllegalTransition(f"{before.state} -> {after.state}")
+        written = self._write(after, "UPDATE jobs SET document = ?, revision = ? WHERE id = ?", moved=moved)
+        passing(before.state, after.state, "before")
+        return before, written
 
     def _next_revision(self) -> int:
         self._connection.execute("UPDATE counter SET revision = revision + 1")
