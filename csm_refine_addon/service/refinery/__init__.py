@@ -7,7 +7,7 @@ reading        the file as one object, cleaned (cleaning, wrong_faces), small lo
 repairing      its shape as triangles that any method can take: no crowded edges, holes of bodies closed
 symmetry       one half of it, where it is to be symmetric
 specks         small loose parts beside the methods, each reduced by itself
-methods/       the ladder's rungs (with collapsing, nearing, quads): fewer triangles, or quads
+methods/       the ladder's rungs: fewer triangles (collapsing, nearing), or quads (quads, rows, squaring)
 judging        what a rung gave, verified and scored against the shape
 dressing       the best of them: charts, flattening and packing of its UV layout; baking of the source's look
 fitting        into the box, onto the pivot

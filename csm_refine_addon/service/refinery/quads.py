@@ -13,7 +13,10 @@ import numpy as np
 from . import tuning
 from .collapsing import collapsed, modified
 from .edges import edges_of
+from .judging import judged
 from .progress import turns
+from .rows import with_rows_cut
+from .settings import Topology
 from .surface import TINY, Surface, of_mesh, to_mesh
 
 _operators: Any = bpy.ops  # the stubs of 4.2 know no return values
@@ -26,8 +29,9 @@ class NoQuads(Exception):
 def flowed(shape: Surface, budget: int) -> Surface:
     """Return QuadriFlow's quads. Raises NoQuads.
 
-    It gives up on edges shorter than 1e-4, so it gets a large copy; and it misses the number that it is asked for by up
-    to a fifth, now more, now less, so it is asked again.
+    It gives up on edges shorter than 1e-4, so it gets a large copy. It misses the number that it is asked for, now
+    more, now less: so it is asked for few, and rows are cut. For some numbers it leaves holes, or loses a rung of a
+    chair that it has for the next one: then it is asked again.
     """
     edges = edges_of(shape.faces, len(shape.points))
     sides = np.abs(shape.points[edges.start[edges.first]] - shape.points[edges.end[edges.first]]).max(axis=1)
@@ -36,14 +40,25 @@ def flowed(shape: Surface, budget: int) -> Surface:
         tuning.FLOW_DIAGONAL[1] / shape.diagonal,
     )
     large = Surface(shape.points * scale, shape.faces)
-    asked, found = budget, {}
+    least, most = (budget * (1 + way * tuning.FACES_OFF) for way in (-1, 1))
+    asked = round(budget * tuning.FLOW_ASKED)
+    given: dict[int, int] = {}
+    found: list[tuple[float, Surface]] = []
     for _ in turns(tuning.FLOW_TRIES, 0.0, 0.7):
-        found[asked] = _flowed_once(large, asked)
-        best = min(found.values(), key=lambda one: abs(len(one.faces) - budget))
-        if abs(len(best.faces) / budget - 1) <= tuning.FACES_OFF:
+        try:
+            one = _flowed_once(large, asked)
+        except NoQuads:
+            if not found:
+                raise
             break
-        asked = _to_ask({asked: len(one.faces) for asked, one in found.items()}, budget)
-    return Surface(best.points / scale, best.faces)
+        given[asked] = len(one.faces)
+        one = with_rows_cut(Surface(one.points / scale, one.faces), round(least), int(most))
+        verdict = judged(shape, one, Topology.QUADS, budget)
+        found.append((verdict.score, one))
+        if not verdict.faults and verdict.lost <= tuning.FLOW_LOST:
+            break
+        asked = _to_ask(given, round(budget * tuning.FLOW_ASKED))
+    return min(found, key=lambda pair: pair[0])[1]
 
 
 def _to_ask(given: dict[int, int], wanted: int) -> int:
@@ -51,9 +66,13 @@ def _to_ask(given: dict[int, int], wanted: int) -> int:
     few = max((pair for pair in given.items() if pair[1] < wanted), key=lambda pair: pair[1], default=None)
     many = min((pair for pair in given.items() if pair[1] >= wanted), key=lambda pair: pair[1], default=None)
     if few and many:
-        return round(few[0] + (many[0] - few[0]) * (wanted - few[1]) / (many[1] - few[1]))
-    asked, got = list(given.items())[-1]
-    return round(asked * wanted / got)
+        asked = round(few[0] + (many[0] - few[0]) * (wanted - few[1]) / (many[1] - few[1]))
+    else:
+        last, got = list(given.items())[-1]
+        asked = round(last * wanted / got)
+    while asked in given:
+        asked += 1 + asked // 100
+    return asked
 
 
 def _flowed_once(shape: Surface, faces: int) -> Surface:
