@@ -33,6 +33,9 @@ TIME_LIMIT_S = 3600.0
 MAX_TRIES = 3
 """So often a refine that never ends is started, as each end of the service in the middle counts as one."""
 STOP_S = 1.0
+AGAIN_S = 2.0
+"""After so long an end that could not be written is tried again: a full disk shall not keep a session for ever."""
+SCRATCH = "scratch"
 SPOILED = "Blender ended unexpectedly while it refined the mesh (%s). Try again, or with a simpler mesh."
 
 
@@ -50,6 +53,10 @@ class Refining:
         # By the name of the run: a session that is ordered again after a cancel has a new one.
         self._pending: set[str] = set()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._cancelled: set[str] = set()
+        """Whose folder goes as soon as nothing works in it."""
+        self._unwritten: dict[str, tuple[Session, Callable[[], object]]] = {}
+        """Ends that the store could not take yet, and what writes them."""
         self._stopping = False
         self._threads = [threading.Thread(target=self._work, name=f"refine {n}", daemon=True) for n in range(workers)]
 
@@ -67,9 +74,9 @@ class Refining:
         self._queue.put(session)
 
     def is_busy(self) -> bool:
-        """Tell whether a refine is running or waiting."""
+        """Tell whether a refine is running or waiting; one whose end cannot be written keeps nobody here."""
         with self._lock:
-            return bool(self._pending or self._processes)
+            return bool(self._pending - self._unwritten.keys() or self._processes)
 
     def counts(self) -> tuple[int, int]:
         """Return how many refines are running, and how many wait."""
@@ -93,6 +100,7 @@ class Refining:
                 raise SessionNotRefinable("No refine of this session is running.", "There is nothing to cancel.")
             session = self._sessions.fail(code, "The refine was cancelled.")
             self._pending.discard(run)
+            self._cancelled.add(run)
             if run in self._processes:
                 kill(self._processes[run])
         return session
@@ -109,45 +117,71 @@ class Refining:
             thread.join(STOP_S)
 
     def _work(self) -> None:
-        while (session := self._queue.get()) is not None and not self._stopping:
+        while not self._stopping:
+            self._write_ends()
             try:
-                self._refine(session)
-            except Exception:  # the top of a worker: one session's trouble must not end it
-                log.exception("the refine of %s could not be run", session.code)
-                self._fail(session, SPOILED % "the service could not run it")
+                session = self._queue.get(timeout=AGAIN_S)
+            except queue.Empty:
+                continue
+            if session is not None:
+                self._take(session)
+
+    def _take(self, session: Session) -> None:
+        try:
+            self._refine(session)
+        except Exception:  # the top of a worker: one session's trouble must not end it
+            log.exception("the refine of %s could not be run", session.code)
+            self._fail(session, SPOILED % "the service could not run it")
+        finally:
+            self._tidy(session)
 
     def _refine(self, session: Session) -> None:
         if not self._is_wanted(session):
             return
-        if session.tries >= MAX_TRIES:
-            self._fail(session, SPOILED % "and it never ended")
+        folder = self._sessions.run_folder(session)
+        try:
+            if session.tries >= MAX_TRIES:
+                self._fail(session, SPOILED % "and it never ended")
+                return
+            self._sessions.start_try(session.code)
+            self._prepare(session, folder)
+            returncode = self._climb(session, folder)
+        except _GivenUp:
             return
-        self._sessions.start_try(session.code)
-        folder = self._prepared_folder(session)
+        finally:
+            shutil.rmtree(folder / SCRATCH, ignore_errors=True)
+        self._conclude(session, folder, returncode)
+
+    def _climb(self, session: Session, folder: Path) -> int | None:
         allowance = ladder.Allowance(self.time_limit_s)
 
         def run(module: str, arguments: Sequence[str], limit_s: float) -> int | None:
             granted_s = allowance.for_step(limit_s)
             return self._run_step(session, folder, (module, *arguments), granted_s) if granted_s else None
 
-        with contextlib.suppress(_GivenUp):
-            self._conclude(session, folder, ladder.refine(folder, run))
+        return ladder.refine(folder, run)
+
+    def _tidy(self, session: Session) -> None:
+        """Remove what there is of a cancelled refine; nobody works on it now."""
+        with self._lock:
+            is_cancelled = session.run in self._cancelled
+            self._cancelled.discard(session.run)
+        if is_cancelled:
+            shutil.rmtree(self._sessions.run_folder(session), ignore_errors=True)
 
     def _is_wanted(self, session: Session) -> bool:
         with self._lock:
             return session.run in self._pending and not self._stopping
 
-    def _prepared_folder(self, session: Session) -> Path:
-        folder = self._sessions.run_folder(session)
-        shutil.rmtree(folder, ignore_errors=True)
-        (folder / "scratch").mkdir(parents=True)
+    def _prepare(self, session: Session, folder: Path) -> None:
+        shutil.rmtree(folder, ignore_errors=True)  # of a try that the end of a service cut off
+        (folder / SCRATCH).mkdir(parents=True)
         order = {
             "code": session.code,
             "mesh": str(self._sessions.original(session)),
             **dataclasses.asdict(session.order),
         }
         (folder / "order.json").write_text(json.dumps(order), "utf-8")
-        return folder
 
     def _run_step(self, session: Session, folder: Path, step: Sequence[str], limit_s: float) -> int | None:
         """Run a module in a background Blender and return its exit code, None where it took longer than the limit.
@@ -176,7 +210,7 @@ class Refining:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=folder,
-                env=confined_environment(folder / "scratch"),
+                env=confined_environment(folder / SCRATCH),
                 **detached(),
             )
             self._processes[session.run] = process
@@ -184,7 +218,6 @@ class Refining:
 
     def _conclude(self, session: Session, folder: Path, returncode: int | None) -> None:
         report = _read_report(folder / "report.json")
-        shutil.rmtree(folder / "scratch", ignore_errors=True)
         if returncode == 0 and report.get("ok"):
             method, notes = report.get("method", ""), tuple(report.get("notes", ()))
             formats = tuple(report["formats"])
@@ -200,12 +233,27 @@ class Refining:
         self._end(session, lambda: self._sessions.fail(session.code, sentence))
 
     def _end(self, session: Session, write: Callable[[], object]) -> None:
-        """Write a refine's end, unless it was cancelled or the service stops."""
+        """Write a refine's end, unless it was cancelled or the service stops; where that fails, later."""
         with self._lock:
             self._processes.pop(session.run, None)
-            if not self._stopping and session.run in self._pending:
+            known = self._unwritten.pop(session.run, None)
+            if self._stopping or session.run not in self._pending:
+                return
+            try:
                 write()
-                self._pending.discard(session.run)
+            except Exception:  # whatever the store has: neither the worker nor the session shall stay with it
+                self._unwritten[session.run] = session, write
+                if not known:
+                    log.exception("%s: its end cannot be written yet", session.code)
+                return
+            self._pending.discard(session.run)
+
+    def _write_ends(self) -> None:
+        with self._lock:
+            ends = list(self._unwritten.values())
+        for session, write in ends:
+            self._end(session, write)
+            self._tidy(session)
 
 
 class _GivenUp(Exception):

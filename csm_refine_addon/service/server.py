@@ -243,7 +243,8 @@ def _logging(folder: Path) -> Iterator[None]:
         for handler in handlers:
             for logger in loggers:
                 logger.removeHandler(handler)
-            handler.close()
+            with contextlib.suppress(OSError):  # on a full disk, what it holds cannot be written
+                handler.close()
 
 
 def _port(listener: socket.socket) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -132,6 +133,14 @@ def stalled_blender(tmp_path):
 
 
 @pytest.fixture
+def waiting_blender(tmp_path):
+    """A program that takes a refine and ends it well as soon as ``go`` is there, beside the program."""
+    report = json.dumps({"ok": True, "formats": ["glb"], "method": "cleaned", "notes": []})
+    lines = f"echo $$ > pid; until [ -e {tmp_path / 'go'} ]; do sleep 0.05; done; echo '{report}' > report.json"
+    return _program(tmp_path / "python_waiting", lines)
+
+
+@pytest.fixture
 def crashing_blender(tmp_path):
     """A program that dies of a segmentation fault, as Blender may."""
     return _program(tmp_path / "python_crashing", "kill -SEGV $$")
@@ -147,6 +156,20 @@ def started_process(service: Service, code: str) -> int:
     """The process id of the stalled program that works on a session."""
     folder = service.folder / "sessions" / code
     return wait_for(lambda: next((int(text) for path in folder.glob("*/pid") if (text := path.read_text())), 0))
+
+
+@contextlib.contextmanager
+def no_room(pid: int):
+    """A running process can write no file in this block, as on a full disk: Linux lets others set its limits."""
+    import resource
+
+    before = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # it has ended
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
 
 
 def endpoint(folder: Path) -> dict:

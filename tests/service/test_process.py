@@ -6,13 +6,19 @@ import json
 import os
 import signal
 import stat
+import sys
 
 import pytest
 import requests
 
+from csm_refine_addon.core.mesh_files import MeshKind
+from csm_refine_addon.core.processes.background import find_background_blender
+from csm_refine_addon.service.refining import Refining
+from csm_refine_addon.service.sessions import Order, Sessions
 from csm_refine_addon.service.users import HOLD_S, LINGER_S, Users
+from tests.support import sample_meshes
 
-from .conftest import endpoint, is_alive, run_to_end, started_process, wait_for
+from .conftest import endpoint, is_alive, no_room, run_to_end, started_process, wait_for
 
 
 def test_it_says_where_it_listens_and_leaves_nothing(start_service, tmp_path):
@@ -214,6 +220,76 @@ def test_a_cancel_ends_one_process(start_service, stalled_blender):
     assert service.ask("DELETE", f"/local/sessions/{first}/refine").status_code == 409
     assert service.order(first).status_code == 200
     assert service.session(first)["status"] == "training_refine"
+
+
+def test_a_cancel_leaves_nothing_on_the_disk(start_service, stalled_blender):
+    """The folder of a cancelled refine goes, of one that runs and of one that waits since a service was killed."""
+    service = start_service("--blender", stalled_blender, "--workers", "2")
+    codes = [service.create(), service.create()]
+    for code in codes:
+        service.order(code)
+        os.killpg(started_process(service, code), signal.SIGSTOP)
+    service.stop(signal.SIGKILL)
+    for code in codes:
+        os.killpg(started_process(service, code), signal.SIGKILL)
+    service = start_service("--blender", stalled_blender, "--workers", "1")
+    runs = [next((service.folder / "sessions" / code).glob("*/scratch")).parent for code in codes]
+    for code in reversed(codes):  # the second one while it waits
+        assert service.ask("DELETE", f"/local/sessions/{code}/refine").status_code == 200
+    wait_for(lambda: not any(run.exists() for run in runs), 10)
+    assert all((service.folder / "sessions" / code / "original").is_dir() for code in codes)
+
+
+def test_a_failed_refine_leaves_its_log_alone(start_service, crashing_blender):
+    """Of a refine that failed, the log stays to be read, and the scratch folder goes."""
+    service = start_service("--blender", crashing_blender)
+    code = service.create()
+    service.refine(code)
+    (run,) = (path.parent for path in (service.folder / "sessions" / code).glob("*/log.txt"))
+    assert not (run / "scratch").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the files of a process that runs")
+def test_a_disk_that_is_full_for_a_while_costs_no_worker_and_no_result(start_service, waiting_blender, tmp_path):
+    """Where the store cannot take a refine's end, that is written once it can; the only worker lives, and goes on."""
+    service = start_service("--blender", waiting_blender, "--workers", "1")
+    done, started_without_room, later = (service.create() for _ in range(3))
+    service.order(done)
+    service.order(started_without_room)
+    started_process(service, done)
+    with no_room(service.process.pid):
+        (tmp_path / "go").touch()
+        wait_for(lambda: service.ask("GET", "/local/info").json()["data"]["running"] == 0)
+        assert service.session(done)["status"] == "training_refine"
+    assert service.refined(done)["status"] == "refine_done"
+    assert service.refined(started_without_room)["status"] == "refine_failed"
+    assert service.refine(later)["status"] == "refine_done"
+
+
+def test_an_end_that_cannot_be_written_keeps_no_service_that_nobody_uses(waiting_blender, tmp_path):
+    """It does not count as work, so a service ends unused on a full disk, too; the next one takes the session up."""
+    sessions = Sessions(tmp_path / "sessions")
+    refining = Refining(sessions, find_background_blender(waiting_blender), workers=1)
+    (tmp_path / "mesh.glb").write_bytes(sample_meshes.glb())
+    session = sessions.order_refine(sessions.create(tmp_path / "mesh.glb", MeshKind.GLB).code, Order())
+    refining.start()
+    wait_for((sessions.run_folder(session) / "pid").exists)
+    sessions._database.execute("PRAGMA query_only = ON")
+    (tmp_path / "go").touch()
+    wait_for(lambda: not refining.is_busy())
+    refining.stop()
+    assert [found.run for found in sessions.unfinished()] == [session.run]
+    sessions.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the files of a process that runs")
+def test_a_full_disk_does_not_spoil_the_end(start_service):
+    """A service whose log cannot be written ends as cleanly as any other."""
+    service = start_service()
+    with no_room(service.process.pid):
+        assert service.ask("GET", "/local/info").status_code == 200
+        service.stop()
+    assert service.process.returncode == 0
 
 
 def test_no_more_refines_run_than_there_are_workers(start_service, stalled_blender):
