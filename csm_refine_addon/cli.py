@@ -12,12 +12,15 @@ import json
 import logging
 import os
 import re
+import signal
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from .commands import outcome, verbs
+from .commands.progress import tell, write
 from .core.driving.orders import FOLLOW_S
 from .core.errors import CsmError, InputError, Interrupted
 from .core.processes.local_settings import LEVELS, SYMMETRIES, TOPOLOGIES
@@ -41,8 +44,12 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; never raises, but for ``--help``'s SystemExit turned into 0."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments[:1] == ["serve"]:
-        return verbs.serve(arguments[1:])
+    with _interruptible():
+        return verbs.serve(arguments[1:]) if arguments[:1] == ["serve"] else _told(arguments)
+
+
+def _told(arguments: list[str]) -> int:
+    """Run a command and say what came of it."""
     started_at = time.monotonic()
     found = _run(arguments)
     if "--json" in arguments:
@@ -53,19 +60,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     elif found.text:
         _say(found.text)
     for remark in found.remarks:
-        sys.stderr.write(remark + "\n")
+        tell(remark)
     if found.error:
-        sys.stderr.write(" ".join(part for part in (found.error["message"], found.error["action"]) if part) + "\n")
-    sys.stderr.flush()
+        tell(" ".join(part for part in (found.error["message"], found.error["action"]) if part))
     return found.exit_code
 
 
 def exit_process(code: int) -> NoReturn:
     """End a process that has used ``bpy``: at a usual exit some Blenders crash or hang (4.2 and 4.5, as a module)."""
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(BrokenPipeError):
-            stream.flush()
+        write(stream, "")
     os._exit(code)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """See that Ctrl-C reaches Python: a Blender without a window has a handler of its own, so Python installs none.
+
+    ``nohup`` and its kin have it ignored; it stays so.
+    """
+    is_ours = (
+        threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) != signal.SIG_IGN
+    )
+    before = signal.signal(signal.SIGINT, signal.default_int_handler) if is_ours else None
+    try:
+        yield
+    finally:
+        if is_ours:  # a handler that is not Python's cannot be put back by it
+            signal.signal(signal.SIGINT, before or signal.SIG_DFL)
 
 
 def _run(arguments: list[str]) -> outcome.Outcome:
@@ -85,6 +107,8 @@ def _run(arguments: list[str]) -> outcome.Outcome:
 
 
 def _say(line: str) -> None:
+    if sys.stdout is None:  # closed by the caller
+        return
     encoding = sys.stdout.encoding or "utf-8"
     with contextlib.suppress(BrokenPipeError):  # the reader has seen enough
         sys.stdout.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")  # the words may be any

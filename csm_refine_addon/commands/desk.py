@@ -21,7 +21,7 @@ from ..core.models import CSM_BASE_URL, LOCAL, Job, JobState, RefineRequest
 from ..core.placement import Asked
 from . import outcome
 from .outcome import Outcome
-from .progress import Progress, describe
+from .progress import Progress, describe, tell
 from .settings import can_prepare, settings
 
 SERVICE_VARIABLE = "CSM_SERVICE"
@@ -52,7 +52,7 @@ class Desk:
         )
         self.journal = self._follower.journal
         for sentence in self.journal.take_notices():
-            sys.stderr.write(sentence + "\n")
+            tell(sentence)
         self.client = self._follower.client
 
     def __enter__(self) -> Self:
@@ -71,13 +71,13 @@ class Desk:
         self.client(service).require_online()
         key = self._key_of(service)
         if key and service == CSM_BASE_URL and not checks.is_usual_key(key):
-            sys.stderr.write("The API key has an unusual form (CSM's have 32 letters and digits); it is tried.\n")
+            tell("The API key has an unusual form (CSM's have 32 letters and digits); it is tried.")
 
     def add(self, request: RefineRequest, asked: Asked, timeout_s: float) -> Job:
         """Write a new job down: the request with box and pivot as asked."""
         request = dataclasses.replace(request, scaled_bbox=asked.scaled_bbox, pivot_point=asked.pivot_point)
         for warning in asked.warnings:
-            sys.stderr.write(warning + "\n")
+            tell(warning)
         return self.journal.add(
             orders.new_job(
                 request,

@@ -1,7 +1,12 @@
-"""Progress of a job on a terminal: a bar where it is one, else a line per change."""
+"""What is said beside the results: sentences, and the progress of a job, a bar on a terminal, else a line per change.
+
+Nobody has to listen: a pipe that is closed, a terminal that is gone, a full disk or no stream at all never fail a job.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from typing import TextIO
 
 from ..core.models import Job, JobState
@@ -21,12 +26,25 @@ _WORDS = {
 }
 
 
+def tell(sentence: str) -> None:
+    """Write a line to stderr, if anybody listens."""
+    write(sys.stderr, sentence + "\n")
+
+
+def write(stream: TextIO | None, text: str) -> None:
+    """Write to a stream at once, or not at all. Never raises; ``None`` is what Python has for a closed one."""
+    if stream is not None:
+        with contextlib.suppress(OSError, ValueError):
+            stream.write(text)
+            stream.flush()
+
+
 class Progress:
     """Writes how a job goes on to ``stream``; the same text is never written twice in a row."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
-        self._is_terminal = stream.isatty()
+        self._is_terminal = stream is not None and not stream.closed and stream.isatty()
         self._last = ""
 
     def __call__(self, job: Job) -> None:
@@ -35,16 +53,12 @@ class Progress:
         if text == self._last:
             return
         self._last = text
-        if self._is_terminal:
-            self._stream.write(f"\r\x1b[K{bar(share(job))} {text}")
-        else:
-            self._stream.write(text + "\n")
-        self._stream.flush()
+        write(self._stream, f"\r\x1b[K{bar(share(job))} {text}" if self._is_terminal else text + "\n")
 
     def end(self) -> None:
         """Leave the bar's line."""
         if self._is_terminal and self._last:
-            self._stream.write("\n")
+            write(self._stream, "\n")
 
 
 def describe(job: Job) -> str:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from csm_refine_addon.core.driving.orders import new_job
 from csm_refine_addon.core.models import RefineRequest
@@ -59,13 +60,16 @@ class Terminal:
             "CSM_SERVICE": api.url,
         }
 
-    def start(self, *arguments: str, **environment: str) -> subprocess.Popen:
+    def start(
+        self, *arguments: str, before: tuple[str, ...] = (), stderr: Any = subprocess.PIPE, **environment: str
+    ) -> subprocess.Popen:
+        """Start a command; ``before`` is a program that starts it in its own way."""
         process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "csm_refine_addon.cli", *arguments],
+            [*before, sys.executable, "-W", "error", "-m", "csm_refine_addon.cli", *arguments],
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             text=True,
             env={**self.environment, **environment},
         )
@@ -77,8 +81,8 @@ class Terminal:
             with process:  # closes its pipes
                 process.kill()
 
-    def run(self, *arguments: str, **environment: str) -> Done:
-        return ended(self.start(*arguments, **environment))
+    def run(self, *arguments: str, **options: Any) -> Done:
+        return ended(self.start(*arguments, **options))
 
     def add(self, **options):
         """Write a job down that is followed with short pauses, as the panel's settings allow."""
@@ -103,6 +107,7 @@ class Terminal:
 
 def ended(process: subprocess.Popen) -> Done:
     out, err = process.communicate(timeout=60)
+    err = err or ""
     assert KEY not in out + err
     assert "Traceback" not in err
     return Done(process.returncode, out, err)
