@@ -32,9 +32,9 @@ def main() -> int:
     blender = environment.blender(environment.BLENDER_OF_PYTHON[environment.python_at_hand()]).ensure()
     about = pages.conditions(sys.argv[1:])
     entries = []
-    for mesh in meshes:
-        print(mesh.name, file=sys.stderr)
-        entries += rounds.run(mesh, options.faces, options.only, FOLDER, blender)
+    for label, mesh in rounds.labelled(meshes).items():
+        print(label, file=sys.stderr)
+        entries += rounds.run(label, mesh, options.faces, options.only, FOLDER, blender)
     pages.show(entries)
     target = options.output or (FOLDER if options.mesh else DOCUMENTS)
     target.mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,9 @@ def main() -> int:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(  # --more is looked for as a whole word, above
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("mesh", nargs="*", type=Path, help="GLB or OBJ; default: our own raw meshes")
     parser.add_argument("--faces", nargs="+", type=int, default=[5000, 20000], metavar="N")
     parser.add_argument("--only", metavar="TOOLS", help=f"some of {','.join(TOOLS)}, with commas between")
@@ -58,6 +60,9 @@ def parse() -> argparse.Namespace:
     unknown = [name for name in options.only if name not in TOOLS]
     if unknown:
         parser.error(f"there is no tool {', '.join(unknown)}")
+    optional = [name for name in options.only if name not in names]
+    if optional:
+        parser.error(f"{', '.join(optional)}: of the optional group, which --more installs")
     missing = [str(mesh) for mesh in options.mesh if not mesh.is_file()]
     if missing:
         parser.error(f"there is no file {', '.join(missing)}")

@@ -105,7 +105,7 @@ def write(path: Path, entries: Sequence[Entry], about: dict[str, str]) -> None:
 def _groups(entries: Sequence[Entry]) -> dict[tuple[str, int], list[Entry]]:
     groups: dict[tuple[str, int], list[Entry]] = {}
     for entry in entries:
-        groups.setdefault((entry.mesh.stem, entry.faces), []).append(entry)
+        groups.setdefault((entry.label, entry.faces), []).append(entry)
     return groups
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ class Entry:
     """What one tool made of one mesh; ``measures`` is empty where it failed."""
 
     mesh: Path
+    label: str
+    """The mesh's name in pages and files."""
     triangles: int
     faces: int
     tool: str
@@ -42,22 +45,31 @@ def own_meshes(folder: Path) -> list[Path]:
     return [maker(folder) for maker in RAW.values()]
 
 
-def run(mesh: Path, faces: list[int], tools: list[str], folder: Path, blender: Path) -> Iterator[Entry]:
+def labelled(meshes: Sequence[Path]) -> dict[str, Path]:
+    """Return the meshes by a name of each one's own: the file's, and a number where another has that already."""
+    found: dict[str, Path] = {}
+    for mesh in meshes:
+        names = (mesh.stem if number == 1 else f"{mesh.stem}_{number}" for number in count(1))
+        found[next(name for name in names if name not in found)] = mesh
+    return found
+
+
+def run(label: str, mesh: Path, faces: list[int], tools: list[str], folder: Path, blender: Path) -> Iterator[Entry]:
     """Run the tools one after the other, so that they do not take each other's time."""
     source = read_solid(mesh)
     judge = Judge(source)
     corners = source.corners.reshape(-1, 3)
     low, high = corners.min(axis=0), corners.max(axis=0)
     width, height, depth = (high - low).tolist()
-    for count in faces:
+    for wanted in faces:
         for name in tools:
-            place = folder / mesh.stem / f"{name}_{count}"
+            place = folder / label / f"{name}_{wanted}"
             shutil.rmtree(place, ignore_errors=True)
             place.mkdir(parents=True)
-            task = Task(mesh, count, place, (width, height, depth), blender, Path(sys.executable))
+            task = Task(mesh, wanted, place, (width, height, depth), blender, Path(sys.executable))
             outcome, measures = _one(judge, TOOLS[name], task, (low + high) / 2)
-            print(f"  {count:>6} {name:<15} {outcome.seconds:6.1f} s  {outcome.failure}", file=sys.stderr, flush=True)
-            yield Entry(mesh, len(source.corners), count, name, outcome, measures, place)
+            print(f"  {wanted:>6} {name:<15} {outcome.seconds:6.1f} s  {outcome.failure}", file=sys.stderr, flush=True)
+            yield Entry(mesh, label, len(source.corners), wanted, name, outcome, measures, place)
 
 
 def placed(tool: Tool, result: Solid, centre: np.ndarray[Any, Any]) -> Solid:

@@ -26,7 +26,7 @@ PAPER, CLAY, WIRE = np.array([0.96, 0.96, 0.96]), np.array([0.80, 0.80, 0.78]), 
 
 def write_all(entries: Sequence[Entry], folder: Path) -> None:
     """Write one sheet for each mesh and number of faces."""
-    for (mesh, faces), group in groupby(entries, key=lambda entry: (entry.mesh.stem, entry.faces)):
+    for (mesh, faces), group in groupby(entries, key=lambda entry: (entry.label, entry.faces)):
         _write(list(group), folder / f"{mesh}_{faces}.png")
 
 
@@ -37,7 +37,7 @@ def has_picture(entry: Entry) -> bool:
 
 def name_of_picture(entry: Entry) -> str:
     """Return the name of that picture's copy."""
-    return f"{entry.mesh.stem}_{entry.tool}_{entry.faces}.png"
+    return f"{entry.label}_{entry.tool}_{entry.faces}.png"
 
 
 def copy_pictures(entries: Sequence[Entry], folder: Path) -> None:

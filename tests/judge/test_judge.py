@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 for needed in ("igl", "embreex", "scipy"):
     pytest.importorskip(needed, reason="the judge has an environment of its own")
 
-from refining import distances, layout, topology, views  # noqa: E402 -- only there
+from refining import distances, layout, rounds, topology, views  # noqa: E402 -- only there
 from refining.judge import Judge  # noqa: E402
 from refining.solids import Polygons, Solid, read_polygons, read_solid, sampled  # noqa: E402
 from tests.support import raw_meshes, raw_shapes  # noqa: E402
@@ -156,3 +156,13 @@ def test_files_keep_their_colours_and_faces(tmp_path):
     path.write_text("v 0 0 0 1 0 0.5\nv 1 0 0 1 0 0.5\nv 1 1 0 1 0 0.5\nv 0 1 0 1 0 0.5\nf 1 2 3 4\n")
     assert read_polygons(path).sizes.tolist() == [4]
     assert np.allclose(read_solid(path).colours, (1, 0, 0.5), atol=0.003)
+
+
+def test_meshes_of_one_name_are_told_apart(tmp_path):
+    """Users name many files alike: each has a folder, a heading and pictures of its own."""
+    meshes = [
+        tmp_path / folder / name for folder, name in (("a", "m.glb"), ("b", "m_2.glb"), ("c", "m.glb"), ("d", "m.obj"))
+    ]
+    found = rounds.labelled(meshes)
+    assert list(found.values()) == meshes
+    assert list(found) == ["m", "m_2", "m_3", "m_4"]
