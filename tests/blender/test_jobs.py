@@ -8,7 +8,7 @@ import bpy
 import pytest
 
 from csm_refine_addon.blender import operators as ours, panels
-from csm_refine_addon.blender.jobs import batching, job_rows, pump
+from csm_refine_addon.blender.jobs import batching, job_rows, late_imports, pump
 from csm_refine_addon.blender.panels.jobs import CSM_UL_jobs
 from csm_refine_addon.blender.scene import marks
 from csm_refine_addon.blender.viewport import menus, status_bar
@@ -300,11 +300,7 @@ def test_in_a_window_one_job_is_made_in_a_turn(home):
     """Writing forty sources at once would make Blender stand still; an object deleted meanwhile is left out."""
     _cube, tall = three_objects()
     keeper = pump.current()
-    keeper.press()
-    batching._waiting.extend(
-        batching._One(order.asked.placement.object_name, order, keeper.window)
-        for order in batching.plan(bpy.context).orders
-    )
+    waiting(keeper)
     bpy.data.objects.remove(tall)
     while batching.is_waiting():
         before = len(jobs(home))
@@ -312,6 +308,62 @@ def test_in_a_window_one_job_is_made_in_a_turn(home):
         assert len(jobs(home)) - before <= 1
     assert [job.placement.object_name for job in jobs(home)] == ["Cube of mine"]
     assert keeper.trouble == ""
+
+
+def waiting(keeper):
+    """Have a batch wait as in a window, where a job is made in a turn."""
+    keeper.press()
+    batching._waiting.extend(
+        batching._One(order.asked.placement.object_name, order, keeper.window)
+        for order in batching.plan(bpy.context).orders
+    )
+
+
+def test_a_batch_waits_for_a_locked_journal(home):
+    """While another process writes, each turn tries the same job with the same file, and the worker is kept up."""
+    three_objects()
+    show(home, of("Running", service="http://127.0.0.1:1"))
+    keeper = pump.current()
+    waiting(keeper)
+    with panel.locked(home, "IMMEDIATE"):
+        pauses = {turn() for _ in range(3)}
+        (folder,) = folders(home)
+        assert (pauses, keeper.worker.is_alive) == ({pump.AWAKE_S}, True)
+        keeper._locked_since -= 6.0
+        turn()
+        assert "locked by another process" in keeper.trouble
+        assert folders(home) == [folder]
+    while batching.is_waiting():
+        pump.tick()
+    assert sorted(folders(home)) == sorted(job.id for job in jobs(home) if job.source_blend)
+    assert folder in folders(home)
+    assert keeper.trouble == ""
+
+
+@pytest.mark.parametrize("end", [batching.drop, lambda: (pump.current().file_loaded(), turn())])
+def test_a_batch_that_is_dropped_leaves_no_file(home, end):
+    """What was written for a job that could not be written down goes with it."""
+    three_objects()
+    waiting(pump.current())
+    pump.current().journal()
+    with panel.locked(home, "IMMEDIATE"):
+        turn()
+    assert len(folders(home)) == 1
+    end()
+    while batching.is_waiting():
+        pump.tick()
+    assert folders(home) == []
+
+
+def turn() -> float:
+    """Take a turn that does more than import something; return its pause."""
+    while late_imports.next_one():
+        pass
+    return pump.tick()
+
+
+def folders(home) -> list[str]:
+    return [path.name for path in (home / "jobs").glob("*")]
 
 
 def test_a_batch_does_not_fill_the_code_field(home):

@@ -8,7 +8,7 @@ import sys
 import bpy
 import pytest
 
-from csm_refine_addon.blender.jobs import asking, job_rows, job_words, pump
+from csm_refine_addon.blender.jobs import asking, job_rows, job_words, pump, sources
 from csm_refine_addon.blender.operators import results, sending
 from csm_refine_addon.blender.scene import arrivals
 from csm_refine_addon.core import errors
@@ -302,6 +302,29 @@ def test_remove_takes_a_job_off_the_list(home):
     ops.csm_refine.remove(job=placed.id)
     assert [job.id for job in jobs(home)] == [running.id]
     assert placed.id not in [row.name for row in bpy.context.window_manager.csm_refine.jobs]
+
+
+def test_a_session_that_cannot_be_written_down_leaves_no_file(home):
+    """Pressed while another process writes, it says so and leaves nothing; pressed again, there is one source."""
+    wedge()
+    with panel.locked(home):
+        assert ops.csm_refine.create_session() == {"CANCELLED"}
+    assert folders(home) == []
+    assert ops.csm_refine.create_session() == {"FINISHED"}
+    assert folders(home) == [only_job(home).id]
+
+
+def test_a_source_that_cannot_be_written_leaves_no_folder(home):
+    """Where nothing of the selection is visible, the folder of the job to come goes, too."""
+    made = wedge()
+    made.hide_set(True)
+    with pytest.raises(errors.InputError, match="is hidden"):
+        sources.write(made)
+    assert folders(home) == []
+
+
+def folders(home) -> list[str]:
+    return [path.name for path in (home / "jobs").glob("*")]
 
 
 NOT_PREPARED = flow.job_error(errors.PrepareFailed("The background Blender ended.", "Retry."))

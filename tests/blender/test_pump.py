@@ -14,8 +14,8 @@ from csm_refine_addon.blender.jobs import pump
 from csm_refine_addon.blender.jobs.book import MOST_AT_ONCE
 from csm_refine_addon.blender.jobs.worker_process import RESTARTS, ServiceCheck, WorkerProcess, reap
 from csm_refine_addon.blender.measuring import readout
-from csm_refine_addon.blender.scene import arrivals
-from csm_refine_addon.blender.viewport import sidebar
+from csm_refine_addon.blender.scene import arrivals, marks
+from csm_refine_addon.blender.viewport import notices, sidebar
 from csm_refine_addon.core.driving import flow, worker
 from csm_refine_addon.core.errors import InputError
 from csm_refine_addon.core.models import LOCAL, Box, JobState, Placement, Secret
@@ -481,6 +481,29 @@ def test_a_check_answers_with_a_sentence(home):
     answer = check.answer()
     assert not answer.is_good
     assert "reached" in answer.message or "answer" in answer.message
+
+
+def test_an_end_that_an_operator_read_first_is_told(home):
+    """Whoever reads the journal first, each end is told once, by a turn, and marks are looked up anew."""
+    notices._waiting.clear()
+    with panel.journal(home) as journal:
+        failing, arriving = [journal.add(panel.job(JobState.RUNNING)) for _ in range(2)]
+        pump.current().press()
+        turn()
+        journal.change(failing.id, lambda job: flow.failed(job, InputError("It broke.", "Mend it."), 1.0))
+        for state in (JobState.DOWNLOADING, JobState.PREPARING, JobState.READY):
+            journal.change(arriving.id, lambda job, state=state: dataclasses.replace(job, state=state))
+        marks._index.stale = False
+        pump.current().refresh()
+        assert marks.is_stale()
+        assert notices._waiting == []
+        turn()
+        (broke, arrived) = sorted(notices._waiting)[::-1]
+        turn()
+    assert broke == ("WARNING", "CSM Refine: It broke.")
+    assert arrived[0] == "INFO"
+    assert "is ready to be placed" in arrived[1]
+    assert len(notices._waiting) == 2
 
 
 def test_a_jobs_end_leaves_the_others_alone(home, tmp_path):

@@ -62,11 +62,14 @@ def journal(home: Path) -> Journal:
 
 
 @contextlib.contextmanager
-def locked(home: Path) -> Iterator[None]:
-    """Hold the journal as another process's transaction does; nothing of ours waits for it longer than in a window."""
+def locked(home: Path, kind: str = "EXCLUSIVE") -> Iterator[None]:
+    """Hold the journal as another process's transaction does; nothing of ours waits for it longer than in a window.
+
+    IMMEDIATE: it can be read meanwhile, as before the other's commit.
+    """
     pump.current().journal()._connection.execute(f"PRAGMA busy_timeout = {BUSY_S * 1000:.0f}")
     connection = sqlite3.connect(home / "journal.sqlite", isolation_level=None)
-    connection.execute("BEGIN EXCLUSIVE")
+    connection.execute(f"BEGIN {kind}")
     try:
         yield
     finally:

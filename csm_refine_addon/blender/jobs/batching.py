@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import bpy
 
@@ -13,9 +13,10 @@ from ...core import placement
 from ...core.errors import CsmError, InputError, StorageError
 from ...core.models import LOCAL, Job, RefineRequest
 from ...core.placement import BoundsSource, Choices
-from .. import local_refining, locations
+from .. import local_refining
 from ..properties import choices_of, settings_of
-from .asking import Order, Source
+from . import sources
+from .asking import NO_SOURCE, Order, Source
 
 if TYPE_CHECKING:
     from .pump import Pump
@@ -42,11 +43,13 @@ class Plan:
         return tuple(dict.fromkeys(warning for order in self.orders for warning in order.asked.warnings))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _One:
     object_name: str
     order: Order
     window: str
+    source: Source = NO_SOURCE
+    """What was written already, where the job could not be written down yet."""
 
 
 _waiting: list[_One] = []
@@ -115,9 +118,11 @@ def is_waiting() -> bool:
 
 def drop() -> int:
     """Make none of the jobs that were not made yet; return how many that were."""
-    count = len(_waiting)
+    dropped = list(_waiting)
     _waiting.clear()
-    return count
+    for one in dropped:
+        sources.drop(one.source)
+    return len(dropped)
 
 
 def make_next(keeper: Pump) -> Job | None:
@@ -127,31 +132,23 @@ def make_next(keeper: Pump) -> Job | None:
     """
     one = _waiting[0]
     try:
-        made = _make(keeper, one) if one.window == keeper.window else None  # else another file is open
+        made = _make(keeper, one)
     except StorageError:
         raise
     except CsmError:
-        _waiting.remove(one)
+        del _waiting[0]
         raise
-    _waiting.remove(one)
+    del _waiting[0]
     return made
 
 
-def _make(keeper: Pump, one: _One) -> Job:
-    obj = bpy.context.view_layer.objects.get(one.object_name)
-    if obj is None:
-        raise InputError(GONE.format(one.object_name), "Refine another object.")
-    return keeper.add(one.order.job(keeper.window, _source(obj)), in_front=False)
-
-
-def _source(obj: Any) -> Source:
-    from ...core.driving import orders
-    from ..measuring.family import with_children
-    from ..meshes import session_source
-
-    for each in with_children([obj]):
-        if each.mode == "EDIT":
-            each.update_from_editmode()
-    job_id = orders.new_id()
-    blend = locations.home().job_folder(job_id) / "source.blend"
-    return Source(job_id, str(blend), session_source.write(obj, (), blend))
+def _make(keeper: Pump, one: _One) -> Job | None:
+    if one.window != keeper.window:  # another file is open
+        sources.drop(one.source)
+        return None
+    if one.source is NO_SOURCE:
+        obj = bpy.context.view_layer.objects.get(one.object_name)
+        if obj is None:
+            raise InputError(GONE.format(one.object_name), "Refine another object.")
+        one.source = sources.write(obj)
+    return keeper.add(one.order.job(keeper.window, one.source), in_front=False)

@@ -43,6 +43,8 @@ class JobBook:
         self._version = -1
         self._is_behind = False
         """Whether more has changed than what was read in the last turn."""
+        self._steps: list[tuple[Job | None, Job]] = []
+        """What was read and has not been told yet: each job as it was known before, and as it came."""
         self._has_removed = False
         """Whether jobs were removed whose files nobody has been started for who deletes them."""
 
@@ -61,17 +63,19 @@ class JobBook:
             self.know({})
         return self._journal
 
-    def refresh(self, most: int = -1) -> list[tuple[Job | None, Job]]:
-        """Read what changed, of at most ``most`` jobs; return each as it was before and is now. Raises StorageError."""
+    def refresh(self, most: int = -1) -> None:
+        """Read what changed, of at most ``most`` jobs. Raises StorageError."""
         changes = self.journal().changes_since(self._revision, most)
         self._revision, self._is_behind = changes.revision, not changes.complete
         self.has_read |= changes.complete
         steps = [(self.jobs.get(job.id), job) for job in changes.jobs]
+        self._steps += steps
+        if changes.removed or any(before is None or before.state is not job.state for before, job in steps):
+            marks.mark_stale()
         for job in changes.jobs:
             self._learn(job)
         for job_id in changes.removed:
             self._forget(job_id)
-        return steps
 
     def know(self, jobs: Mapping[str, Job]) -> None:
         """Take these for all the jobs that there are."""

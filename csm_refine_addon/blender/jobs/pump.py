@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -18,13 +18,13 @@ import bpy
 
 from ...core.driving import flow
 from ...core.errors import CsmError, InputError, StorageError
-from ...core.models import Job, JobState
+from ...core.models import Job
 from ..measuring import readout
 from ..properties import choices_of, settings_of
 from ..scene import arrivals, marks, open_file
 from ..scene.deliveries import Deliveries
 from ..viewport import notices, overlay, sidebar, status_bar
-from . import batching, control, job_rows, job_words, late_imports
+from . import batching, control, endings, job_rows, job_words, late_imports
 from .book import MOST_AT_ONCE, PATIENT_S, JobBook, is_locked
 from .looking import Looking
 from .worker_process import CheckAnswer, ServiceCheck, WorkerProcess
@@ -175,18 +175,18 @@ class Pump(JobBook):
                 self._write_placed()
                 changed |= self._place_next(context)
                 changed |= self._look_up(context, now)
-                changed |= self._make_next()
+                changed |= self._hear_check()
+                changed |= self._keep_worker()
+                changed |= self.has_read and not self._is_behind and job_rows.show(self.jobs)
+                status_bar.follow(self.active.values(), len(self.waiting))
+                changed |= sidebar.is_seen(now) and marks.update(self.jobs.values(), now)
+                overlay.follow(context, self.jobs)
+                changed |= self._make_next()  # last: it waits for the journal, and nothing else waits for it
             except StorageError as error:
+                self._redraw(changed, now)
                 return self._storage_trouble(error)
-            changed |= bool(self.trouble)
-            self.trouble, self._locked_since = "", 0.0
-            changed |= self._hear_check()
-            changed |= self._keep_worker()
-            changed |= self.has_read and not self._is_behind and job_rows.show(self.jobs)
-            status_bar.follow(self.active.values(), len(self.waiting))
-            changed |= sidebar.is_seen(now) and marks.update(self.jobs.values(), now)
-            overlay.follow(context, self.jobs)
-        self._redraw(changed, now)
+        self._redraw(changed or bool(self.trouble), now)
+        self.trouble, self._locked_since = "", 0.0
         if batching.is_waiting() or self._is_bringing or self._is_behind:
             return AT_ONCE_S
         return AWAKE_S if self._is_busy(now) else None
@@ -211,30 +211,16 @@ class Pump(JobBook):
         version = journal.data_version()
         if version == self._version and not self._is_behind:
             return False
-        count, revision, is_first = len(self.jobs), self._revision, not self.has_read
-        steps = self.refresh(MOST_AT_ONCE)
-        if any(before is None or before.state is not job.state for before, job in steps) or len(self.jobs) < count:
-            marks.mark_stale()
+        is_first = not self.has_read
+        self.refresh(MOST_AT_ONCE)
         for sentence in journal.take_notices():
             self.told = sentence
             notices.say("WARNING", f"CSM Refine: {sentence}")
         self._version = version
-        if not is_first:
-            self._report(steps)
+        steps, self._steps = self._steps, []
+        endings.say(steps, self.jobs, self.window)
         self._fill_codes()
-        return self.looking.read(journal) or is_first or revision != self._revision or count != len(self.jobs)
-
-    def _report(self, steps: Iterable[tuple[Job | None, Job]]) -> None:
-        """Say once what became of the jobs that ended meanwhile."""
-        for before, job in steps:
-            if before is not None and job.state is not before.state:
-                self._say_end(job)
-
-    def _say_end(self, job: Job) -> None:
-        if job.state in (JobState.FAILED, JobState.UNCERTAIN) and job.error is not None:
-            notices.say("WARNING", f"CSM Refine: {job.error.message}")
-        elif job.state is JobState.READY and not arrivals.belongs_here(job, self.window):
-            notices.say("INFO", f"CSM Refine: {job_words.title(job)} is ready to be placed.")
+        return self.looking.read(journal) or is_first or bool(steps)
 
     def _fill_codes(self) -> None:
         """Put the code of a session made here into the field that the user would type it in."""

@@ -8,11 +8,11 @@ from typing import Any
 import bpy
 
 from ...core.driving import flow
-from ...core.errors import CsmError
+from ...core.errors import CsmError, StorageError
 from ...core.models import Job, JobState
-from .. import locations, preferences
-from ..jobs import asking, job_rows, job_words, pump
-from ..jobs.asking import Given, Order, Source
+from .. import preferences
+from ..jobs import asking, job_rows, job_words, pump, sources
+from ..jobs.asking import Given, Order
 from ..jobs.job_words import Deed
 from ..properties import typed_values
 from ..translations import in_report, in_tooltip, shown
@@ -99,27 +99,19 @@ class CSM_OT_create_session(bpy.types.Operator):
         return reported(self, lambda: self._create(context))
 
     def _create(self, context: bpy.types.Context) -> str:
+        from ..measuring import bounds  # brings numpy
+
         keeper = pump.current()
         order = asking.session_order(context)
         for warning in order.asked.warnings:
             self.report({"WARNING"}, in_report(warning))
-        keeper.add(order.job(keeper.window, write_source(context)))
+        source = sources.write(*bounds.selection(context.view_layer))
+        try:
+            keeper.add(order.job(keeper.window, source))
+        except StorageError:
+            sources.drop(source)
+            raise
         return "A session is being made and refined; go on working."
-
-
-def write_source(context: bpy.types.Context) -> Source:
-    """Write the selected objects into a .blend in the folder of a job to come. Raises InputError or StorageError."""
-    from ...core.driving import orders
-    from ..measuring import bounds, family
-    from ..meshes import session_source
-
-    active, chosen = bounds.selection(context.view_layer)
-    for each in family.with_children(chosen):
-        if each.mode == "EDIT":
-            each.update_from_editmode()
-    job_id = orders.new_id()
-    blend = locations.home().job_folder(job_id) / "source.blend"
-    return Source(job_id, str(blend), session_source.write(active, chosen, blend))
 
 
 class CSM_OT_retry(OfJob, bpy.types.Operator):

@@ -18,10 +18,10 @@ def say(kind: str, text: str) -> None:
 
     ERROR would open a dialog under the mouse of somebody who is working on something else.
     """
-    if bpy.app.background:
-        return
     _waiting.append((kind, in_report(text)))
     del _waiting[:-MOST]
+    if bpy.app.background:
+        return
     with sidebar.window_context():
         ours: Any = bpy.ops
         ours.csm_refine.notice("INVOKE_DEFAULT")

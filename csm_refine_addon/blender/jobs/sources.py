@@ -1,0 +1,44 @@
+"""The source of a session to come: written into the folder of its job, and deleted where no job comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import bpy
+
+from .. import locations
+from .asking import Source
+
+
+def write(active: bpy.types.Object, objects: Sequence[bpy.types.Object] = ()) -> Source:
+    """Write objects with their children into a .blend in the folder of a job to come.
+
+    Raises InputError where nothing of them is visible, StorageError; no folder is left then.
+    """
+    from ...core.driving import orders
+    from ..measuring.family import with_children
+    from ..meshes import session_source  # brings numpy
+
+    for each in with_children([active, *objects]):
+        if each.mode == "EDIT":
+            each.update_from_editmode()
+    job_id = orders.new_id()
+    blend = locations.home().job_folder(job_id) / "source.blend"
+    try:
+        return Source(job_id, str(blend), session_source.write(active, objects, blend))
+    except BaseException:
+        _delete(blend.parent)
+        raise
+
+
+def drop(source: Source) -> None:
+    """Delete what was written, where anything was: no job comes of it."""
+    if source.blend:
+        _delete(Path(source.blend).parent)
+
+
+def _delete(folder: Path) -> None:
+    import shutil  # here: enabling the extension does not wait for it
+
+    shutil.rmtree(folder, ignore_errors=True)
