@@ -195,6 +195,15 @@ def preferences() -> Any:
     return _defaults
 
 
+def change(name: str, value: Any) -> None:
+    """Change a preference from elsewhere than its own field; it holds at the next start, too.
+
+    Blender saves preferences when it ends, and only where it was told that they changed.
+    """
+    setattr(preferences(), name, value)
+    bpy.context.preferences.is_dirty = True
+
+
 def forget_choices() -> None:
     """Forget what was chosen in this process, and what was changed where no add-on is enabled."""
     global _defaults, _chosen_here  # noqa: PLW0603
@@ -226,12 +235,11 @@ def service_choice() -> str:
 def choose_service(choice: str, url: str | None = None) -> None:
     """Make one of :data:`SERVICES` the one in use."""
     global _chosen_here  # noqa: PLW0603  # one process, one user
-    values = preferences()
     if url is not None:
-        values.service_url = url
-    elif choice == "URL" and not values.service_url:
-        values.service_url = service_text() if service_choice() == "URL" else ""
-    values.service = choice
+        change("service_url", url)
+    elif choice == "URL" and not preferences().service_url:
+        change("service_url", service_text() if service_choice() == "URL" else "")
+    change("service", choice)
     _chosen_here = True
 
 

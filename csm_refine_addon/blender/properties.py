@@ -76,7 +76,7 @@ def _shows_overlay(_settings: Any) -> bool:
 
 
 def _show_overlay(_settings: Any, shown: bool) -> None:
-    preferences.preferences().show_overlay = shown
+    preferences.change("show_overlay", shown)
 
 
 class CSM_PG_settings(bpy.types.PropertyGroup):

@@ -74,6 +74,23 @@ def test_the_environments_service_holds_until_the_user_chooses(enabled, monkeypa
     assert preferences.service_address() == CSM_BASE_URL
 
 
+@pytest.mark.parametrize(
+    "choose",
+    [
+        lambda: setattr(panel.settings(), "service", "LOCAL"),
+        lambda: setattr(panel.settings(), "service_url", URL),
+        lambda: setattr(panel.settings(), "show_overlay", False),
+        bpy.ops.csm_refine.toggle_overlay,
+    ],
+    ids=["service", "address", "overlay", "eye"],
+)
+def test_what_is_chosen_in_the_sidebar_is_saved(enabled, choose):
+    """Blender saves preferences at its end where they are marked as changed: a choice holds at the next start."""
+    bpy.context.preferences.is_dirty = False
+    choose()
+    assert bpy.context.preferences.is_dirty
+
+
 def test_a_url_of_the_environment_is_shown(enabled, monkeypatch):
     """The panel's address field shows where CSM_SERVICE points."""
     monkeypatch.setenv("CSM_SERVICE", URL)

@@ -18,6 +18,7 @@ END = os.environ["END"]
 def scene() -> hand.Steps:
     hand.preferences().poll_first_s = 2.0
     if Path(FILE).exists():
+        hand.check(hand.settings().service_url == os.environ["SERVICE"], "the service is not chosen any more")
         bpy.ops.wm.open_mainfile(filepath=FILE)
         yield 0.5
         yield from hand.open_tab()
@@ -42,6 +43,8 @@ def scene() -> hand.Steps:
 
 
 def sent() -> hand.Steps:
+    bpy.context.preferences.use_preferences_save = True  # as it is for everybody but our tests
+    bpy.context.preferences.is_dirty = False  # to say so made it that
     yield from hand.open_tab()
     yield from hand.use_url(os.environ["SERVICE"])
     yield from hand.type_into("session_code", CODE)
