@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import bpy
 
 from ..core import checks, placement
 from ..core.axes import PIVOT_LIMIT, Vector3
+from ..core.errors import InputError
 from ..core.placement import BoundsSource, Choices, PivotSource
 from . import local_refining, preferences
 from .jobs import job_rows, session_rows
@@ -31,6 +33,18 @@ PIVOT_MODES = (
 
 OBJECT_CHOICES = Choices()
 LARGEST = 3.4e38
+_QUERY = re.compile(r"(://[^\s?]*)\?\S*")
+"""What an address asks for, or is signed with."""
+
+
+def _code_typed(settings: CSM_PG_settings, _context: bpy.types.Context) -> None:
+    """Keep the code of a longer text: the address of a mesh is signed, and the field is saved with the file."""
+    try:
+        kept = checks.session_code(settings.session_code)
+    except InputError:
+        kept = _QUERY.sub(r"\1", settings.session_code)
+    if kept != settings.session_code:  # to set it comes here once more
+        settings.session_code = kept
 
 
 def _bounds_chosen(settings: CSM_PG_settings, _context: bpy.types.Context) -> None:
@@ -90,6 +104,7 @@ class CSM_PG_settings(bpy.types.PropertyGroup):
         name="Session",
         description="A session code, or any URL that holds one",
         maxlen=4096,
+        update=_code_typed,
     )
     service: bpy.props.EnumProperty(
         name="Service",

@@ -172,14 +172,14 @@ def test_the_newest_job_stands_first_and_the_selected_one_stays_selected(home):
     [
         ("", "", False),
         (CODE, "", False),
-        (f"https://api.csm.ai/image-to-3d-sessions/{CODE}", CODE, False),
+        (f"https://api.csm.ai/image-to-3d-sessions/{CODE}", "", False),
         ("hello", "There is no session code in this text.", True),
         ("SESSION-12", "The session code has an odd form.", True),
         (f"{CODE} SESSION_1_2", "There are several session codes in this text.", True),
     ],
 )
 def test_what_is_wrong_with_the_code_is_said_under_it(typed, sentence, red):
-    """An empty field is no error; a wrong code is named as soon as it is typed; a URL's code is shown."""
+    """An empty field is no error; a wrong code is named as soon as it is typed; a URL has one."""
     panel.settings().service = "LOCAL"
     panel.settings().session_code = typed
     assert sentence in said(MAIN)

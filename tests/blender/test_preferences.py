@@ -126,6 +126,34 @@ def test_neither_key_nor_service_gets_into_the_file(enabled, tmp_path):
     assert URL.encode() not in saved
 
 
+UNSIGNED = "https://files.example/account/{}/mesh.glb"
+SIGNED = f"{UNSIGNED}?se=2030&sig=s1gnature"
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        (panel.CODE, panel.CODE),
+        (SIGNED.format(panel.CODE), panel.CODE),
+        (f"  {panel.CODE}\n", panel.CODE),
+        (SIGNED.format("none"), UNSIGNED.format("none")),
+        (
+            f"{SIGNED.format('SESSION_1')} {SIGNED.format('SESSION_2')}",
+            f"{UNSIGNED.format('SESSION_1')} {UNSIGNED.format('SESSION_2')}",
+        ),
+        ("session 17?", "session 17?"),
+        ("", ""),
+    ],
+    ids=["a code", "an address", "with white space", "no code", "two codes", "no address", "nothing"],
+)
+def test_no_signed_address_gets_into_the_file(enabled, tmp_path, typed, kept):
+    """Of what is pasted into the code's field, the code alone is kept; without one, nothing that signs an address."""
+    panel.settings().session_code = typed
+    assert panel.settings().session_code == kept
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"), compress=False)
+    assert b"s1gnature" not in (tmp_path / "scene.blend").read_bytes()
+
+
 def test_the_time_out_is_blenders_unless_set(enabled):
     """0 takes Blender's own network time-out."""
     bpy.context.preferences.system.network_timeout = 17

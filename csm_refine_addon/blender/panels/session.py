@@ -59,8 +59,6 @@ def _draw_session(layout: bpy.types.UILayout, context: bpy.types.Context, settin
     except CsmError as error:
         sentences(column, context, str(error), icon="ERROR", alert=True)
         return
-    if code != settings.session_code.strip():
-        column.label(text=code, icon="CHECKMARK")
     lookup.draw_session(layout, context, code)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import bpy
 
@@ -10,6 +11,7 @@ from tests.window import hand
 from window import kit
 
 CODE = "SESSION_1689256797_6037625"
+SIGNED = f"https://files.example/account/{CODE}/mesh.glb?sig=s1gnature"
 _manager = bpy.context.window_manager
 
 
@@ -27,16 +29,19 @@ def scene() -> hand.Steps:
     yield from kit.until(looked_up, 20, "the session to be looked up")
     yield from hand.look("typed")
     yield from hand.type_into("session_code", "x")
-    _manager.clipboard = f"https://files.example/account/{CODE}/mesh.glb?sig=s1gnature"
+    _manager.clipboard = SIGNED
     yield from hand.click("csm_refine.paste_code", *hand.ICONS)
     hand.check(hand.settings().session_code == CODE, hand.settings().session_code)
-    _manager.clipboard = f"https://api.example/image-to-3d-sessions/{CODE}"
+    yield from hand.type_into("session_code", "x")
+    _manager.clipboard = SIGNED
     spot = yield from hand.find("session_code")
     yield from hand.move(hand.sidebar().window, spot.x, spot.y)
     yield 0.1
     yield from hand.press("V", ctrl=True)
     yield hand.SETTLE_S
-    hand.check(hand.settings().session_code == _manager.clipboard, hand.settings().session_code)
+    hand.check(hand.settings().session_code == CODE, hand.settings().session_code)
+    bpy.ops.wm.save_as_mainfile(filepath="/job/scene.blend", compress=False)  # the test searches it for the signature
+    hand.check(CODE.encode() in Path("/job/scene.blend").read_bytes(), "the file does not have the code")
     yield from hand.look("pasted")
     _manager.clipboard = "no code at all"
     yield from hand.click("csm_refine.paste_code", *hand.ICONS)
