@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from csm_refine_addon.service.refinery import collapsing, edges, judging, parts, quads, specks, surface, tuning
+from csm_refine_addon.service.refinery.progress import Progress, turns
 from csm_refine_addon.service.refinery.settings import Topology
 from tests.support import raw_shapes
 
@@ -63,6 +64,61 @@ def test_too_many_specks_take_no_more_than_their_share():
     assert 0 < dropped < 200
     assert len(found.faces) <= 1000
     assert np.allclose(np.ptp(found.points, axis=0), np.ptp(shape.points, axis=0))
+
+
+class Counted(np.ndarray):
+    """Points that count how often all of them are looked at for their box."""
+
+    looks, whole = 0, 0
+
+    def min(self, *arguments, **options):
+        type(self).looks += len(self) == type(self).whole
+        return super().min(*arguments, **options)
+
+
+def test_the_box_is_taken_once_for_all_specks(monkeypatch):
+    """With two thousand floaters on a large mesh, to take it for each took most of the time that a method has."""
+    shape = body_with(*(ball(4, 0.01, (2 + 0.1 * at, 0, 0)) for at in range(20)))
+    monkeypatch.setattr(Counted, "looks", 0)
+    monkeypatch.setattr(Counted, "whole", len(shape.points))
+    counted = surface.Surface(shape.points.view(Counted), shape.faces)
+    specks.beside(nothing_small, collapsing.fewer_triangles, counted, 400)
+    assert Counted.looks == 1
+
+
+@pytest.mark.parametrize("topology", FEWER)
+def test_no_specks_are_reduced_in_vain(topology):
+    """When the faces for them are used up, the others are dropped as they are."""
+    middles = np.random.default_rng(1).uniform(1.5, 2.5, (300, 3))
+    shape = body_with(*(ball(4, 0.01, tuple(middle)) for middle in middles))
+    reduced = []
+
+    def counted(speck: surface.Surface, faces: int) -> surface.Surface:
+        reduced.append(speck.points[0].tobytes())
+        return FEWER[topology](speck, faces)
+
+    found, dropped = specks.beside(nothing_small, counted, shape, 200)
+    assert dropped > 280
+    assert len(set(reduced)) <= 300 - dropped + tuning.SPECK_MISSES
+    assert len(found.faces) <= 200
+
+
+def test_specks_count_for_the_percentage(tmp_path):
+    """While small parts are reduced, the stage goes on, and the method has the rest of it."""
+    progress = Progress(tmp_path / "progress")
+    begun = []
+    shape = body_with(*(ball(4, 0.01, (2 + 0.01 * at, 0, 0)) for at in range(800)))
+
+    def method(large: surface.Surface, _budget: int) -> surface.Surface:
+        begun.append(int((tmp_path / "progress").read_text()))
+        for _ in turns(4):
+            pass
+        return large
+
+    with progress.stage(0, 100):
+        specks.beside(method, lambda speck, _faces: speck, shape, 100_000)
+        assert int((tmp_path / "progress").read_text()) == 100
+    assert 8 <= begun[0] <= 10
 
 
 def test_what_is_specks_alone_has_all_the_faces():

@@ -63,6 +63,17 @@ def turns(count: int, first: float = 0.0, last: float = 1.0) -> Iterator[int]:
     _listening.get()(last)
 
 
+@contextlib.contextmanager
+def within(first: float, last: float) -> Iterator[None]:
+    """Let the :func:`turns` inside of this block, which count from 0 to 1, be this part of the stage."""
+    whole = _listening.get()
+    token = _listening.set(lambda share: whole(first + (last - first) * share))
+    try:
+        yield
+    finally:
+        _listening.reset(token)
+
+
 def refusal(error: CsmError) -> dict[str, Any]:
     """Return the report of a refine that cannot be."""
     return {"ok": False, "error": {"code": error.code, "message": error.message, "action": error.action}}

@@ -13,10 +13,13 @@ import numpy as np
 from . import tuning
 from .edges import soundness
 from .parts import compact, face_areas, part_of_face
+from .progress import turns, within
 from .surface import Array, Surface
 
 Fewer = Callable[[Surface, int], Surface]
 """Returns the shape with about so many faces, of the kind that is asked for."""
+Share = tuple[Surface, float]
+"""A small part, and how many faces its surface is worth."""
 
 
 def beside(refine: Fewer, fewer: Fewer, shape: Surface, budget: int) -> tuple[Surface, int]:
@@ -26,20 +29,47 @@ def beside(refine: Fewer, fewer: Fewer, shape: Surface, budget: int) -> tuple[Su
     then the larger ones.
     """
     large, small = set_aside(shape, budget)
-    kept, left = [], max(round(budget * tuning.SPECKS_SHARE), round(sum(share for _, share in small)))
-    dropped = 0
-    for speck, share in sorted(small, key=lambda one: (not _reaches_rim(one[0], shape), -one[1])):
-        done = reduced(speck, fewer, max(round(share), tuning.LEAST_SPECK))
-        if len(done.faces) > left:
-            dropped += 1
+    if not small:
+        return refine(large, budget), 0
+    most = max(round(budget * tuning.SPECKS_SHARE), round(sum(share for _, share in small)))
+    begins = len(small) / (len(small) + tuning.SPECKS_LIKE_METHOD)
+    with within(0.0, begins):
+        kept = _reduced_within(_first_to_last(small, shape), fewer, most)
+    with within(begins, 1.0):
+        rest = refine(large, max(budget - sum(len(one.faces) for one in kept), 1))
+    return joined([rest, *kept]), len(small) - len(kept)
+
+
+def _first_to_last(small: list[Share], shape: Surface) -> list[Share]:
+    low, high = shape.points.min(axis=0), shape.points.max(axis=0)  # once: 10 ms for 600,000 points
+
+    def rank(one: Share) -> tuple[bool, float]:
+        points = one[0].points
+        reaches_rim = bool((points.min(axis=0) <= low).any() or (points.max(axis=0) >= high).any())
+        return not reaches_rim, -one[1]
+
+    return sorted(small, key=rank)
+
+
+def _reduced_within(small: list[Share], fewer: Fewer, left: int) -> list[Surface]:
+    """Return the parts that so many faces reach for; when it is plain that nothing more fits, none is tried."""
+    kept: list[Surface] = []
+    misses = 0
+    for turn in turns(len(small)):
+        speck, share = small[turn]
+        faces = max(round(share), tuning.LEAST_SPECK)
+        if faces > left or misses >= tuning.SPECK_MISSES:
             continue
-        left -= len(done.faces)
-        kept.append(done)
-    taken = sum(len(one.faces) for one in kept)
-    return joined([refine(large, max(budget - taken, 1)), *kept]), dropped
+        done = reduced(speck, fewer, faces)
+        fits = len(done.faces) <= left
+        misses = 0 if fits else misses + 1
+        if fits:
+            left -= len(done.faces)
+            kept.append(done)
+    return kept
 
 
-def set_aside(shape: Surface, budget: int) -> tuple[Surface, list[tuple[Surface, float]]]:
+def set_aside(shape: Surface, budget: int) -> tuple[Surface, list[Share]]:
     """Return the large parts as one surface, and each small one with its fair share of the budget."""
     part = part_of_face(shape.faces, len(shape.points))
     size = np.bincount(part, weights=face_areas(shape))
@@ -93,11 +123,6 @@ def in_box_of(found: Surface, other: Surface) -> Surface:
     wanted_low, wanted = other.points.min(axis=0), np.ptp(other.points, axis=0)
     stretch = np.where(size > 0, wanted / np.where(size > 0, size, 1), 1)
     return Surface((found.points - low) * stretch + wanted_low, found.faces)
-
-
-def _reaches_rim(speck: Surface, shape: Surface) -> bool:
-    low, high = shape.points.min(axis=0), shape.points.max(axis=0)
-    return bool((speck.points.min(axis=0) <= low).any() or (speck.points.max(axis=0) >= high).any())
 
 
 def joined(surfaces: list[Surface]) -> Surface:
