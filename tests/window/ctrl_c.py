@@ -1,0 +1,30 @@
+"""What a Blender without a window runs: the command line as scripts/refine.py starts it, and a Ctrl-C in its middle."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from csm_refine_addon.cli import exit_process, main
+from csm_refine_addon.core.models import JobState
+from csm_refine_addon.core.storage.home import chosen_home
+from csm_refine_addon.core.storage.journal import Journal
+
+
+def press() -> None:
+    """Interrupt this process once its job is followed."""
+    with Journal(chosen_home().journal) as journal:
+        while not any(job.state is JobState.RUNNING for job in journal.all()):
+            time.sleep(0.05)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+chosen_home().ensure()
+threading.Thread(target=press, daemon=True).start()
+exit_process(main(sys.argv[sys.argv.index("--") + 1 :]))
