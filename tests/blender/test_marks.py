@@ -350,6 +350,53 @@ def test_swap_from_both_visible(blend):
     assert shown() == {"Chair", "Leg"}
 
 
+def isolated(obj) -> bpy.types.Space:
+    """The viewport after numpad / with this object selected."""
+    scenes.select(obj)
+    window = bpy.context.window_manager.windows[0]
+    area = next(area for area in window.screen.areas if area.type == "VIEW_3D")
+    region = next(region for region in area.regions if region.type == "WINDOW")
+    with bpy.context.temp_override(window=window, area=area, region=region):
+        bpy.ops.view3d.localview(frame_selected=False)
+    assert area.spaces.active.local_view
+    return area.spaces.active
+
+
+def seen_in(space) -> set[str]:
+    return {obj.name for obj in bpy.context.view_layer.objects if obj.visible_get(viewport=space)}
+
+
+def test_a_result_is_seen_where_its_source_is_isolated(blend):
+    """In local view the placed object takes the hidden source's place: the viewport is not empty."""
+    view = isolated(chair())
+    assert seen_in(view) == {"Chair"}
+    job = placed(added(blend))
+    assert seen_in(view) == {"Chair refined"}
+    bpy.ops.csm_refine.swap(job=job.id)
+    assert seen_in(view) == {"Chair"}
+
+
+def test_swap_where_the_result_is_isolated(blend):
+    """The source and its children, which are not in that local view, come into it."""
+    chair()
+    job = placed(added(blend))
+    view = isolated(bpy.data.objects["Chair refined"])
+    bpy.ops.csm_refine.swap(job=job.id)
+    assert seen_in(view) == {"Chair", "Leg"}
+    bpy.ops.csm_refine.swap(job=job.id)
+    assert seen_in(view) == {"Chair refined"}
+
+
+def test_swap_where_another_object_is_isolated(blend):
+    """A local view without the result does not get the source."""
+    chair()
+    other = scenes.mesh_object("Other")
+    job = placed(added(blend))
+    view = isolated(other)
+    bpy.ops.csm_refine.swap(job=job.id)
+    assert seen_in(view) == {"Other"}
+
+
 def test_swap_is_one_undo_step(blend):
     """Undo takes one swap back."""
     chair()

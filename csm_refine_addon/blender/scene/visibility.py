@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import bpy
@@ -48,19 +49,43 @@ def shows_result(job: Job) -> bool:
 def swap(context: bpy.types.Context, job: Job) -> Any:
     """Show a job's source instead of its result, or the other way round; return the object that is shown now.
 
-    The shown one becomes active and selected where the hidden one was. Raises InputError where one of them is gone.
+    The shown one becomes active and selected where the hidden one was, and is seen in every local view where that was.
+    Raises InputError where one of them is gone.
     """
     result, source = _both(context, job)
     hidden, shown = (source, result) if result.hide_get() else (result, source)
     objects = context.view_layer.objects
     was_active, was_selected = objects.active == hidden, hidden.select_get()
+    local_views = [space for space in _local_views(context, hidden, shown) if hidden.visible_get(viewport=space)]
     hide(context, hidden)
     show(context, shown)
+    for space in local_views:
+        _bring_into(context, space, shown)
     if was_active:
         objects.active = shown
     if was_active or was_selected:
         shown.select_set(True)
     return shown
+
+
+def _local_views(context: bpy.types.Context, *objects: Any) -> Iterator[Any]:
+    """Yield the viewports that isolate some objects (numpad /), and could show these.
+
+    What comes into the scene later, as a result does, is in each of them; what was there before, and not selected, in
+    none (object_base_new in Blender's layer.cc).
+    """
+    for window in context.window_manager.windows:
+        if window.view_layer == context.view_layer and all(obj.name in window.view_layer.objects for obj in objects):
+            spaces = (area.spaces.active for area in window.screen.areas)
+            yield from (space for space in spaces if space.type == "VIEW_3D" and space.local_view)
+
+
+def _bring_into(context: bpy.types.Context, space: Any, obj: Any) -> None:
+    """Have a local view show an object and its children, where it does not show it already."""
+    if not obj.visible_get(viewport=space):
+        for each in with_children([obj]):
+            if each.name in context.view_layer.objects:
+                each.local_view_set(space, True)
 
 
 def _both(context: bpy.types.Context, job: Job) -> tuple[Any, Any]:
