@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import logging
 import os
@@ -21,11 +22,14 @@ from typing import Any, NoReturn
 
 from .commands import outcome, verbs
 from .commands.progress import tell, write
+from .commands.verbs import BOX_NAMES, PIVOT_NAMES
 from .core.driving.orders import FOLLOW_S
 from .core.errors import CsmError, InputError, Interrupted
 from .core.processes.local_settings import LEVELS, SYMMETRIES, TOPOLOGIES
 
 _log = logging.getLogger("csm_refine.cli")
+_VECTORS = {"--bbox": BOX_NAMES, "--pivot": PIVOT_NAMES}
+"""Options that take one of these names, or three numbers; what comes after is not theirs."""
 _NEGATIVE_NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$", re.IGNORECASE | re.ASCII)
 _UNEXPECTED = {"code": "internal", "message": "Something failed that should not.", "action": "Report it, please."}
 
@@ -92,7 +96,7 @@ def _interruptible() -> Iterator[None]:
 
 def _run(arguments: list[str]) -> outcome.Outcome:
     try:
-        options = _parser().parse_args(arguments)
+        options = _parser().parse_args(_joined(arguments))
         found: outcome.Outcome = options.command(options)
     except SystemExit:
         return outcome.Outcome()
@@ -104,6 +108,28 @@ def _run(arguments: list[str]) -> outcome.Outcome:
         _log.exception("unexpected")
         return outcome.Outcome(document={**outcome.EMPTY, "error": _UNEXPECTED}, error=_UNEXPECTED, exit_code=1)
     return found
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with the words of each box and pivot in one: argparse would give them all that follow."""
+    found: list[str] = []
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
+        names = _VECTORS.get(word, ())
+        limit = 0 if not names else 1 if rest[:1] and rest[0] in names else 3
+        values = list(itertools.takewhile(_is_value, rest[:limit]))
+        del rest[: len(values)]
+        found.append(f"{word}={' '.join(values)}" if values else word)
+    return found
+
+
+def _is_value(word: str) -> bool:
+    return not word.startswith("-") or bool(_NEGATIVE_NUMBER.match(word))
+
+
+def _words(text: str) -> list[str]:
+    return text.split(" ")
 
 
 def _say(line: str) -> None:
@@ -174,9 +200,9 @@ def _request_options() -> _Parser:
     request = _Parser(add_help=False)
     request.add_argument("--blend", metavar="FILE", help="open this file first")
     request.add_argument("--object", metavar="NAME", help="the source of box, pivot and place")
-    request.add_argument("--bbox", nargs="+", metavar="B", help="object, auto, or W H D (API axes)")
-    request.add_argument("--pivot", nargs="+", metavar="P", help="object, center, bottom, auto, or X Y Z (API axes)")
-    request.add_argument("--timeout", type=float, metavar="S", default=FOLLOW_S, help="how long to follow")
+    request.add_argument("--bbox", type=_words, metavar="B", help="object, auto, or W H D (API axes)")
+    request.add_argument("--pivot", type=_words, metavar="P", help="object, center, bottom, auto, or X Y Z (API axes)")
+    request.add_argument("--timeout", type=float, metavar="S", help=f"how long to follow (default: {FOLLOW_S:.0f})")
     return request
 
 

@@ -73,7 +73,7 @@ class Desk:
         if key and service == CSM_BASE_URL and not checks.is_usual_key(key):
             tell("The API key has an unusual form (CSM's have 32 letters and digits); it is tried.")
 
-    def add(self, request: RefineRequest, asked: Asked, timeout_s: float) -> Job:
+    def add(self, request: RefineRequest, asked: Asked, timeout_s: float | None) -> Job:
         """Write a new job down: the request with box and pivot as asked."""
         request = dataclasses.replace(request, scaled_bbox=asked.scaled_bbox, pivot_point=asked.pivot_point)
         for warning in asked.warnings:
@@ -83,7 +83,7 @@ class Desk:
                 request,
                 self.service,
                 now=time.time(),
-                timeout_s=_seconds(timeout_s),
+                timeout_s=orders.FOLLOW_S if timeout_s is None else _seconds(timeout_s),
                 poll_s=self._settings.poll_s,
                 placement=asked.placement,
                 fit_to_box=self._settings.fit_to_box,
@@ -111,6 +111,15 @@ class Desk:
         except OtherAccount as error:
             raise OtherAccount(error.message, TAKE_OVER) from None
         return job
+
+    def sent_again(self, job: Job, timeout_s: float | None, *, take_over: bool) -> Job:
+        """Have an ended job sent anew, as the user said. Raises InputError, and as :meth:`check_account`."""
+        limit_s = job.timeout_s if timeout_s is None else _seconds(timeout_s)
+        self.check_account(job, take_over=take_over)
+        return self.journal.change(
+            job.id,
+            lambda job: flow.sent_again(dataclasses.replace(job, timeout_s=limit_s), time.time()),
+        )
 
     def seen(self, job: Job) -> Outcome:
         """Return how a job stands, and that it waits for another key where this is known without a key command."""

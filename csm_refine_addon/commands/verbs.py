@@ -21,6 +21,10 @@ from .outcome import EMPTY, Outcome, document, not_ours, of_job, together, warne
 from .progress import describe
 from .settings import blender, has_blender
 
+BOX_NAMES = (str(BoundsSource.OBJECT), str(BoundsSource.AUTO))
+PIVOT_NAMES = tuple(str(source) for source in PivotSource if source is not PivotSource.TYPED)
+_REQUEST_OPTIONS = "bbox pivot object blend service topology faces texture_size symmetry keep_aspect keep_parts".split()
+
 
 def refine(options: Namespace) -> Outcome:
     """Submit, wait, download, prepare, place, and save or export."""
@@ -40,11 +44,11 @@ def submit(options: Namespace) -> Outcome:
     """Submit and return; the job goes on being known in the journal."""
     if bool(options.code) == bool(options.again):
         raise InputError("Give either a session code or --again JOB.", "See submit --help.")
+    _require_unchanged(options)
     warnings: tuple[str, ...] = ()
     with Desk(options) as desk:
         if options.again:
-            job = desk.check_account(desk.journal.get(options.again), take_over=options.take_over)
-            job = desk.journal.change(job.id, lambda job: flow.sent_again(job, time.time()))
+            job = desk.sent_again(desk.journal.get(options.again), options.timeout, take_over=options.take_over)
         else:
             request = RefineRequest(checks.session_code(options.code), local=local_settings.of_options(options))
             local_settings.require_local(desk.service, request.local)
@@ -53,6 +57,16 @@ def submit(options: Namespace) -> Outcome:
             job, warnings = desk.add(request, asked, options.timeout), asked.warnings
         job = desk.follow(job, until=lambda job: job.accepted_at is not None)
         return warned(of_job(job, f"{job.id} {describe(job)}"), warnings)
+
+
+def _require_unchanged(options: Namespace) -> None:
+    """Raise InputError where ``--again`` is to send something else than the job: it goes as it went before."""
+    given = [name for name in _REQUEST_OPTIONS if getattr(options, name) not in (None, False)]
+    if options.again and given:
+        raise InputError(
+            f"--again sends a job as it is; it cannot have another --{given[0].replace('_', '-')}.",
+            "Leave that out, or submit the session's code anew.",
+        )
 
 
 def status(options: Namespace) -> Outcome:
@@ -195,7 +209,7 @@ def choices_of(bbox: list[str] | None, pivot: list[str] | None, *, has_object: b
     default = "object" if has_object else "auto"
     bbox, pivot = bbox or [default], pivot or [default]
     bounds, typed_bbox = BoundsSource.TYPED, None
-    if len(bbox) == 1 and bbox[0] in (BoundsSource.OBJECT, BoundsSource.AUTO):
+    if len(bbox) == 1 and bbox[0] in BOX_NAMES:
         bounds = BoundsSource(bbox[0])
     else:
         typed_bbox = checks.scaled_bbox(bbox)
