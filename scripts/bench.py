@@ -1,6 +1,6 @@
 """Measures what was promised, prints a table and writes docs/benchmarks.md.
 
-python3 scripts/bench.py [--only arrival,click,enabling,memory,overhead] [--window]
+python3 scripts/bench.py [--only arrival,click,session,enabling,memory,overhead] [--window]
 
 Reports whether each goal is met; ends with 0 whatever the figures are, with 1 where a measurement could not be taken.
 What is left out keeps its figures of before in the document. --window adds a run in a Blender with a window, as root
@@ -18,7 +18,7 @@ import sys  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 
 import build  # noqa: E402
-from benchmark import arrival, click, enabling, machine, overhead, report, window, worker_memory  # noqa: E402
+from benchmark import arrival, click, enabling, machine, overhead, report, session, window, worker_memory  # noqa: E402
 from benchmark.sampling import Bench, Figure, SampleFailed  # noqa: E402
 from window.room import RoomError  # noqa: E402
 
@@ -27,6 +27,7 @@ DOCUMENT = environment.ROOT / "docs/benchmarks.md"
 MEASUREMENTS: dict[str, tuple[str, Callable[[Bench], list[Figure]]]] = {
     "arrival": ("A mesh arrives", arrival.measure),
     "click": ("The click", click.measure),
+    "session": ("New Session from Selection", session.measure),
     "enabling": ("Blender's start", enabling.measure),
     "memory": ("The worker's memory", worker_memory.measure),
     "overhead": ("A whole job", overhead.measure),
