@@ -208,3 +208,69 @@ def test_an_unlit_material_has_its_texture(tmp_path):
     lit = seen(mesh_io.import_mesh(path, tmp_path))
     assert np.ptp(lit) > 0.5
     assert np.array_equal(seen(mesh_io.import_mesh(changed_glb(path, change), tmp_path)), lit)
+
+
+GREEN = np.array([[0.1, 0.6, 0.2]] * 4)
+
+
+def scene_of(folder, *pieces) -> bpy.types.Object:
+    """A GLB in which each piece is a mesh of its own, side by side; imported."""
+
+    def change(document):
+        document["meshes"] = [{"primitives": [one]} for one in document["meshes"][0]["primitives"]]
+        document["nodes"] = [{"mesh": at, "translation": [at, 0, 0]} for at in range(len(pieces))]
+        document["scenes"] = [{"nodes": list(range(len(pieces)))}]
+
+    return mesh_io.import_mesh(changed_glb(raw_files.write_glb(folder / "scene.glb", pieces), change), folder)
+
+
+def colours_of(obj) -> list[np.ndarray]:
+    """The colour seen in each part, in turn along X, linear."""
+    shown = look.Look(obj.data)
+    order = np.argsort(shown.points[shown.triangles].mean(axis=1)[:, 0])
+    found = shown.at(corners.Places(order, np.full((len(order), 3), 1 / 3))).colour[:, :3]
+    return list(found[::2])
+
+
+def test_colours_of_several_meshes_are_not_darkened(tmp_path):
+    """Meshes with colours alone, joined, have the colours that each had."""
+    wanted = sampling.linear_of_srgb(GREEN[0])
+    assert (
+        colours_of(scene_of(tmp_path, sheet(colours=GREEN), sheet(colours=GREEN)))
+        == [pytest.approx(wanted, abs=0.01)] * 2
+    )
+
+
+@pytest.mark.parametrize("painted_first", [True, False])
+def test_each_mesh_keeps_its_own_look_when_joined(tmp_path, painted_first):
+    """One without colours is neither black nor in another's material; nor is a material's colour lost."""
+    red = raw_files.Material(colour=(0.9, 0.1, 0.1))
+    pieces = [sheet(colours=GREEN), sheet(), sheet(material=red)]
+    wanted = [sampling.linear_of_srgb(GREEN[0]), np.array([0.8] * 3), sampling.linear_of_srgb(np.array(red.colour))]
+    turn = 1 if painted_first else -1
+    found = colours_of(scene_of(tmp_path, *pieces[::turn]))[::turn]
+    for colour, other in zip(found, wanted, strict=True):
+        assert colour == pytest.approx(other, abs=0.01)
+
+
+def test_a_files_own_plain_material_is_left_to_it(tmp_path):
+    """A part without a material does not get the file's own one of the name that join uses."""
+    pieces = [sheet(material=raw_files.Material(colour=(0.9, 0.1, 0.1))), sheet()]
+    bpy.data.materials.new("Plain").diffuse_color = (0, 0, 1, 1)
+    assert colours_of(scene_of(tmp_path, *pieces))[1] == pytest.approx([0.8] * 3, abs=0.01)
+
+
+def test_painted_parts_of_an_fbx_are_not_darkened(tmp_path):
+    """An FBX of two parts with colours and without a material has them as they were painted."""
+    for at in range(2):
+        mesh = bpy.data.meshes.new("part")
+        mesh.from_pydata([(at, 0, 0), (at + 1, 0, 0), (at + 1, 0, 1), (at, 0, 1)], [], [(0, 1, 2), (0, 2, 3)])
+        colours = mesh.color_attributes.new("Color", "FLOAT_COLOR", "CORNER")
+        colours.data.foreach_set("color", [0.1, 0.6, 0.2, 1.0] * 6)
+        bpy.context.scene.collection.objects.link(bpy.data.objects.new("part", mesh))
+    path = tmp_path / "painted.fbx"
+    bpy.ops.export_scene.fbx(filepath=str(path))
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    (tmp_path / "work").mkdir()
+    found = colours_of(mesh_io.import_mesh(path, tmp_path / "work"))
+    assert found == [pytest.approx([0.1, 0.6, 0.2], abs=0.02)] * 2

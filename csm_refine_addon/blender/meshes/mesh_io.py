@@ -21,6 +21,7 @@ from mathutils import Matrix
 from ...core import limits, mesh_files
 from ...core.errors import InputError, MeshUnusable
 from ...core.mesh_files import MeshKind
+from .joining import join
 
 BLENDER_FROM_FILE = Matrix(((1, 0, 0, 0), (0, 0, -1, 0), (0, 1, 0, 0), (0, 0, 0, 1)))
 """Y up, +Z front (OBJ as CSM writes it) to Z up, -Y front: exact, unlike the importer's rotated object."""
@@ -225,18 +226,6 @@ def _standing_mesh(obj: bpy.types.Object, turn: Matrix) -> bpy.types.Mesh:
         mesh = mesh.copy()
     transform_mesh(mesh, turn @ obj.matrix_world)
     return mesh
-
-
-def join(objects: list[bpy.types.Object]) -> None:
-    """Join mesh objects of the scene into the first one; materials and UV maps stay."""
-    for part in objects:
-        if not part.data.materials:  # else it takes the first material of the others in 4.2
-            part.data.materials.append(bpy.data.materials.get("Plain") or bpy.data.materials.new("Plain"))
-    override: Any = bpy.context.temp_override(
-        active_object=objects[0], object=objects[0], selected_editable_objects=objects
-    )
-    with override:
-        bpy.ops.object.join()
 
 
 def _remove_unused(meshes: list[bpy.types.Mesh]) -> None:

@@ -22,6 +22,7 @@ from ...core.errors import CsmError, InputError, MeshUnusable, StorageError
 from ..measuring import bounds
 from ..measuring.family import with_children
 from . import mesh_io
+from .joining import join
 
 
 def write(active: bpy.types.Object, objects: Sequence[bpy.types.Object], path: Path) -> tuple[str, ...]:
@@ -72,7 +73,7 @@ def export(objects: Sequence[bpy.types.Object], path: Path) -> None:
     for part in parts:
         bpy.context.scene.collection.objects.link(part)
     if len(parts) > 1:
-        mesh_io.join(parts)
+        join(parts)
     mesh_io.export_mesh(parts[0], path)
 
 
