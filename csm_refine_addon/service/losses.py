@@ -7,15 +7,24 @@ import struct
 from pathlib import Path
 
 from ..core.losses import sentences
-from ..core.mesh_files import MeshKind
+from ..core.mesh_files import MeshKind, kinds_in_fbx
 
 _HEADER = struct.Struct("<12xI4x")
 
 
 def losses(path: Path, kind: MeshKind) -> tuple[str, ...]:
-    """Return sentences on the armature, shape keys and animation of a checked GLB; nothing for files without any."""
-    if kind is not MeshKind.GLB:
-        return ()
+    """Return sentences on the armature, shape keys and animation of a checked GLB or FBX; an OBJ has none."""
+    if kind is MeshKind.GLB:
+        return _of_glb(path)
+    if kind is MeshKind.FBX:
+        kinds = kinds_in_fbx(path)
+        return sentences(
+            armature=b"Skin" in kinds, shape_keys=b"BlendShape" in kinds, animation=b"AnimationCurve" in kinds
+        )
+    return ()
+
+
+def _of_glb(path: Path) -> tuple[str, ...]:
     with path.open("rb") as file:
         (length,) = _HEADER.unpack(file.read(_HEADER.size))
         document = json.loads(file.read(length))

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from .. import limits
 from .archive import check_zip, extract_obj
-from .fbx import check_fbx, harmless_fbx
+from .fbx import check_fbx, harmless_fbx, kinds_in_fbx
 from .glb import check_glb
 from .kinds import MeshKind, sniff, unreadable
 from .obj import check_obj
 
-__all__ = ["MeshKind", "check", "extract_obj", "harmless_fbx", "sniff"]
+__all__ = ["MeshKind", "check", "extract_obj", "harmless_fbx", "kinds_in_fbx", "sniff"]
 
 _CHECKS = {MeshKind.GLB: check_glb, MeshKind.ZIP: check_zip, MeshKind.OBJ: check_obj, MeshKind.FBX: check_fbx}
 

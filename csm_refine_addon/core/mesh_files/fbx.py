@@ -50,7 +50,15 @@ def harmless_fbx(path: Path, folder: Path) -> Path:
     return copy
 
 
-def _foreign_folders(path: Path, limits: Limits) -> Iterator[tuple[int, int]]:
+def kinds_in_fbx(path: Path) -> frozenset[bytes]:
+    """Return which of ``Skin``, ``BlendShape`` and ``AnimationCurve`` an FBX has objects of. Raises MeshUnusable."""
+    kinds: set[bytes] = set()
+    for _ in _foreign_folders(path, limits_.current(), kinds):
+        pass
+    return frozenset(kinds & {b"Skin", b"BlendShape", b"AnimationCurve"})
+
+
+def _foreign_folders(path: Path, limits: Limits, kinds: set[bytes] | None = None) -> Iterator[tuple[int, int]]:
     """Check a file, and yield where in it the folders of paths lie that lead elsewhere, and their lengths."""
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -58,7 +66,10 @@ def _foreign_folders(path: Path, limits: Limits) -> Iterator[tuple[int, int]]:
         if len(head) < _HEADER_BYTES:
             raise damaged("it ends within its header")
         is_wide = struct.unpack_from("<I", head, _HEADER_BYTES - 4)[0] >= _WIDE_SINCE
-        yield from _Records(file, struct.Struct("<QQQB" if is_wide else "<IIIB"), limits).walk(size)
+        records = _Records(file, struct.Struct("<QQQB" if is_wide else "<IIIB"), limits)
+        yield from records.walk(size)
+    if kinds is not None:
+        kinds |= records.kinds
 
 
 class _Records:
@@ -70,6 +81,9 @@ class _Records:
         self._limits = limits
         self._pixels = Pixels(limits)
         self._unpacked = 0
+        self._last_string = b""
+        self.kinds: set[bytes] = set()
+        """Of the animation curves; and of the deformers, which say it in their last string."""
 
     def walk(self, size: int) -> Iterator[tuple[int, int]]:
         """Go through all records; ``ends`` are those of the records that hold this one."""
@@ -90,8 +104,10 @@ class _Records:
             data = self._file.tell() + name_length
             if not start < data + length <= end <= ends[-1]:
                 raise damaged(_CUT_OFF)
-            self._file.seek(data)
+            name, self._last_string = self._file.read(name_length), b""
             yield from self._properties(properties, data + length)
+            if name in {b"AnimationCurve", b"Deformer"}:
+                self.kinds.add(self._last_string if name == b"Deformer" else name)
             ends.append(end)
 
     def _refuse_too_much(self, depth: int, count: int) -> None:
@@ -116,8 +132,10 @@ class _Records:
                 raise damaged(_CUT_OFF)
             if kind == _RAW:
                 self._pixels.add(self._file)
-            elif kind == _STRING and (found := _FOLDERS.match(self._file.read(min(length, _LONGEST_PATH)))):
-                yield start, found.end()
+            elif kind == _STRING:
+                self._last_string = self._file.read(min(length, _LONGEST_PATH))
+                if found := _FOLDERS.match(self._last_string):
+                    yield start, found.end()
             self._file.seek(start + length)
         self._file.seek(end)
 
