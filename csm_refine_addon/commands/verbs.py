@@ -23,7 +23,10 @@ from .settings import blender, has_blender
 
 BOX_NAMES = (str(BoundsSource.OBJECT), str(BoundsSource.AUTO))
 PIVOT_NAMES = tuple(str(source) for source in PivotSource if source is not PivotSource.TYPED)
-_REQUEST_OPTIONS = "bbox pivot object blend service topology faces texture_size symmetry keep_aspect keep_parts".split()
+_REQUEST_OPTIONS = (
+    *("bbox", "pivot", "object", "blend", "service"),
+    *("topology", "faces", "texture_size", "symmetry", "keep_aspect", "keep_parts"),
+)
 
 
 def refine(options: Namespace) -> Outcome:

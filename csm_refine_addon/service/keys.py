@@ -12,6 +12,7 @@ from ..core.errors import InputError, KeyMissing
 from ..core.keys.secret_files import kept_secret, rights
 from ..core.models import Secret
 from ..core.processes.background import KEY_VARIABLE
+from ..core.processes.local_service import KeyOrigin
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,13 @@ def service_key(folder: Path, key_file: Path | None, *, is_loopback: bool) -> Se
         source = key_file or KEY_VARIABLE
         raise InputError(f"{source} holds no usable key.", "Put one line without spaces into it.") from error
     raise InputError("An address that others can reach needs a key of your choice.", "Give it with --key-file FILE.")
+
+
+def key_origin(key_file: Path | None) -> KeyOrigin:
+    """Return where :func:`service_key` has the key from, which it returned."""
+    if key_file is not None:
+        return KeyOrigin.FILE
+    return KeyOrigin.ENVIRONMENT if os.environ.get(KEY_VARIABLE) else KeyOrigin.FOLDER
 
 
 def _check_rights(path: Path) -> None:

@@ -17,7 +17,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,13 +26,14 @@ from ..core.errors import CsmError, InputError, StorageError
 from ..core.keys.secret_files import kept_secret
 from ..core.models import Secret
 from ..core.processes.background import BackgroundBlender, find_background_blender
+from ..core.processes.local_service import endpoint
 from ..core.storage.home import chosen_home
 from . import intake
 from .app import Api
 from .files import MeshOrigin
 from .guard import HostCheck, is_loopback
 from .inbox import BODY_LIMIT_BYTES, MESH_LIMIT_BYTES, Inbox
-from .keys import service_key
+from .keys import key_origin, service_key
 from .links import Links
 from .refining import TIME_LIMIT_S, Refining
 from .sessions import Sessions
@@ -136,7 +137,8 @@ def _serve(settings: Settings) -> int:
         intake.start(api.application(), api_socket, limit=api.body_limit, greatest_body=2 * settings.mesh_limit)
         intake.start(files, files_socket, limit=lambda *_request: 0, greatest_body=BODY_LIMIT_BYTES)
         url = f"http://{_bracketed(settings.host)}:{_port(api_socket)}"
-        stack.enter_context(_announced(settings.data / ENDPOINT_FILE, url))
+        origin = key_origin(settings.key_file)
+        stack.enter_context(_announced(settings.data / ENDPOINT_FILE, endpoint(url, origin)))
         stop.wait(lambda: settings.until_unused and users.is_unused(is_busy=refining.is_busy()))
         return stop.exit_code
 
@@ -206,13 +208,13 @@ class _StopSignals:
 
 
 @contextlib.contextmanager
-def _announced(path: Path, url: str) -> Iterator[None]:
+def _announced(path: Path, said: Mapping[str, object]) -> Iterator[None]:
     """Tell the address on stdout and in the endpoint file, which is there for as long as the service listens."""
     draft = path.with_suffix(".part")
-    draft.write_text(json.dumps({"url": url, "pid": os.getpid()}), "utf-8")
+    draft.write_text(json.dumps(said), "utf-8")
     draft.replace(path)
-    log.info("listening on %s", url)
-    sys.stdout.write(f"listening on {url}\n")
+    log.info("listening on %s", said["url"])
+    sys.stdout.write(f"listening on {said['url']}\n")
     sys.stdout.flush()
     try:
         yield

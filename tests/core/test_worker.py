@@ -15,6 +15,7 @@ import pytest
 from csm_refine_addon.core.driving import flow, worker
 from csm_refine_addon.core.driving.orders import new_job
 from csm_refine_addon.core.models import JobState as S, RefineRequest, Secret
+from csm_refine_addon.core.processes.background import module_environment
 from csm_refine_addon.core.storage.home import Home
 from csm_refine_addon.core.storage.journal import Journal
 from tests.core.house import copying_blender
@@ -324,12 +325,22 @@ def test_offline_pauses(workers, api, monkeypatch):
 # --- checking a service
 
 
-def checked(workers, *, online=True, key=KEY):
-    command = [*worker.command(workers.home, sys.executable, ""), "--check", workers.api.url]
-    line = worker.control_line(online, {"": Secret(key)} if key else {}, 5.0)
-    done = subprocess.run(command, input=line, env=worker.environment(), timeout=30, check=True, capture_output=True)
-    assert KEY.encode() not in done.stdout + done.stderr
-    return json.loads(done.stdout)
+def started_check(workers, service, *, key=KEY):
+    command = [*worker.command(workers.home, sys.executable, ""), "--check", service]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    process = subprocess.Popen(command, env=worker.environment(), **pipes)
+    workers.processes.append(process)
+    workers.tell(process, key=key)
+    return process
+
+
+def checked(workers, *, key=KEY):
+    process = started_check(workers, workers.api.url, key=key)
+    assert process.wait(30) == 0
+    with process.stdout, process.stderr:
+        said = process.stdout.read() + process.stderr.read()
+    assert KEY.encode() not in said
+    return json.loads(said)
 
 
 def test_check_of_a_service(workers, api):
@@ -340,6 +351,27 @@ def test_check_of_a_service(workers, api):
     assert (refused["ok"], "refuses the API key" in refused["message"]) == (False, True)
     assert "no API key" in checked(workers, key="")["message"]
     assert len(api.seen) == 2
+
+
+def test_check_ends_in_the_middle_of_a_request(workers, api):
+    """A Blender that is killed while the service does not answer leaves no check behind."""
+    api.others["/user/userdata"] = [Answer(hangs=True)]
+    process = started_check(workers, api.url)
+    wait_until(lambda: api.seen)
+    assert ended_within(process, 1.0)
+    with process.stdout, process.stderr:
+        assert (process.stdout.read(), process.stderr.read()) == (b"", b"")
+
+
+def test_check_ends_while_the_local_service_starts(workers, monkeypatch):
+    """The same while the check waits for a local service that does not come up."""
+    monkeypatch.setattr(worker, "environment", lambda: {**module_environment(), "CSM_REFINE_BLENDER": "/no/blender"})
+    process = started_check(workers, "local")
+    log = workers.home.service / "service.log"
+    wait_until(log.exists)
+    assert ended_within(process, 1.0)
+    with process.stdout, process.stderr:
+        assert (process.stdout.read(), process.stderr.read()) == (b"", b"")
 
 
 def test_ack_is_whole():

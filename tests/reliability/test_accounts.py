@@ -276,9 +276,11 @@ def test_a_check_uses_the_command(home, api, tmp_path):
     command = [*worker.command(home, sys.executable, ""), "--check", api.url]
 
     def checked() -> dict:
-        environment = worker.environment()
-        done = subprocess.run(command, input=line, env=environment, timeout=30, check=True, capture_output=True)
-        return json.loads(done.stdout)
+        pipes = dict.fromkeys(("stdin", "stdout"), subprocess.PIPE)
+        with subprocess.Popen(command, env=worker.environment(), **pipes) as process:
+            process.stdin.write(line)
+            process.stdin.flush()
+            return json.loads(process.stdout.readline())
 
     api.others["/user/userdata"] = [session_2024("preview_done")]
     assert checked()["ok"] is True

@@ -25,7 +25,8 @@ def test_it_says_where_it_listens_and_leaves_nothing(start_service, tmp_path):
     """One line on stdout and endpoint.json name the address; SIGTERM ends it with 0, within 2 s, and cleans up."""
     service = start_service()
     assert service.first_line == f"listening on {service.url}\n"
-    assert endpoint(service.folder) == {"url": service.url, "pid": service.process.pid}
+    said = endpoint(service.folder)
+    assert (said["url"], said["pid"], said["key"]) == (service.url, service.process.pid, "folder")
     assert service.stop() < 2
     assert service.process.returncode == 0
     assert not (service.folder / "endpoint.json").exists()
@@ -49,8 +50,9 @@ def test_the_key_is_made_once_and_kept_to_its_owner(start_service):
 
 
 def test_the_environment_can_name_the_key(start_service):
-    """With CSM_API_KEY set, that is the key, and none is made."""
+    """With CSM_API_KEY set, that is the key, none is made, and the endpoint file says so."""
     service = start_service(key="k" * 32, variables={"CSM_API_KEY": "k" * 32})
+    assert endpoint(service.folder)["key"] == "environment"
     assert service.ask("GET", "/user/userdata").status_code == 200
     assert not (service.folder / "key").exists()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -151,9 +152,10 @@ class ServiceCheck:
         self._clock = clock
         self._ends_at = clock() + CHECK_LIMIT_S
         self._process = _start(home, "--check", service, answers=True)
-        if self._process.stdin:
-            self._process.stdin.write(control_line)
-        _close(self._process)
+        if self._process.stdin:  # it stays open: its end is ours
+            with contextlib.suppress(OSError):
+                self._process.stdin.write(control_line)
+                self._process.stdin.flush()
 
     def answer(self) -> CheckAnswer | None:
         """Return what came out, or None while there is no answer yet. Does not wait."""
@@ -164,6 +166,7 @@ class ServiceCheck:
     def give_up(self) -> None:
         """End the question without an answer."""
         self._process.kill()
+        _close(self._process)
         _leaving.append(self._process)
         if self._process.stdout:
             self._process.stdout.close()
@@ -178,6 +181,7 @@ class ServiceCheck:
         """Read the line of a process that has ended: it fits a pipe's buffer, so nothing waits."""
         if self._process.stdout is None:
             raise AssertionError("stdout is a pipe")
+        _close(self._process)
         with self._process.stdout as stream:
             text = stream.read()
         try:

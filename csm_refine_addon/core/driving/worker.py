@@ -31,7 +31,7 @@ from ..errors import CsmError, JournalBusy, KeyMissing, KeyRefused, StorageError
 from ..keys.accounts import Gate
 from ..keys.key_sources import KeyCommand, Keyring
 from ..models import LOCAL, TERMINAL, Job, JobState, Secret
-from ..processes.background import PACKAGE, module_environment
+from ..processes.background import PACKAGE, Stopped, module_environment
 from ..processes.local_service import LocalService
 from ..processes.workshop import BlenderWorkshop
 from ..questions.answering import Answering
@@ -290,14 +290,13 @@ def _is_cleared(folder: Path) -> bool:
 
 
 def check_service(home: Home, control: Control, blender: str, service: str) -> dict[str, object]:
-    """Ask a service whether address and key are good; return ``{"ok", "message"}``."""
+    """Ask a service whether address and key are good; return ``{"ok", "message"}``. Raises Stopped at the end."""
     local_service = LocalService(home, blender=blender)
-    never = threading.Event()
     services = Services(
         local_service,
         key_of=control.keyring.awaited,
         is_online=lambda: control.online,
-        pause=never.wait,
+        pause=control.ended.wait,
         timeout_s=control.timeout_s,
     )
     try:
@@ -309,8 +308,22 @@ def check_service(home: Home, control: Control, blender: str, service: str) -> d
     return {"ok": True, "message": "The service answers and takes the key."}
 
 
+def _answer(home: Home, control: Control, blender: str, service: str) -> None:
+    """Check a service, say what came of it, and end."""
+    try:
+        sys.stdout.write(json.dumps(check_service(home, control, blender, service)) + "\n")
+        sys.stdout.flush()
+    except (Stopped, OSError):
+        pass  # nobody listens any more
+    finally:
+        control.ended.set()
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the worker, or with ``--check SERVICE`` one check whose result goes to stdout as a line of JSON."""
+    """Run the worker, or with ``--check SERVICE`` one check whose result goes to stdout as a line of JSON.
+
+    Both end with stdin, in the middle of a request, too.
+    """
     parser = argparse.ArgumentParser(prog="worker")
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--blender", default="")
@@ -320,11 +333,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     home, control = Home(options.home), Control()
     if not control.read_line(sys.stdin.buffer):
         return 0
-    if options.check:
-        sys.stdout.write(json.dumps(check_service(home, control, options.blender, options.check)) + "\n")
-        sys.stdout.flush()
-        return 0
     threading.Thread(target=control.listen, args=(sys.stdin.buffer,), name="control", daemon=True).start()
+    if options.check:
+        question = (home, control, options.blender, options.check)
+        threading.Thread(target=_answer, args=question, name="check", daemon=True).start()
+        control.ended.wait()
+        return 0
     try:
         Worker(home, control, options.blender).run()
     except StorageError as error:

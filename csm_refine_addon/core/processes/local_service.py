@@ -6,7 +6,7 @@ by itself when nobody has said for a while that it is needed (``--until-unused``
 
 from __future__ import annotations
 
-import contextlib
+import enum
 import json
 import math
 import os
@@ -15,18 +15,34 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 from ..api.client import Client
 from ..errors import CsmError, ServiceUnreachable
 from ..models import Secret
 from ..storage.home import Home
-from .background import KEY_VARIABLE, PACKAGE, Pause, detached, module_environment
+from .background import KEY_VARIABLE, PACKAGE, Pause, Stopped, detached, module_environment
 
 START_LIMIT_S = 30.0
 HELD_S = 1.0
 """How long a service that has answered is used without being asked whether it is still there."""
 MODULE = f"{PACKAGE}.service"
+_NAMESPACE = Path("/proc/self/ns/pid")
+
+
+class KeyOrigin(enum.StrEnum):
+    """Where a service has its key from. The environment's may be the vendor's: it is shown to no other service."""
+
+    ENVIRONMENT = "environment"
+    FOLDER = "folder"
+    FILE = "file"
+
+
+def endpoint(url: str, key: KeyOrigin) -> dict[str, object]:
+    """Return what a service writes down of itself, for :class:`LocalService` to find."""
+    return {"url": url, "key": key, "pid": os.getpid(), "pids": _namespace()}
 
 
 class LocalService:
@@ -47,7 +63,7 @@ class LocalService:
     def find_or_start(self, pause: Pause) -> tuple[str, Secret]:
         """Return the service's address and key; start it where it does not run.
 
-        Raises ServiceUnreachable where it does not come up.
+        Raises ServiceUnreachable where it does not come up, Stopped where ``pause`` says so.
         """
         with self._starting:
             found = self._used if self._clock() - self._answered_at < HELD_S else None
@@ -82,29 +98,32 @@ class LocalService:
             client.close()
 
     def _running(self) -> tuple[str, Secret] | None:
-        """Return the service that the endpoint file names, if it answers to a key that we know."""
+        """Return the service that the endpoint file names, if it answers to the key that it was started with.
+
+        A service that was killed leaves the file, and its port to anybody: whoever listens there gets no key.
+        """
         try:
-            url = str(json.loads((self._home.service / "endpoint.json").read_text(encoding="utf-8"))["url"])
+            said = json.loads((self._home.service / "endpoint.json").read_text(encoding="utf-8"))
+            url, key = str(said["url"]), self._key(said["key"])
+            is_there = _is_there(said)
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        for key in self._known_keys():
-            client = _client(url, key)
-            try:
-                client.hold(self._user)
-            except CsmError:
-                continue
-            else:
-                return url, key
-            finally:
-                client.close()
-        return None
+        return (url, Secret(key)) if is_there and key and self._answers(url, Secret(key)) else None
 
-    def _known_keys(self) -> list[Secret]:
-        keys = []
-        with contextlib.suppress(OSError):
-            keys.append((self._home.service / "key").read_text(encoding="utf-8").strip())
-        keys.append(os.environ.get(KEY_VARIABLE, "").strip())
-        return [Secret(key) for key in keys if key]
+    def _answers(self, url: str, key: Secret) -> bool:
+        client = _client(url, key)
+        try:
+            client.hold(self._user)
+        except CsmError:
+            return False
+        finally:
+            client.close()
+        return True
+
+    def _key(self, origin: object) -> str:
+        if origin == KeyOrigin.ENVIRONMENT:
+            return os.environ.get(KEY_VARIABLE, "").strip()
+        return (self._home.service / "key").read_text(encoding="utf-8").strip() if origin == KeyOrigin.FOLDER else ""
 
     def _start(self) -> None:
         self._home.ensure()
@@ -127,7 +146,9 @@ class LocalService:
 
     def _await(self, pause: Pause) -> tuple[str, Secret]:
         ends_at = self._clock() + START_LIMIT_S
-        while self._clock() < ends_at and not pause(0.1):
+        while self._clock() < ends_at:
+            if pause(0.1):
+                raise Stopped
             found = self._running()
             if found:
                 return found
@@ -140,3 +161,17 @@ class LocalService:
 
 def _client(url: str, key: Secret) -> Client:
     return Client(url, key, is_online=lambda: True, timeout_s=5.0)
+
+
+def _is_there(said: Mapping[str, Any]) -> bool:
+    """Tell whether the process that wrote an endpoint file may be alive, and ours.
+
+    Unknown where ids of processes mean something else to it (a sandbox of its own), and on Windows.
+    """
+    if os.name == "posix" and said["pids"] == _namespace():
+        os.kill(int(said["pid"]), 0)  # sends nothing; raises OSError where there is none, or another user's
+    return True
+
+
+def _namespace() -> str:
+    return os.readlink(_NAMESPACE) if _NAMESPACE.is_symlink() else ""

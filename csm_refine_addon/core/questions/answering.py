@@ -11,6 +11,7 @@ from collections.abc import Callable
 from ..api.client import Client
 from ..driving.engine import LEASE_S
 from ..errors import CsmError
+from ..processes.background import Stopped
 from ..storage.home import Home
 from ..storage.journal import Journal
 from . import lookups
@@ -68,6 +69,8 @@ class Answering:
                     self._ask(journal, lookup)
                 finally:
                     journal.release(lookup.key, self._owner)
+        except Stopped:
+            pass
         except CsmError as error:
             _log.warning("%s: %s", lookup.key, error)
         except Exception:  # noqa: BLE001 -- the top of the thread
