@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import os
 import statistics
 import time
@@ -80,14 +81,17 @@ def of(name: str, state: JobState = JobState.RUNNING, **changes):
 
 
 def test_the_list_shows_one_files_jobs_or_all(home, tmp_path):
-    """A job is of this file if its window is this one, or if it was made from the same saved file."""
+    """A job is of this file if its window is this one, if it was made from the same saved file, or is known here."""
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "open.blend"))
     here = of("Here", window=pump.current().window, created_at=3.0)
     saved = of("Saved", blend_file=str(tmp_path / "open.blend"), created_at=2.0)
-    show(home, here, saved, of("Elsewhere", blend_file="/other.blend", created_at=1.0))
-    assert listed() == ["Here", "Saved", "Elsewhere"]
+    known = of("Known", JobState.PLACED, blend_file="/other.blend", created_at=1.0)
+    marks.mark_result(bpy.data.objects["Cube"], known)
+    show(home, here, saved, known, of("Elsewhere", blend_file="/other.blend", created_at=0.0))
+    marks.update([], math.inf)
+    assert listed() == ["Here", "Saved", "Known", "Elsewhere"]
     kept().files = "THIS"
-    assert listed() == ["Here", "Saved"]
+    assert listed() == ["Here", "Saved", "Known"]
 
 
 def test_a_file_that_was_never_saved_does_not_own_the_jobs_of_another(home):

@@ -251,6 +251,80 @@ def test_a_newly_loaded_file_is_another_window(home, tmp_path):
     assert in_journal(home, job).state is JobState.READY
 
 
+def start_again() -> None:
+    """As after a restart of Blender: an empty file, the add-on enabled, a panel looked at."""
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    bpy.ops.preferences.addon_enable(module=panel.ADDON)
+    pump.current().press()
+
+
+@pytest.mark.parametrize("first", ["", "first.blend"], ids=["never saved", "save as"])
+def test_a_file_with_the_source_gets_its_result_after_a_restart(home, tmp_path, first):
+    """Saved, or saved under another name, after the click: the object knows of its job when it is opened again."""
+    if first:
+        bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / first))
+    job = ready(home, tmp_path, blend_file=bpy.data.filepath)
+    marks.mark_source(job)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
+    start_again()
+    turn()
+    assert in_journal(home, job).state is JobState.READY
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "scene.blend"))
+    turn()
+    assert in_journal(home, job).state is JobState.PLACED
+    assert bpy.data.objects["Cube"].hide_get()
+
+
+def test_an_object_linked_from_another_file_brings_no_result(home, tmp_path):
+    """The result belongs into the file that has the source, not into one that shows it."""
+    job = ready(home, tmp_path)
+    marks.mark_source(job)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "props.blend"))
+    start_again()
+    with bpy.data.libraries.load(str(tmp_path / "props.blend"), link=True) as (_found, wanted):
+        wanted.objects = ["Cube"]
+    scenes.link(wanted.objects[0])
+    turn()
+    assert in_journal(home, job).state is JobState.READY
+
+
+def test_a_result_waits_for_the_scene_of_its_source(home, tmp_path):
+    """In another scene it waits, and the panel says for what; in its own it is placed, and the source hidden."""
+    job = ready(home, tmp_path)
+    first, second = bpy.context.scene, bpy.data.scenes.new("Second")
+    bpy.context.window.scene = second
+    pump.current().press()
+    turn()
+    assert pump.current().waiting == {job.id: arrivals.IN_OTHER_SCENE}
+    assert not second.objects
+    bpy.context.window.scene = first
+    turn()
+    assert in_journal(home, job).placed_object in first.objects
+    assert bpy.data.objects["Cube"].hide_get()
+    assert not pump.current().waiting
+
+
+def test_a_press_places_in_the_scene_at_hand(home, tmp_path):
+    """Who presses Place in another scene gets the result there, and keeps the source as it is."""
+    job = ready(home, tmp_path)
+    first, second = bpy.context.scene, bpy.data.scenes.new("Second")
+    bpy.context.window.scene = second
+    assert bpy.ops.csm_refine.place(job=job.id) == {"FINISHED"}
+    assert in_journal(home, job).placed_object in second.objects
+    assert not bpy.data.objects["Cube"].hide_get(view_layer=first.view_layers[0])
+
+
+def test_a_source_in_no_scene_is_not_waited_for(home, tmp_path):
+    """It was taken out of every scene, and something keeps it in the file: the result stands where it stood."""
+    job = ready(home, tmp_path)
+    bpy.data.scenes.new("Second")
+    bpy.data.objects["Cube"].use_fake_user = True
+    bpy.data.objects["Cube"].users_collection[0].objects.unlink(bpy.data.objects["Cube"])
+    pump.current().press()
+    turn()
+    assert in_journal(home, job).state is JobState.PLACED
+
+
 def test_on_request_means_not_by_itself(home, tmp_path):
     """With *Place Automatically* off the result waits for its button."""
     job = ready(home, tmp_path, place_automatically=False)

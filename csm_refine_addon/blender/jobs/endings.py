@@ -10,7 +10,7 @@ from ..viewport import notices
 from . import job_words
 
 
-def say(steps: Iterable[tuple[Job | None, Job]], jobs: Mapping[str, Job], window: str) -> None:
+def say(steps: Iterable[tuple[Job | None, Job]], jobs: Mapping[str, Job]) -> None:
     """Say what became of the jobs that took these steps: each as it was, None where it was not known, and as it came.
 
     ``jobs`` are all as they stand now: one that has moved on since has nothing to be said of.
@@ -18,11 +18,11 @@ def say(steps: Iterable[tuple[Job | None, Job]], jobs: Mapping[str, Job], window
     for before, job in steps:
         now = jobs.get(job.id)
         if before is not None and now is not None and before.state is not job.state is now.state:
-            _say(job, window)
+            _say(job)
 
 
-def _say(job: Job, window: str) -> None:
+def _say(job: Job) -> None:
     if job.state in (JobState.FAILED, JobState.UNCERTAIN) and job.error is not None:
         notices.say("WARNING", f"CSM Refine: {job.error.message}")
-    elif job.state is JobState.READY and not arrivals.belongs_here(job, window):
+    elif job.state is JobState.READY and not arrivals.belongs_here(job):
         notices.say("INFO", f"CSM Refine: {job_words.title(job)} is ready to be placed.")

@@ -13,6 +13,7 @@ import bpy
 
 from ...core.driving import flow
 from ...core.models import Job, JobState
+from ..scene import marks
 from . import job_words
 
 FILES = (
@@ -107,19 +108,14 @@ def choose_sort(_window: Any, index: int) -> None:
     _kept.sort = index
 
 
-def is_of_this_file(job: Job, window: str) -> bool:
-    """Tell whether a job was made from the open file; ``window`` names it where it was never saved."""
-    return job.window == window or bool(job.blend_file and job.blend_file == bpy.data.filepath)
-
-
-def is_listed(job: Job, window: str) -> bool:
+def is_listed(job: Job) -> bool:
     """Tell whether the chosen files are those of the job."""
-    return FILES[_kept.files][0] == "ALL" or is_of_this_file(job, window)
+    return FILES[_kept.files][0] == "ALL" or marks.is_of_this_file(job)
 
 
-def listed(jobs: Iterable[Job], window: str) -> list[Job]:
+def listed(jobs: Iterable[Job]) -> list[Job]:
     """Return the jobs of the chosen files, oldest first."""
-    return sorted((job for job in jobs if is_listed(job, window)), key=lambda job: job.created_at)
+    return sorted(filter(is_listed, jobs), key=lambda job: job.created_at)
 
 
 def matches(job: Job, text: str) -> bool:

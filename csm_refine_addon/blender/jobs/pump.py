@@ -218,7 +218,7 @@ class Pump(JobBook):
             notices.say("WARNING", f"CSM Refine: {sentence}")
         self._version = version
         steps, self._steps = self._steps, []
-        endings.say(steps, self.jobs, self.window)
+        endings.say(steps, self.jobs)
         self._fill_codes()
         return self.looking.read(journal) or is_first or bool(steps)
 
@@ -236,15 +236,14 @@ class Pump(JobBook):
 
     def _place_next(self, context: bpy.types.Context) -> bool:
         """Place at most one result in a turn, or bring in a part of a large one."""
-        waiting: dict[str, str] = {}
-        ready = [job for job in self.ready.values() if arrivals.belongs_here(job, self.window)]
-        reason = arrivals.hindrance(context) if ready else ""
+        if self.ready and not marks.has_looked():  # in a file that was just opened, objects know what belongs to it
+            marks.update(self.jobs.values(), self._turned_at)
+        ready = [job for job in self.ready.values() if arrivals.belongs_here(job)]
+        waiting = arrivals.hindrances(context, ready)
         placed = self._is_bringing = False
         self._deliveries.keep_only([job.id for job in ready])
         for job in ready:
-            if reason:
-                waiting[job.id] = reason
-            elif not (placed or self._is_bringing):
+            if job.id not in waiting and not (placed or self._is_bringing):
                 self._is_bringing = self._deliveries.bring_next(job)
                 placed = not self._is_bringing and self._place(context, job)
         changed = placed or waiting != self.waiting

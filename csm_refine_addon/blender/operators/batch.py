@@ -150,9 +150,7 @@ def ready_jobs() -> list[Job]:
     """Return this file's jobs that are ready to be placed, oldest first."""
     keeper = pump.current()
     found = (job for job in keeper.jobs.values() if job.state is JobState.READY and job_words.can(job, Deed.PLACE))
-    return sorted(
-        (job for job in found if job_rows.is_of_this_file(job, keeper.window)), key=lambda job: job.created_at
-    )
+    return sorted(filter(marks.is_of_this_file, found), key=lambda job: job.created_at)
 
 
 class _OverMany:
@@ -163,8 +161,7 @@ class _OverMany:
     @classmethod
     def meant(cls) -> list[Job]:
         """Return the jobs that it is about, as last read."""
-        keeper = pump.current()
-        return [job for job in job_rows.listed(keeper.jobs.values(), keeper.window) if cls.is_meant(job)]
+        return [job for job in job_rows.listed(pump.current().jobs.values()) if cls.is_meant(job)]
 
     @classmethod
     def is_meant(cls, job: Job) -> bool:

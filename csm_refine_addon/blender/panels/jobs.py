@@ -46,11 +46,11 @@ class CSM_UL_jobs(bpy.types.UIList):
     def filter_items(self, context: bpy.types.Context, data: Any, property_name: str) -> tuple[list[int], list[int]]:
         keeper = pump.current()
         jobs = [keeper.jobs.get(row.name) for row in getattr(data, property_name)]
-        wanted = [job is not None and self._is_wanted(job, keeper.window) for job in jobs]
+        wanted = [job is not None and self._is_wanted(job) for job in jobs]
         return [self.bitflag_filter_item if each else 0 for each in wanted], job_rows.order(jobs)
 
-    def _is_wanted(self, job: Job, window: str) -> bool:
-        return job_rows.is_listed(job, window) and (not self.filter_name or job_rows.matches(job, self.filter_name))
+    def _is_wanted(self, job: Job) -> bool:
+        return job_rows.is_listed(job) and (not self.filter_name or job_rows.matches(job, self.filter_name))
 
 
 def _draw_row_head(row: bpy.types.UILayout, job: Job) -> None:
@@ -95,7 +95,7 @@ class CSM_PT_jobs(InSidebar, bpy.types.Panel):
         layout.template_list("CSM_UL_jobs", "", kept, "jobs", kept, "active", rows=2, maxrows=6)
         _draw_place_all(layout)
         job = keeper.jobs.get(job_rows.selected_id())
-        if job is not None and job_rows.is_listed(job, keeper.window):
+        if job is not None and job_rows.is_listed(job):
             details.draw_job(layout, context, job)
 
 

@@ -13,7 +13,7 @@ from ..jobs import job_words, pump
 from ..jobs.job_words import Deed
 from ..measuring import units
 from ..operators.common import set_job
-from ..scene import arrivals, fetching_again, marks, visibility
+from ..scene import fetching_again, marks, visibility
 from ..viewport import sidebar, thumbnails
 from .layouts import fact, sentences
 from .session import InSidebar
@@ -102,7 +102,7 @@ def is_source_gone(job: Job) -> bool:
     """Tell whether a job of this file has lost its source object; a job of another file has not."""
     if not job_words.object_name(job) or marks.source_name(job) or job.state in (JobState.FAILED, JobState.STOPPED):
         return False
-    return arrivals.is_of_this_file(job, pump.current().window)
+    return marks.is_of_this_file(job)
 
 
 class CSM_PT_fetch(InSidebar, bpy.types.Panel):

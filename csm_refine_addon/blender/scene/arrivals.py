@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,19 +22,27 @@ if TYPE_CHECKING:  # numpy and sqlite3 come in when they are needed: enabling th
     from . import placing
 
 LEASE_S = 60.0
+IN_OTHER_SCENE = "It is placed when you are back in the scene of its source object."
 _REFINED = re.compile(r" refined(\.\d+)?$")
 
 
-def belongs_here(job: Job, window: str) -> bool:
-    """Tell whether a result places itself here: the window that asked for it, or one with the same saved file."""
-    if job.state is not JobState.READY or not job.place_automatically:
-        return False
-    return is_of_this_file(job, window)
+def belongs_here(job: Job) -> bool:
+    """Tell whether a result places itself here: it is ready, and of this file."""
+    return job.state is JobState.READY and job.place_automatically and marks.is_of_this_file(job)
 
 
-def is_of_this_file(job: Job, window: str) -> bool:
-    """Tell whether a job was asked for from the open file: in this window, or where it is saved."""
-    return job.window == window or bool(job.blend_file and job.blend_file == bpy.data.filepath)
+def hindrances(context: bpy.types.Context, jobs: Collection[Job]) -> dict[str, str]:
+    """Return why results do not place themselves right now, by job; one that may is not in it."""
+    reason = hindrance(context) if jobs else ""
+    if reason or len(bpy.data.scenes) == 1:
+        return {job.id: reason for job in jobs if reason}
+    sources = marks.find_sources(jobs)
+    return {job_id: IN_OTHER_SCENE for job_id, source in sources.items() if _is_in_other_scene(context, source)}
+
+
+def _is_in_other_scene(context: bpy.types.Context, obj: Any) -> bool:
+    scenes = [scene for scene in bpy.data.scenes if scene.objects.get(obj.name) == obj]
+    return bool(scenes) and context.scene not in scenes
 
 
 def hindrance(context: bpy.types.Context) -> str:

@@ -93,6 +93,12 @@ class _Marked:
     results: dict[str, list[Any]]
     sources: dict[str, list[Any]]
 
+    @property
+    def jobs(self) -> set[str]:
+        """The jobs of those objects that are not linked from another file."""
+        both = (*self.results.items(), *self.sources.items())
+        return {job_id for job_id, objects in both if any(obj.library is None for obj in objects)}
+
 
 def _marked() -> _Marked:
     found = _Marked({}, {})
@@ -124,6 +130,12 @@ def find_source(job: Job, marked: _Marked | None = None) -> Any:
     return bpy.data.objects.get(name) if found is None and open_file.asked_for(job) else found
 
 
+def find_sources(jobs: Iterable[Job]) -> dict[str, Any]:
+    """Return the source object of each of these jobs that has one in this file, by job."""
+    marked = _marked()
+    return {job.id: obj for job in jobs if (obj := find_source(job, marked)) is not None}
+
+
 def _meant(objects: list[Any], name: str) -> Any:
     shown = bpy.context.view_layer.objects
     ranked = sorted(objects, key=lambda obj: (obj.name != name, obj.name not in shown))
@@ -139,6 +151,8 @@ class _Index:
     def __init__(self) -> None:
         self.results: dict[str, str] = {}
         self.sources: dict[str, str] = {}
+        self.jobs: set[str] = set()
+        """Every job that an object of this very file knows of."""
         self.stale = self.is_new = True
         self.due_at = -math.inf
 
@@ -162,12 +176,13 @@ def update(jobs: Iterable[Job], now: float) -> bool:
         return False
     _index.stale = _index.is_new = False
     began = time.perf_counter()
-    before = (_index.results, _index.sources)
+    before = (_index.results, _index.sources, _index.jobs)
     marked, known = _marked(), list(jobs)
     _index.results = {job.id: obj.name for job in known if (obj := find_result(job, marked)) is not None}
     _index.sources = {job.id: obj.name for job in known if (obj := find_source(job, marked)) is not None}
+    _index.jobs = marked.jobs
     _index.due_at = now + max(LEAST_PAUSE_S, PAUSE_PER_COST * (time.perf_counter() - began))
-    return before != (_index.results, _index.sources)
+    return before != (_index.results, _index.sources, _index.jobs)
 
 
 def is_stale() -> bool:
@@ -178,6 +193,14 @@ def is_stale() -> bool:
 def has_looked() -> bool:
     """Tell whether the objects of this file have been looked up since it was opened."""
     return not _index.is_new
+
+
+def is_of_this_file(job: Job) -> bool:
+    """Tell, for ``draw``, whether a job belongs to the open file: it was asked for from here, or an object knows of it.
+
+    So the result of an object of a file that was not saved yet, or under another name, still finds its place.
+    """
+    return open_file.asked_for(job) or job.id in _index.jobs
 
 
 def result_name(job: Job) -> str:
