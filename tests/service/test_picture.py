@@ -9,7 +9,7 @@ import pytest
 import requests
 from PIL import Image
 
-from tests.support import raw_meshes
+from tests.support import raw_files, raw_meshes
 
 bpy = pytest.importorskip("bpy")
 
@@ -82,6 +82,32 @@ def test_colours_are_those_of_the_mesh(imported, tmp_path):
         assert np.any((strongest[:, channel] > 0.5) & (strongest[:, others].max(axis=1) < 0.3))
     painted = np.asarray(picture.look(imported(raw_meshes.vertex_colours_only)).shaded)
     assert np.ptp(painted.reshape(-1, 3), axis=0).min() > 0.4
+
+
+def coloured_ball(folder, **more):
+    """A ball with a white texture that a factor and colours at its vertices are multiplied with."""
+    points, triangles, uvs = raw_meshes._unrolled_ball(16, 24)
+    white = raw_files.Material(np.full((4, 4, 3), 255, np.uint8), **more)
+    colours = np.tile([[1.0, 1.0, 0.0]], (len(points), 1))
+    return raw_files.write_glb(folder / "ball.glb", [raw_files.Piece(points, triangles, uvs, colours, white)])
+
+
+def test_the_picture_shows_what_is_baked(imported):
+    """A texture's factor and the colours at the vertices are multiplied in, as in the result's texture."""
+    shaded = picture.look(imported(lambda folder: coloured_ball(folder, colour=(1.0, 0.5, 1.0)))).shaded
+    ball = np.asarray(shaded)[SIDE // 2, SIDE // 2]
+    assert ball[2] < 0.01
+    assert ball[1] == pytest.approx(ball[0] / 2, rel=0.05)
+
+
+def test_the_ground_is_seen_through_a_mesh(imported):
+    """What is half transparent lets the ground through, by half."""
+    obj = imported(coloured_ball)
+    solid = picture.look(obj).shaded[SIDE // 2, SIDE // 2]
+    shader = next(node for node in obj.data.materials[0].node_tree.nodes if node.type == "BSDF_PRINCIPLED")
+    shader.inputs["Alpha"].default_value = 0.5
+    clear = picture.look(obj).shaded[SIDE // 2, SIDE // 2]
+    assert clear == pytest.approx((np.minimum(solid, 1) + rendering.PAPER) / 2, abs=0.05)
 
 
 def test_a_quad_is_drawn_without_its_diagonal():

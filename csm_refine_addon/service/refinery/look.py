@@ -26,10 +26,10 @@ class Seen:
 
 
 class Look:
-    """The look of one mesh. ``points`` and ``triangles`` are its shape, in Blender's triangles."""
+    """The look of one mesh. ``points`` and ``triangles`` are its shape, in Blender's triangles; so are ``corners``."""
 
     def __init__(self, mesh: bpy.types.Mesh) -> None:
-        self._corners = corners = Corners(mesh)
+        self.corners = corners = Corners(mesh)
         self.points, self.triangles = corners.points, corners.triangles
         self._images: dict[str, Array | None] = {}
         self._materials = [Material(one, corners, self._pixels) for one in mesh.materials or (None,)]
@@ -54,7 +54,7 @@ class Look:
     def at(self, places: Places) -> Seen:
         """Return what is seen at each place."""
         count = len(places.triangle)
-        seen = Seen(self.colour(places), np.zeros(count), np.zeros(count), unit(places.blend(self._corners.normals)))
+        seen = Seen(self.colour(places), np.zeros(count), np.zeros(count), unit(places.blend(self.corners.normals)))
         for material, here, some in self._by_material(places):
             seen.roughness[here] = material.roughness(some)
             seen.metallic[here] = material.metallic(some)
@@ -70,7 +70,7 @@ class Look:
 
     def _by_material(self, places: Places) -> Iterator[tuple[Material, Array, Places]]:
         """Yield each material that is there, with the numbers of its places and the places."""
-        which = np.clip(self._corners.material[places.triangle], 0, len(self._materials) - 1)
+        which = np.clip(self.corners.material[places.triangle], 0, len(self._materials) - 1)
         for number in np.unique(which):
             here = np.flatnonzero(which == number)
             yield self._materials[number], here, Places(places.triangle[here], places.weights[here])

@@ -32,7 +32,7 @@ class Material:
     def __init__(self, material: bpy.types.Material | None, corners: Corners, pixels: Pixels = pixels_of) -> None:
         self._corners, self._pixels = corners, pixels
         shader = _shader(material)
-        base = shader.inputs[_SHADERS[shader.type]] if shader else None
+        base = base_colour(material)
         plain = _constant(_plain_colour(material, corners))
         self._colour = self._socket(base) if base else plain
         # Blender shows the mesh's colours only where nodes ask for them; without any, they are all the colour it has.
@@ -149,6 +149,12 @@ class Material:
             limits = [float(one.default_value) for one in others]
             return lambda places: wrap(before(places), *limits)
         return lambda places: np.full(len(places.triangle), value)
+
+
+def base_colour(material: bpy.types.Material | None) -> Any:
+    """Return the socket that a material's colour arrives at; None where no shader has one."""
+    shader = _shader(material)
+    return shader.inputs[_SHADERS[shader.type]] if shader else None
 
 
 def _shader(material: bpy.types.Material | None) -> Any:

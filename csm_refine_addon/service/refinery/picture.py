@@ -15,8 +15,11 @@ import bpy
 import numpy as np
 
 from . import rendering
-from .materials import UNPAINTED
+from .corners import Corners, Places
+from .look import Look
+from .materials import base_colour
 from .rendering import Array
+from .sampling import srgb_of_linear
 
 SIDE = 320
 """Of each of the six views, in pixels."""
@@ -63,17 +66,17 @@ class Views:
 def look(obj: bpy.types.Object, *, layout: bool = False) -> Views:
     """Return a mesh object's pictures as it stands; the layout stays empty where it is not asked for."""
     mesh: Any = obj.data
-    mesh.calc_loop_triangles()
-    loops, materials, inner = _triangles(mesh)
-    corners = _read(mesh.vertices, "co", 3)[_read(mesh.loops, "vertex_index", 1, np.int32).ravel()[loops]]
-    seen = rendering.look_at(corners.astype(np.float64), SIDE)
-    normals = _mixed(_read(mesh.corner_normals, "vector", 3), loops, seen)
-    paints = [_paint(slot.material) for slot in obj.material_slots] or [_Paint()]
-    colours = _colours(mesh, loops, materials, seen, paints)
+    shown = Look(mesh)
+    corners = shown.points[shown.triangles]
+    seen = rendering.look_at(corners, SIDE)
+    places = Places(seen.triangle, seen.weights)
+    inner = _inner_edges(mesh, shown.corners.loops)
+    colours = shown.colour(places)
+    colours[:, :3] = srgb_of_linear(colours[:, :3])
     return Views(
-        rendering.shaded(seen, colours, normals),
+        rendering.shaded(seen, colours, places.blend(shown.corners.own_normals)),
         rendering.wired(seen, corners, inner),
-        *(_layout(mesh, loops, inner, paints) if layout else (_paper(), _paper())),
+        *(_layout(obj, shown.corners, inner) if layout else (_paper(), _paper())),
     )
 
 
@@ -94,63 +97,29 @@ def write(path: Path, source: Views, result: Views) -> None:
         bpy.data.images.remove(image)
 
 
-@dataclass(frozen=True)
-class _Paint:
-    """A material's base colour: a texture, or one colour; both are sRGB."""
-
-    texture: Array | None = None
-    colour: Array | None = None
-
-
-def _triangles(mesh: Any) -> tuple[Array, Array, Array]:
-    """Return per triangle its corners (t, 3), its material, and which of its edges are none of the face's (t, 3)."""
-    loops = _read(mesh.loop_triangles, "loops", 3, np.int32)
-    owner = _read(mesh.loop_triangles, "polygon_index", 1, np.int32).ravel()
-    starts = _read(mesh.polygons, "loop_start", 1, np.int32).ravel()[owner][:, None]
-    totals = _read(mesh.polygons, "loop_total", 1, np.int32).ravel()[owner][:, None]
-    inner = (loops - starts + 1) % totals + starts != np.roll(loops, -1, axis=1)
-    return loops, _read(mesh.polygons, "material_index", 1, np.int32).ravel()[owner], inner
+def _inner_edges(mesh: Any, loops: Array) -> Array:
+    """Return which edges of the triangles are none of the face's (t, 3), that from corner k to k + 1."""
+    owner = _read(mesh.loop_triangles, "polygon_index")
+    starts = _read(mesh.polygons, "loop_start")[owner][:, None]
+    totals = _read(mesh.polygons, "loop_total")[owner][:, None]
+    return np.asarray((loops - starts + 1) % totals + starts != np.roll(loops, -1, axis=1))
 
 
-def _colours(mesh: Any, loops: Array, materials: Array, seen: rendering.Visible, paints: list[_Paint]) -> Array:
-    """Return the base colour of what is seen, (n, 3): of the texture, else at the vertices, else of the material."""
-    at_corners = _vertex_colours(mesh)
-    uvs = _mixed(_read(mesh.uv_layers.active.uv, "vector", 2), loops, seen) if mesh.uv_layers.active else None
-    found = np.tile(_srgb(np.array(UNPAINTED[:3])), (len(seen.triangle), 1))
-    if at_corners is not None:
-        found = _mixed(at_corners, loops, seen)
-    material = np.minimum(materials[seen.triangle], len(paints) - 1)
-    for number, paint in enumerate(paints):
-        mine = material == number
-        if paint.texture is not None and uvs is not None:
-            found[mine] = _sampled(paint.texture, uvs[mine])
-        elif paint.colour is not None and at_corners is None:
-            found[mine] = paint.colour
-    return found
+def _layout(obj: bpy.types.Object, corners: Corners, inner: Array) -> tuple[Array, Array]:
+    texture = next(map(_texture_pixels, _textures(obj)), None)
+    alone = _paper() if texture is None else rendering.reduced(texture, SIDE)
+    uvs = corners.coordinates()
+    if uvs is None:
+        return _paper(), alone
+    return rendering.unrolled(uvs, inner, _GREY if texture is None else texture, SIDE), alone
 
 
-def _vertex_colours(mesh: Any) -> Array | None:
-    """Return the colour of each corner, (l, 3), sRGB; None where the mesh has none."""
-    attribute = mesh.color_attributes.active_color
-    if attribute is None:
-        return None
-    colours = _read(attribute.data, "color_srgb", 4)[:, :3]
-    return colours[_read(mesh.loops, "vertex_index", 1, np.int32).ravel()] if attribute.domain == "POINT" else colours
-
-
-def _paint(material: Any) -> _Paint:
-    shader = next((node for node in _nodes(material) if node.type == "BSDF_PRINCIPLED"), None)
-    if shader is None:
-        return _Paint()
-    base = shader.inputs["Base Color"]
-    image = next((node.image for node in _behind(base) if node.type == "TEX_IMAGE" and node.image), None)
-    if image is not None and image.size[0]:
-        return _Paint(texture=_pixels(image))
-    return _Paint(colour=None if base.is_linked else _srgb(np.array(base.default_value[:3])))
-
-
-def _nodes(material: Any) -> list[Any]:
-    return list(material.node_tree.nodes) if material is not None and material.node_tree else []
+def _textures(obj: bpy.types.Object) -> Iterator[Any]:
+    """Yield the images that the base colours of its materials are made of."""
+    for slot in obj.material_slots:
+        base = base_colour(slot.material)
+        behind = _behind(base) if base else ()
+        yield from (node.image for node in behind if node.type == "TEX_IMAGE" and node.image and node.image.size[0])
 
 
 def _behind(socket: Any) -> Iterator[Any]:
@@ -161,7 +130,7 @@ def _behind(socket: Any) -> Iterator[Any]:
             yield from _behind(behind)
 
 
-def _pixels(image: Any) -> Array:
+def _texture_pixels(image: Any) -> Array:
     """Return an image as (rows, columns, 3), sRGB, the first row on top; large ones are reduced."""
     copy = image.copy()
     try:
@@ -172,42 +141,16 @@ def _pixels(image: Any) -> Array:
         copy.pixels.foreach_get(pixels)
         found = pixels.reshape(rows, columns, -1)[::-1, :, :3]
         found = np.repeat(found, 3, axis=2) if found.shape[2] < 3 else found
-        return _srgb(found) if copy.is_float else found
+        return srgb_of_linear(found) if copy.is_float else found
     finally:
         bpy.data.images.remove(copy)
-
-
-def _layout(mesh: Any, loops: Array, inner: Array, paints: list[_Paint]) -> tuple[Array, Array]:
-    texture = next((paint.texture for paint in paints if paint.texture is not None), None)
-    alone = _paper() if texture is None else rendering.reduced(texture, SIDE)
-    if mesh.uv_layers.active is None:
-        return _paper(), alone
-    uvs = _read(mesh.uv_layers.active.uv, "vector", 2)[loops]
-    return rendering.unrolled(uvs, inner, _GREY if texture is None else texture, SIDE), alone
 
 
 def _paper() -> Array:
     return np.broadcast_to(rendering.PAPER, (SIDE, SIDE, 3))
 
 
-def _mixed(values: Array, loops: Array, seen: rendering.Visible) -> Array:
-    """Return what stands at corners, (l, k), at the places that are seen, (n, k)."""
-    return np.einsum("nc,nck->nk", seen.weights, values[loops[seen.triangle]])
-
-
-def _sampled(texture: Array, uvs: Array) -> Array:
-    rows, columns = texture.shape[:2]
-    uvs = np.where(np.isfinite(uvs), uvs, 0.0) % 1.0
-    row, column = ((1 - uvs[:, 1]) * rows).astype(np.int64), (uvs[:, 0] * columns).astype(np.int64)
-    return texture[np.clip(row, 0, rows - 1), np.clip(column, 0, columns - 1)]
-
-
-def _srgb(light: Array) -> Array:
-    light = np.maximum(light, 0.0)
-    return np.where(light <= 0.0031308, light * 12.92, 1.055 * np.maximum(light, 1e-9) ** (1 / 2.4) - 0.055)
-
-
-def _read(collection: Any, name: str, width: int, kind: Any = np.float32) -> Array:
-    values = np.empty(len(collection) * width, kind)
+def _read(collection: Any, name: str) -> Array:
+    values = np.empty(len(collection), np.int32)
     collection.foreach_get(name, values)
-    return values.reshape(-1, width)
+    return values

@@ -69,11 +69,13 @@ def covered_pixels(flat: Array, side: int) -> tuple[Array, Array, Array]:
 
 
 def shaded(seen: Visible, colours: Array, normals: Array) -> Array:
-    """Return a picture in colours (n, 3) of what is seen, lit along its normals (n, 3)."""
+    """Return a picture in colours (n, 4) of what is seen, lit along its normals (n, 3); paper shows through it."""
     normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
     normals = normals * np.where(normals @ _TO_CAMERA < 0, -1.0, 1.0)[:, None]
     light = 0.45 + 0.65 * np.maximum(normals @ _LIGHT, 0.0)
-    return _painted(seen, colours * light[:, None])
+    opaque = colours[:, 3:].clip(0, 1)
+    lit = (colours[:, :3] * light[:, None]).clip(0, 1)
+    return _painted(seen, lit * opaque + PAPER * (1 - opaque))
 
 
 def wired(seen: Visible, corners: Array, inner: Array) -> Array:
