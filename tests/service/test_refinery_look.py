@@ -274,3 +274,35 @@ def test_painted_parts_of_an_fbx_are_not_darkened(tmp_path):
     (tmp_path / "work").mkdir()
     found = colours_of(mesh_io.import_mesh(path, tmp_path / "work"))
     assert found == [pytest.approx([0.1, 0.6, 0.2], abs=0.02)] * 2
+
+
+def bumpy_obj(folder, faces: str) -> bpy.types.Object:
+    """A pentagon with a normal map, in faces as given; imported."""
+    angles = 2 * np.pi * np.arange(5) / 5
+    points = np.column_stack([np.cos(angles), 0 * angles, -np.sin(angles)])
+    slope = np.full((4, 4, 3), (200, 90, 220), np.uint8)
+    (folder / "bumps.png").write_bytes(raw_files.png(slope))
+    (folder / "pentagon.mtl").write_text("newmtl one\nmap_Bump -bm 1 bumps.png\n")
+    lines = ["mtllib pentagon.mtl", "usemtl one", *(f"v {x} {y} {z}" for x, y, z in points)]
+    lines += [*(f"vt {x / 2 + 0.5} {-z / 2 + 0.5}" for x, _, z in points), faces]
+    path = folder / "pentagon.obj"
+    path.write_text("\n".join(lines) + "\n")
+    return mesh_io.import_mesh(path, folder)
+
+
+def test_a_normal_map_on_faces_of_many_corners_is_kept(tmp_path):
+    """Blender has no tangents for a pentagon: it is seen with the same bumps as its triangles."""
+    whole = look.Look(bumpy_obj(tmp_path, "f 1/1 2/2 3/3 4/4 5/5").data)
+    middles = corners.Places(np.arange(3), np.full((3, 3), 1 / 3))
+    found = whole.at(middles).normal
+    cut = look.Look(bumpy_obj(tmp_path, "f 1/1 2/2 3/3\nf 1/1 3/3 4/4\nf 1/1 4/4 5/5").data)
+    assert np.abs(found - cut.at(middles).normal).max() < 1e-3
+    assert np.abs(found[:, 2]).max() < 0.95  # bumpy: not the pentagon's own normal
+
+
+def test_tangents_are_computed_once(tmp_path):
+    """However many places are asked for, and however often."""
+    held = corners.Corners(bumpy_obj(tmp_path, "f 1/1 2/2 3/3 4/4 5/5").data)
+    first, meshes = held.tangents(), len(bpy.data.meshes)
+    assert held.tangents() is first
+    assert len(bpy.data.meshes) == meshes == 1
