@@ -6,7 +6,9 @@ import re
 
 from csm_refine_addon.core.models import Secret
 from csm_refine_addon.service.app import Api
+from csm_refine_addon.service.envelopes import session_data
 from csm_refine_addon.service.guard import HostCheck
+from csm_refine_addon.service.sessions import Session
 from tests.support.repository import ROOT
 
 PATH = re.compile(r"  (/\S*):")
@@ -34,3 +36,17 @@ def test_the_description_has_each_route_and_no_other():
     routes = [(route.method, route.rule.replace("<", "{").replace(">", "}")) for route in application.routes]
     assert sorted(described()) == sorted(routes)
     assert len(routes) > 10
+
+
+def test_the_description_names_each_field_of_a_session_as_always_there():
+    """What every session has stands in Session.required and MeshUrls.required, and nothing else does."""
+    text = (ROOT / "docs" / "openapi.yaml").read_text(encoding="utf-8").split("\n  schemas:\n")[1]
+    required = [
+        name
+        for schema in ("MeshUrls", "Session")
+        for name in re.split(
+            r",\s*", re.search(rf"^    {schema}:.*?required:\s*\[(.*?)\]", text, re.DOTALL | re.MULTILINE)[1]
+        )
+    ]
+    session = Session("SESSION_1700000000_0000001", 0.0, 0.0, original="mesh.glb")
+    assert sorted(required) == sorted(session_data(session, 0, {}, {}))
