@@ -32,8 +32,12 @@ def move_vertices(
     source_points: Array,
     source_triangles: Array,
     seed: int = 0,
+    ease: tuple[float, float] = tuning.NEARING_EASE,
 ) -> Array:
-    """Return the vertices of one Gauss-Newton step towards the least mean distance between both surfaces."""
+    """Return the vertices of one Gauss-Newton step towards the least mean distance between both surfaces.
+
+    ``ease``: how much a distance along the surface counts beside one across it, and staying in place beside both.
+    """
     count = int(np.clip(tuning.SAMPLES_PER_TRIANGLE * len(triangles), *tuning.SAMPLES_RANGE))
     there, of_source = samples(source_points, source_triangles, count, seed)
     places, which, far = Nearest(points, triangles)(there)
@@ -46,15 +50,24 @@ def move_vertices(
     agree = np.einsum("ij,ij->i", unit(crosses(points, triangles))[which], normals) > tuning.SAME_SIDE
     scale = np.median(far) * tuning.NEARING_EVEN + 1e-12 * np.ptp(points)
     # What sticks out of the source's box would be pushed back when the mesh is fitted to the box that is asked for.
-    moved = points + _step(points, triangles[which], weights, target, normals, agree / np.hypot(far, scale))
+    trust = agree / np.hypot(far, scale)
+    moved = points + _step(points, triangles[which], weights, target, normals, trust, ease)
     return np.clip(moved, source_points.min(axis=0), source_points.max(axis=0))
 
 
-def _step(points: Array, corners: Array, weights: Array, target: Array, normals: Array, trust: Array) -> Array:
+def _step(
+    points: Array,
+    corners: Array,
+    weights: Array,
+    target: Array,
+    normals: Array,
+    trust: Array,
+    ease: tuple[float, float],
+) -> Array:
     """Solve for the vertices' moves by conjugate gradients; the distance along the normal counts, the rest hardly."""
-    count, slide = len(points), tuning.NEARING_SLIDE
+    count, slide = len(points), ease[0]
     square = np.bincount(corners.ravel(), weights=(trust[:, None] * weights**2).ravel(), minlength=count)
-    hold = tuning.NEARING_HOLD * square.mean() + 1e-300
+    hold = ease[1] * square.mean() + 1e-300
     precondition = (1 / (square * (1 / 3 + slide) + hold))[:, None]
 
     def spread(pull: Array) -> Array:
@@ -92,15 +105,11 @@ def conjugate_gradients(apply, wanted: Array, precondition: Array, steps: int, s
 
 
 def flip_edges(points: Array, triangles: Array, source: Nearest) -> Array:
-    """Return triangles with the edges along the other diagonal of two faces where that is nearer to the source."""
+    """Return triangles with the edges along the other diagonal of two faces where that is nearer to the source.
+
+    No face loses two of its edges at once.
+    """
     triangles = np.array(triangles, np.int64)
-    for _ in range(tuning.FLIP_PASSES):
-        if _flip_once(points, triangles, source) < len(triangles) * tuning.FLIPS_WORTH_IT:
-            break
-    return triangles
-
-
-def _flip_once(points: Array, triangles: Array, source: Nearest) -> int:
     edges = edges_of(triangles, len(points))
     one, other = edges.pairs()
     agree = edges.start[one] == edges.end[other]
@@ -122,7 +131,7 @@ def _flip_once(points: Array, triangles: Array, source: Nearest) -> int:
     chosen = order[(best[left[order]] == rank) & (best[right[order]] == rank)]
     triangles[left[chosen]] = np.stack([a[chosen], d[chosen], c[chosen]], axis=1)
     triangles[right[chosen]] = np.stack([d[chosen], b[chosen], c[chosen]], axis=1)
-    return len(chosen)
+    return triangles
 
 
 def _stays_good(points: Array, a: Array, b: Array, c: Array, d: Array) -> Array:

@@ -28,7 +28,7 @@ def squared(quads: Surface, source: Surface) -> Surface:
         for _ in range(tuning.SQUARE_BETWEEN):
             points = _more_square(points, quads)
         quads = turned_to_cut(Surface(points, quads.faces), nearest)
-        points = move_vertices(points, quads.triangles(), nearest, source.points, triangles, turn)
+        points = move_vertices(points, quads.triangles(), nearest, source.points, triangles, turn, tuning.QUADS_EASE)
     return turned_to_cut(Surface(points, quads.faces), nearest)
 
 
