@@ -1,4 +1,11 @@
-"""Whether the window stands still because of us."""
+"""Whether the window stands still because of us.
+
+Two bounds hold from the click to the placed object. A turn of our timer: 100 ms, or a 33rd of what Blender's own
+importer takes for the same file on this machine, whichever is longer; brought in parts, the largest result took a 41st
+to a 115th, appended whole a 28th to a 21st. The whole gap between two beats, with what Blender itself does then,
+redraws in software included: a tenth of the importer. On top of each comes twice what the window stood still by itself
+while nothing of ours happened, as on a busy machine.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +19,7 @@ from tests.support.repository import ROOT
 
 ANSWER_S = 30.0
 GOAL_S, TIMES_SHORTER = 0.1, 10
-OURS_TIMES_SHORTER = 25
-"""A machine on which the importer takes longer than 2.5 s gets as many times longer than GOAL_S (seen: 41 and 115)."""
+OURS_TIMES_SHORTER = 33
 
 WAITING = ("SUBMITTING", "RUNNING")
 """Nothing of ours happens in the window then: what stands still has other reasons, as other work on the machine."""
@@ -39,7 +45,7 @@ def mesh():
 
 @pytest.mark.timeout(600)
 def test_standstill(play, api, mesh):
-    """With answers of 30 s and 180 MB, from click to placed, the window stands still for a fraction of an import."""
+    """With answers of 30 s and 180 MB, the result comes in parts, each within the bounds above, and is sent once."""
     api.storage.put("mesh.glb", mesh.read_bytes())
     done = api_server.session_2024("refine_done", "mesh.glb", keys=("mesh_url_glb",))
     api.before, api.posts, api.after = [slow(api.before[0])], [slow(api.posts[0])], [slow(done)]
@@ -48,9 +54,10 @@ def test_standstill(play, api, mesh):
     gap, turn = seen["arrival"]["gap"], seen["arrival"]["turn"]
     importer, planted = seen["importer"]["gap"], seen["planted"]["gap"]
     others = max((length for length, stage in seen["arrival"]["long"] if stage in WAITING), default=0.0)
+    bound = max(GOAL_S, importer / OURS_TIMES_SHORTER) + 2 * others
     with play.aloud():
         print(f"\nlongest standstill because of us, from click to placed: {turn * 1000:.0f} ms")
-        print(f"(a turn of our timer; goal: under {GOAL_S * 1000:.0f} ms; {importer / turn:.0f} times shorter than the")
+        print(f"(a turn of our timer; bound: {bound * 1000:.0f} ms; {importer / turn:.0f} times shorter than the")
         print(f"{importer * 1000:.0f} ms of Blender's own importer)")
         print(f"with what Blender does then, redraws in software included: {gap * 1000:.0f} ms")
         print(f"a redraw of this window alone: {seen['idle']['gap'] * 1000:.0f} ms")
@@ -59,7 +66,8 @@ def test_standstill(play, api, mesh):
         print(stalls(play.job / "stalls.txt"))
     assert seen["states"][-1] == "PLACED"
     assert planted > 2.0
-    assert turn < max(GOAL_S, importer / OURS_TIMES_SHORTER) + 2 * others
+    assert seen["came in parts"]
+    assert turn < bound
     assert gap < importer / TIMES_SHORTER + 2 * others
     assert len(api.refines) == 1
 

@@ -1,8 +1,9 @@
 """The largest mesh comes from a slow service, asked for by a click; how long does the window stand still meanwhile?
 
-Notes by phase the heartbeat's longest gap in seconds, and the longest turn of the extension's own timer; what stood
-still in Python is left in /job/stalls.txt. The viewport draws no meshes while it is measured, neither ours nor the
-importer's: drawing 1.3 M triangles in software is neither's work.
+Notes by phase the heartbeat's longest gap in seconds, and the longest turn of the extension's own timer, and whether
+the result is the very object that was brought in parts; what stood still in Python is left in /job/stalls.txt. The
+viewport draws no meshes while it is measured, neither ours nor the importer's: drawing 1.3 M triangles in software is
+neither's work.
 """
 
 from __future__ import annotations
@@ -50,11 +51,23 @@ def arrival() -> hand.Steps:
     yield from kit.until(hand.jobs, what="a job")
     kit.view().space.show_object_viewport_mesh = False
     states: list[str] = []
+    in_parts: set[int] = set()
+
+    def has_moved() -> bool:
+        in_parts.update(under_way())
+        return not states or hand.job().state != states[-1]
+
     while not states or states[-1] != "PLACED":
-        yield from kit.until(lambda: not states or hand.job().state != states[-1], LIMIT_S, f"a state after {states}")
+        yield from kit.until(has_moved, LIMIT_S, f"a state after {states}")
         states.append(str(hand.job().state))
         hand.check(states[-1] != "FAILED", str(hand.job().error))
         kit.say(states[-1])
     hand.note("states", states)
     hand.check(RESULT in bpy.data.objects, "the result is not there")
+    hand.note("came in parts", bpy.data.objects[RESULT].session_uid in in_parts)
     yield standstill.AFTERWARDS_S
+
+
+def under_way() -> set[int]:
+    """The objects of which some parts are in the file by now; the last part goes with the placing."""
+    return {delivery._uid for delivery in hand.part("pump").current()._deliveries._under_way.values()}
