@@ -6,8 +6,9 @@ import json
 
 
 def test_bounds(play):
-    """Bounds, pivot and overlay are changed by menus, numbers and named points, and the settings follow."""
-    play("bounds")
+    """Bounds, pivot and overlay are changed by menus, numbers and named points, the settings follow, and are undone."""
+    seen = play("bounds")
+    assert seen["after_undo"] == ["AUTO", "TYPED"]
 
 
 def test_refining(play, api):

@@ -34,7 +34,7 @@ def scene() -> hand.Steps:
     hand.check((hand.settings().bounds_mode, hand.settings().pivot_mode) == ("AUTO", "AUTO"), "not left to the service")
     yield from hand.look("left_to_the_service")
     yield from hand.undo()
-    hand.note("after_undo", hand.settings().pivot_mode)
+    hand.note("after_undo", [hand.settings().bounds_mode, hand.settings().pivot_mode])
     bpy.ops.object.select_all(action="DESELECT")
     yield from hand.choose("bounds_mode", "f")
     yield from kit.until(lambda: hand.part("readout").current().problem, what="the problem with no selection")
