@@ -24,14 +24,17 @@ from .commands import outcome, verbs
 from .commands.progress import tell, write
 from .commands.verbs import BOX_NAMES, PIVOT_NAMES
 from .core.driving.orders import FOLLOW_S
-from .core.errors import CsmError, InputError, Interrupted
+from .core.errors import CsmError, InputError
 from .core.processes.local_settings import LEVELS, SYMMETRIES, TOPOLOGIES
 
 _log = logging.getLogger("csm_refine.cli")
 _VECTORS = {"--bbox": BOX_NAMES, "--pivot": PIVOT_NAMES}
 """Options that take one of these names, or three numbers; what comes after is not theirs."""
 _NEGATIVE_NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$", re.IGNORECASE | re.ASCII)
-_UNEXPECTED = {"code": "internal", "message": "Something failed that should not.", "action": "Report it, please."}
+
+
+class _Unexpected(CsmError):
+    code = "internal"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -66,7 +69,7 @@ def _told(arguments: list[str]) -> int:
     for remark in found.remarks:
         tell(remark)
     if found.error:
-        tell(" ".join(part for part in (found.error["message"], found.error["action"]) if part))
+        tell(outcome.sentence(found))
     return found.exit_code
 
 
@@ -95,19 +98,22 @@ def _interruptible() -> Iterator[None]:
 
 
 def _run(arguments: list[str]) -> outcome.Outcome:
+    options = argparse.Namespace(at_hand=None, command=None)
     try:
-        options = _parser().parse_args(_joined(arguments))
+        _parser().parse_args(_joined(arguments), options)
         found: outcome.Outcome = options.command(options)
     except SystemExit:
         return outcome.Outcome()
     except CsmError as error:
-        return outcome.failure(error)
+        failure = error
     except KeyboardInterrupt:
-        return outcome.failure(Interrupted("Interrupted.", "The job stays in the journal; wait follows it on."))
+        failure = outcome.interrupted()
     except Exception:  # noqa: BLE001 -- the top of the program
         _log.exception("unexpected")
-        return outcome.Outcome(document={**outcome.EMPTY, "error": _UNEXPECTED}, error=_UNEXPECTED, exit_code=1)
-    return found
+        failure = _Unexpected("Something failed that should not.", "Report it, please.")
+    else:
+        return found
+    return outcome.failure(failure, options.at_hand, is_about_several=verbs.is_about_several(options))
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:

@@ -37,7 +37,7 @@ def settings() -> Settings:
     return Settings(
         home=locations.home(),
         service=values.service_url if values.service == "URL" else values.service.lower(),
-        key=_key(values.api_key),
+        key=_preferred_key,
         key_command=values.key_command.strip(),
         allow_plain_http=values.allow_plain_http,
         fit_to_box=values.fit_to_box,
@@ -115,7 +115,7 @@ def wait_for(job: Job, timeout_s: float) -> Job:
     values, pause = preferences.preferences(), threading.Event().wait
     with Follower(
         locations.home(),
-        key_of=key_sources.this_process(values.key_command.strip(), _key(values.api_key), pause),
+        key_of=key_sources.this_process(values.key_command.strip(), _preferred_key, pause),
         is_online=is_online,
         blender=bpy.app.binary_path,
         timeout_s=preferences.network_timeout_s(),
@@ -123,5 +123,6 @@ def wait_for(job: Job, timeout_s: float) -> Job:
         return follower.follow(job.id, until=lambda job: job.state is JobState.READY or time.time() > ends_at)
 
 
-def _key(text: str) -> Secret | None:
+def _preferred_key() -> Secret | None:
+    text = preferences.preferences().api_key
     return checks.api_key(text) if text else None

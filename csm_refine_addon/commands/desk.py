@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import os
 import sys
@@ -15,9 +16,9 @@ from typing import Any, Self
 from ..core import checks
 from ..core.driving import flow, orders
 from ..core.driving.following import Follower
-from ..core.errors import InputError, OtherAccount
+from ..core.errors import InputError, KeyMissing, OtherAccount
 from ..core.keys import accounts, key_sources
-from ..core.models import CSM_BASE_URL, LOCAL, Job, JobState, RefineRequest
+from ..core.models import CSM_BASE_URL, LOCAL, Job, JobState, RefineRequest, Secret
 from ..core.placement import Asked
 from . import outcome
 from .outcome import Outcome
@@ -29,17 +30,17 @@ TAKE_OVER = "Use that key to go on, or add --take-over to go on with this one."
 
 
 class Desk:
-    """A command's view of the product: home, journal, services, progress. Usable inside its ``with`` block."""
+    """A command's view of the product: home, journal, services, progress. Usable inside its ``with`` block.
+
+    The job that it has in hand stands in the options as ``at_hand``, for whoever says what a command came to.
+    """
 
     def __init__(self, options: Any) -> None:
         found = settings()
-        text = getattr(options, "service", None) or os.environ.get(SERVICE_VARIABLE) or found.service or "csm"
-        allow_http = getattr(options, "allow_http", False) or found.allow_plain_http
-        self.service = checks.service_address(text, allow_plain_http=allow_http)
         self.home = found.home
+        self._options = options
         self._settings = found
         pause = threading.Event().wait
-        self._key = key_sources.environment_key() or (None if found.key_command else found.key)
         self._key_of = key_sources.this_process(found.key_command, found.key, pause)
         self._progress = Progress(sys.stderr)
         self._follower = Follower(
@@ -63,6 +64,35 @@ class Desk:
         self._progress.end()
         self._follower.__exit__(*exception)
 
+    @functools.cached_property
+    def service(self) -> str:
+        """The service that is chosen, for what needs one. Raises InputError."""
+        text = getattr(self._options, "service", None) or os.environ.get(SERVICE_VARIABLE)
+        allow_http = getattr(self._options, "allow_http", False) or self._settings.allow_plain_http
+        return checks.service_address(text or self._settings.service or "csm", allow_plain_http=allow_http)
+
+    @functools.cached_property
+    def _known_key(self) -> Secret | None:
+        """The key where it is known without a key command."""
+        try:
+            return key_sources.environment_key() or (None if self._settings.key_command else self._settings.key())
+        except KeyMissing:
+            return None
+
+    def at_hand(self, job: Job) -> Job:
+        """Note how the job stands that the command is about, and return it."""
+        self._options.at_hand = job
+        return job
+
+    def last_seen(self, job: Job) -> Job:
+        """Return the job as it was last seen."""
+        last: Job | None = self._options.at_hand
+        return last if last and last.id == job.id else job
+
+    def job(self, job_id: str) -> Job:
+        """Take the job of this id in hand. Raises InputError where there is none."""
+        return self.at_hand(self.journal.get(job_id))
+
     def check_service(self, service: str | None = None) -> None:
         """See that there is a key and that the service may be reached, before anything is written or sent."""
         service = service or self.service
@@ -78,21 +108,20 @@ class Desk:
         request = dataclasses.replace(request, scaled_bbox=asked.scaled_bbox, pivot_point=asked.pivot_point)
         for warning in asked.warnings:
             tell(warning)
-        return self.journal.add(
-            orders.new_job(
-                request,
-                self.service,
-                now=time.time(),
-                timeout_s=orders.FOLLOW_S if timeout_s is None else _seconds(timeout_s),
-                poll_s=self._settings.poll_s,
-                placement=asked.placement,
-                fit_to_box=self._settings.fit_to_box,
-                place_automatically=False,
-                blend_file=self._settings.open_file(),
-                window=self._settings.window(),
-                account=self._account(),
-            )
+        job = orders.new_job(
+            request,
+            self.service,
+            now=time.time(),
+            timeout_s=orders.FOLLOW_S if timeout_s is None else seconds(timeout_s),
+            poll_s=self._settings.poll_s,
+            placement=asked.placement,
+            fit_to_box=self._settings.fit_to_box,
+            place_automatically=False,
+            blend_file=self._settings.open_file(),
+            window=self._settings.window(),
+            account=self._account(),
         )
+        return self.at_hand(self.journal.add(job))
 
     def _account(self) -> str:
         key = None if self.service == LOCAL else self._key_of(self.service)
@@ -114,21 +143,21 @@ class Desk:
 
     def sent_again(self, job: Job, timeout_s: float | None, *, take_over: bool) -> Job:
         """Have an ended job sent anew, as the user said. Raises InputError, and as :meth:`check_account`."""
-        limit_s = job.timeout_s if timeout_s is None else _seconds(timeout_s)
+        limit_s = job.timeout_s if timeout_s is None else seconds(timeout_s)
         self.check_account(job, take_over=take_over)
-        return self.journal.change(
-            job.id,
-            lambda job: flow.sent_again(dataclasses.replace(job, timeout_s=limit_s), time.time()),
-        )
+        return self._changed(job, lambda job: flow.sent_again(dataclasses.replace(job, timeout_s=limit_s), time.time()))
+
+    def _changed(self, job: Job, step: Callable[[Job], Job]) -> Job:
+        return self.at_hand(self.journal.change(job.id, step))
 
     def seen(self, job: Job) -> Outcome:
         """Return how a job stands, and that it waits for another key where this is known without a key command."""
         text = f"{job.id} {job.state:<11} {describe(job)}"
-        ours = accounts.fingerprint(self.home.folder, job.service, self._key) if job.account else ""
+        ours = accounts.fingerprint(self.home.folder, job.service, self._known_key) if job.account else ""
         if not (flow.is_active(job) and ours) or ours == job.account:
             return Outcome(text, outcome.document(job))
         error = OtherAccount(action=TAKE_OVER)
-        return dataclasses.replace(outcome.not_ours(job, error), text=f"{text} - {error.message}")
+        return dataclasses.replace(outcome.failure(error, job), text=f"{text} - {error.message}")
 
     def find(self, target: str | None) -> Job | None:
         """Return the job of this id, the newest one for None, or None for what is no job's id."""
@@ -139,8 +168,7 @@ class Desk:
 
     def taken_up(self, job: Job, timeout_s: float | None) -> Job:
         """Return a job that can be followed: with a new time-out, looked up again, or retried where nothing is sent."""
-        limit_s = None if timeout_s is None else _seconds(timeout_s)
-        return self.journal.change(job.id, lambda job: _taken_up(job, time.time(), limit_s))
+        return self._changed(job, lambda job: _taken_up(job, time.time(), timeout_s))
 
     def follow(self, job: Job, until: Callable[[Job], bool] = lambda job: False) -> Job:
         """Follow a job with progress on stderr; without a Blender only until its mesh is there."""
@@ -148,17 +176,17 @@ class Desk:
         job = self._follower.follow(
             job.id,
             until=lambda job: until(job) or (job.state is JobState.PREPARING and not prepares),
-            on_change=self._progress,
+            on_change=lambda job: self._progress(self.at_hand(job)),
         )
         self._progress(job)
-        return job
+        return self.at_hand(job)
 
     def place(self, job: Job, scene: Any, output: Path | None) -> Outcome:
         """Place a job that has become ready, and write the output."""
         if job.state not in (JobState.READY, JobState.PLACED):
             return outcome.of_job(job)
         found = scene.place(job)
-        job = self.journal.change(job.id, lambda job: flow.placed(job, found.object_name, found.fit_error, time.time()))
+        job = self._changed(job, lambda job: flow.placed(job, found.object_name, found.fit_error, time.time()))
         if output:
             scene.save_output(found.object_name, output)
         error = "" if found.fit_error is None else f", fit error {found.fit_error:.2g}"
@@ -178,7 +206,8 @@ def _taken_up(job: Job, now: float, limit_s: float | None) -> Job:
     return job if limit_s is None else flow.followed_for(job, limit_s, now)
 
 
-def _seconds(value: float) -> float:
+def seconds(value: float) -> float:
+    """Return a time-out. Raises InputError where it is none."""
     if not math.isfinite(value) or value <= 0:
         raise InputError(f"The time-out is {value:g}; it must be above zero.", "Give it in seconds.")
     return value

@@ -31,10 +31,11 @@ class Outcome:
     remarks: tuple[str, ...] = ()
 
 
-def failure(error: CsmError) -> Outcome:
-    """Return the outcome of an error that belongs to no job."""
+def failure(error: CsmError, job: Job | None = None, *, is_about_several: bool = False) -> Outcome:
+    """Return the outcome of an error that ended a command: with the job that it had in hand, where it had one."""
     said = dataclasses.asdict(flow.job_error(error))
-    return Outcome(document={**EMPTY, "error": said}, error=said, exit_code=error.exit_code)
+    found = {"jobs": []} if is_about_several else document(job) if job else EMPTY
+    return Outcome(document={**found, "error": said}, error=said, exit_code=error.exit_code)
 
 
 def of_job(job: Job, text: str = "") -> Outcome:
@@ -48,19 +49,28 @@ def warned(found: Outcome, warnings: tuple[str, ...]) -> Outcome:
     return dataclasses.replace(found, document={**found.document, "warnings": warnings})
 
 
-def not_ours(job: Job, error: CsmError) -> Outcome:
-    """Return the outcome of a job that was not touched, with the reason; the job itself has not failed."""
-    said = dataclasses.asdict(flow.job_error(error))
-    return Outcome(document={**document(job), "error": said}, error=said, exit_code=error.exit_code)
+def interrupted() -> errors.Interrupted:
+    """Return what Ctrl-C comes to."""
+    return errors.Interrupted("Interrupted.", "The job stays in the journal; wait follows it on.")
 
 
 def together(outcomes: Sequence[Outcome]) -> Outcome:
-    """Return one outcome of several, with the first exit code that is not 0."""
+    """Return one outcome of several, with the first exit code that is not 0; what the others say are remarks."""
     text = "\n".join(outcome.text for outcome in outcomes if outcome.text)
     worst = next((outcome for outcome in outcomes if outcome.exit_code), Outcome())
-    remarks = tuple(f"{outcome.document['job']}: {remark}" for outcome in outcomes for remark in outcome.remarks)
+    remarks = tuple(
+        f"{outcome.document['job']}: {remark}"
+        for outcome in outcomes
+        for remark in (*outcome.remarks, *(() if outcome is worst else [sentence(outcome)]))
+        if remark
+    )
     documents = {"jobs": [outcome.document for outcome in outcomes]}
     return Outcome(text, documents, worst.error, worst.exit_code, remarks)
+
+
+def sentence(found: Outcome) -> str:
+    """Return an outcome's error in words; empty where it has none."""
+    return " ".join(part for part in (found.error["message"], found.error["action"]) if part) if found.error else ""
 
 
 def document(job: Job) -> dict[str, Any]:

@@ -22,7 +22,8 @@ class Settings:
 
     home: Home
     service: str = ""
-    key: Secret | None = None
+    key: Callable[[], Secret | None] = lambda: None
+    """Gives the key of the preferences; raises KeyMissing where that cannot be one."""
     key_command: str = ""
     """Prints the key; it comes before ``key``."""
     allow_plain_http: bool = False

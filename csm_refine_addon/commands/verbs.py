@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import time
@@ -12,15 +13,17 @@ from typing import Any
 
 from ..core import checks
 from ..core.driving import flow
-from ..core.errors import InputError, OtherAccount
+from ..core.errors import CsmError, InputError
 from ..core.models import CSM_BASE_URL, LOCAL, TERMINAL, Job, JobState, RefineRequest
 from ..core.placement import Asked, BoundsSource, Choices, PivotSource, ask
 from ..core.processes import local_settings
-from .desk import SERVICE_VARIABLE, Desk
-from .outcome import EMPTY, Outcome, document, not_ours, of_job, together, warned
+from .desk import SERVICE_VARIABLE, Desk, seconds
+from .outcome import EMPTY, Outcome, document, failure, interrupted, of_job, together, warned
 from .progress import describe
 from .settings import blender, has_blender
 
+LAST_LOOK_S = 1.0
+"""What a job is followed for at least, so that it is looked at though the jobs before it took all the time."""
 BOX_NAMES = (str(BoundsSource.OBJECT), str(BoundsSource.AUTO))
 PIVOT_NAMES = tuple(str(source) for source in PivotSource if source is not PivotSource.TYPED)
 _REQUEST_OPTIONS = (
@@ -51,7 +54,7 @@ def submit(options: Namespace) -> Outcome:
     warnings: tuple[str, ...] = ()
     with Desk(options) as desk:
         if options.again:
-            job = desk.sent_again(desk.journal.get(options.again), options.timeout, take_over=options.take_over)
+            job = desk.sent_again(desk.job(options.again), options.timeout, take_over=options.take_over)
         else:
             request = RefineRequest(checks.session_code(options.code), local=local_settings.of_options(options))
             local_settings.require_local(desk.service, request.local)
@@ -78,7 +81,7 @@ def status(options: Namespace) -> Outcome:
         job = desk.find(options.target)
         code = job.request.session_code if job else checks.session_code(options.target or "")
         service = job.service if job else desk.service
-        other = _not_ours(desk, job) if job else None
+        other = _refusal(desk, job) if job else None
         if other:
             return other
         desk.check_service(service)
@@ -94,33 +97,54 @@ def status(options: Namespace) -> Outcome:
 
 def wait(options: Namespace) -> Outcome:
     """Follow jobs until they are ready, placed or ended; a stopped or overdue one that is named is taken up again."""
+    ends_at = math.inf if options.timeout is None else time.monotonic() + seconds(options.timeout)
     with Desk(options) as desk:
-        named = [desk.journal.get(job_id) for job_id in options.jobs]
+        named = [desk.job(job_id) for job_id in options.jobs]
         waiting = named or [job for job in desk.journal.all() if job.state not in {*TERMINAL, JobState.READY}]
-        others = {job.id: _not_ours(desk, job, options) for job in waiting if _is_unfinished(job)}
-        outcomes = [others.get(job.id) or _waited(desk, job, options.timeout) for job in waiting]
-    return outcomes[0] if len(options.jobs) == 1 else together(outcomes)
+        refused = {job.id: _refusal(desk, job, options) for job in waiting if _is_unfinished(job)}
+        outcomes: list[Outcome] = []
+        try:
+            for job in waiting:
+                found = refused.get(job.id) or _waited(desk, job, _left_s(options.timeout, ends_at))
+                outcomes.append(found)  # one by one: those that came before an interrupt are kept
+        except KeyboardInterrupt:
+            left = waiting[len(outcomes) :]
+            outcomes += [refused.get(job.id) or failure(interrupted(), desk.last_seen(job)) for job in left]
+    return together(outcomes) if is_about_several(options) else outcomes[0]
 
 
-def _not_ours(desk: Desk, job: Job, options: Namespace | None = None) -> Outcome | None:
-    """Check service and key before a job is touched; return what is to be said where it is of another key."""
+def is_about_several(options: Namespace) -> bool:
+    """Tell whether a command's result is a list of jobs, in failures, too."""
+    return options.command is jobs or (options.command is wait and len(options.jobs) != 1)
+
+
+def _refusal(desk: Desk, job: Job, options: Namespace | None = None) -> Outcome | None:
+    """Check service and key before a job is touched; return what is to be said where they are not good."""
     try:
         desk.check_account(job, take_over=bool(options and options.take_over))
-    except OtherAccount as error:
-        return not_ours(job, error)
+    except CsmError as error:
+        return failure(error, job)
     return None
 
 
+def _left_s(timeout_s: float | None, ends_at: float) -> float | None:
+    return None if timeout_s is None else max(ends_at - time.monotonic(), min(timeout_s, LAST_LOOK_S))
+
+
 def _waited(desk: Desk, job: Job, timeout_s: float | None) -> Outcome:
-    job = desk.follow(desk.taken_up(job, timeout_s))
+    """Follow a job to its end; its own trouble ends no other one's following."""
+    try:
+        job = desk.follow(desk.taken_up(job, timeout_s))
+    except CsmError as error:
+        return failure(error, desk.last_seen(job))
     return of_job(job, f"{job.id} {describe(job)}")
 
 
 def fetch(options: Namespace) -> Outcome:
     """Download and prepare without placing; without a Blender at hand, download and check only."""
     with Desk(options) as desk:
-        job = desk.journal.get(options.job)
-        other = _not_ours(desk, job, options) if _is_unfinished(job) else None
+        job = desk.job(options.job)
+        other = _refusal(desk, job, options) if _is_unfinished(job) else None
         if other:
             return other
         job = desk.follow(desk.taken_up(job, None))
@@ -132,7 +156,7 @@ def place(options: Namespace) -> Outcome:
     scene = blender("place needs Blender")
     output = scene.checked_output(options.output)
     with Desk(options) as desk:
-        job = desk.journal.get(options.job)
+        job = desk.job(options.job)
         if job.state not in (JobState.READY, JobState.PLACED, JobState.PREPARING):
             raise InputError(f"The job {job.id} is not ready: {describe(job)}.", f"Follow it with wait {job.id}.")
         if options.blend:

@@ -133,7 +133,7 @@ def test_the_order_of_the_sources(monkeypatch):
     preferred, printed = Secret("preferred"), python("print('printed')")
 
     def found(command, key):
-        return key_sources.this_process(command, key, threading.Event().wait)(HERE)
+        return key_sources.this_process(command, lambda: key, threading.Event().wait)(HERE)
 
     assert found("", None) is None
     assert found("", preferred) == preferred
@@ -145,7 +145,7 @@ def test_the_order_of_the_sources(monkeypatch):
 def test_a_command_is_run_when_the_key_is_needed_and_once(tmp_path):
     """Nothing runs before the first question, and the second one does not run it again."""
     count = tmp_path / "count"
-    key_of = key_sources.this_process(counting(count), None, threading.Event().wait)
+    key_of = key_sources.this_process(counting(count), lambda: None, threading.Event().wait)
     assert not count.exists()
     assert key_of(HERE) == key_of(ELSEWHERE) == Secret("k1")
     assert count.read_text() == "x"

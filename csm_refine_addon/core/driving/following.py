@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Self
 
 from ..api.client import Client
 from ..api.services import DEFAULT_TIMEOUT_S, Services
+from ..errors import JournalBusy
 from ..keys.accounts import Gate, asks_service
 from ..models import LOCAL, Job, JobState, Secret
 from ..processes.background import Pause
@@ -21,6 +23,7 @@ from .engine import LEASE_S, Engine
 from .flow import Step, next_step
 from .presence import Presence
 
+_log = logging.getLogger("csm_refine.following")
 LOOK_EVERY_S = 0.5
 """How often the journal is read while another process drives the job."""
 
@@ -88,13 +91,19 @@ class Follower:
         """Drive a job until it rests or ``until`` says so, and return how it stands.
 
         Raises OtherAccount where it was made with another key.
-        Where another process drives it, watch the journal instead, and take over should that process be gone.
+        Where another process drives it, watch the journal instead, and take over should that process be gone. A
+        journal that is locked for a while is said in the log, and waited for: it says nothing about the job.
         """
         while True:
-            job = self._driven(job_id, until, on_change) if self._claim(job_id) else self.journal.get(job_id)
-            on_change(job)
-            if until(job) or _rests(job) or self._pause(LOOK_EVERY_S):
-                return job
+            try:
+                job = self._driven(job_id, until, on_change) if self._claim(job_id) else self.journal.get(job_id)
+                on_change(job)
+                if until(job) or _rests(job):
+                    return job
+            except JournalBusy as error:
+                _log.warning("%s It is tried again.", error.message)
+            if self._pause(LOOK_EVERY_S):
+                return self.journal.get(job_id)
 
     def _driven(self, job_id: str, until: Callable[[Job], bool], on_change: Callable[[Job], None]) -> Job:
         engine = Engine(

@@ -30,9 +30,9 @@ _CURE = "Check the key command in the extension's preferences, and try it in a t
 
 
 def environment_key() -> Secret | None:
-    """Return the key of ``CSM_API_KEY``; None where it is not set. Raises KeyMissing where it cannot be a key."""
+    """Return the key of ``CSM_API_KEY``; None where it is not set, or empty. Raises KeyMissing where it is no key."""
     text = os.environ.get(KEY_VARIABLE)
-    return None if text is None else checks.api_key(text)
+    return checks.api_key(text) if text else None
 
 
 def key_for(service: str, keys: Mapping[str, Secret]) -> Secret | None:
@@ -40,22 +40,23 @@ def key_for(service: str, keys: Mapping[str, Secret]) -> Secret | None:
     return keys.get(service) or keys.get("")
 
 
-def this_process(command: str, preferred: Secret | None, pause: Pause) -> Callable[[str], Secret | None]:
+def this_process(command: str, preferred: Callable[[], Secret | None], pause: Pause) -> Callable[[str], Secret | None]:
     """Return what gives the key in a process that may wait: the command is run at the first call, once.
 
-    What is returned raises KeyMissing.
+    ``preferred`` gives the key of the preferences, and is called where it is the one used. What is returned raises
+    KeyMissing.
     """
-    given = environment_key()
-    if given is not None or not command:
-        return lambda _service: given or preferred
     found: list[Secret] = []
 
-    def asked(_service: str) -> Secret:
+    def key(_service: str) -> Secret | None:
+        given = environment_key()
+        if given is not None or not command:
+            return given or preferred()
         if not found:
             found.append(ask(command, pause))
         return found[0]
 
-    return asked
+    return key
 
 
 # --- a command ----------------------------------------------------------------------------------------------------

@@ -1,0 +1,154 @@
+"""The command line in trouble: what asks no service needs none, a job is named, and its trouble is its own."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import signal
+import sqlite3
+
+import pytest
+
+from csm_refine_addon.core.driving.orders import new_job
+from csm_refine_addon.core.models import JobState as S, RefineRequest
+from csm_refine_addon.core.storage.journal import Journal
+from tests.core.terminal import Terminal, ended
+from tests.support.api_server import CODE, Answer, session_2024, wait_until
+
+RUNS = session_2024("training_refine")
+
+
+@pytest.fixture
+def terminal(tmp_path, api):
+    opened = Terminal(tmp_path, api)
+    yield opened
+    opened.close()
+
+
+# --- what asks no service
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"CSM_SERVICE": "http://farm:8787"}, {"CSM_API_KEY": ""}, {"CSM_API_KEY": "two words"}],
+    ids=["an address", "an empty key", "a key that is none"],
+)
+def test_what_asks_no_service(terminal, api, settings):
+    """jobs and stop need neither a good address nor a key."""
+    job = terminal.add(account="of another key")
+    done = terminal.run("jobs", "--json", **settings)
+    assert (done.code, [document["job"] for document in done.document["jobs"]]) == (0, [job.id])
+    assert terminal.run("stop", job.id, **settings).code == 0
+    assert (api.seen, terminal.job(job.id).state) == ([], S.STOPPED)
+
+
+def test_another_address_than_the_jobs(terminal):
+    """A job is followed at its own service, whatever CSM_SERVICE says now."""
+    assert terminal.run("wait", terminal.add().id, CSM_SERVICE="http://farm:8787").code == 0
+
+
+# --- the job is named
+
+
+def test_interrupted_while_it_sends(terminal, api):
+    """Ctrl-C after the job was written down: the JSON object says which job it is, and how it stands."""
+    api.posts = [Answer(hangs=True)]
+    process = terminal.start("submit", CODE, "--bbox", "2", "1", "1", "--json")
+    wait_until(lambda: api.refines)
+    process.send_signal(signal.SIGINT)
+    done = ended(process)
+    job = terminal.job()
+    assert (done.code, done.document["error"]["code"]) == (130, "interrupted")
+    assert (done.document["job"], done.document["session"], done.document["state"]) == (job.id, CODE, "SUBMITTING")
+    assert done.document["scaled_bbox"] == [2.0, 1.0, 1.0]
+
+
+def test_a_job_without_a_key(terminal, api):
+    """What the key's trouble ends is named, too."""
+    job = terminal.add()
+    for command in (["fetch", job.id], ["wait", job.id], ["status", job.id]):
+        done = terminal.run(*command, "--json", CSM_API_KEY="")
+        assert (done.code, done.document["job"], done.document["error"]["code"]) == (3, job.id, "key_missing")
+    assert api.seen == []
+
+
+# --- many at once
+
+
+def test_one_jobs_trouble(terminal):
+    """Of two jobs one has no key: the other one comes to its end, and both are in the list."""
+    bad = terminal.add()
+    with Journal(terminal.home.journal) as journal:
+        good = journal.add(new_job(RefineRequest(CODE), "local", now=bad.created_at))
+    mesh = terminal.folder / "mesh.obj"
+    mesh.write_text("")
+    fetched = {"mesh_path": str(mesh), "accepted_at": bad.created_at}
+    for state in (S.RUNNING, S.DOWNLOADING, S.PREPARING):
+        terminal.change(good, lambda job, now, state=state: dataclasses.replace(job, state=state, **fetched))
+    done = terminal.run("wait", "--json", CSM_API_KEY="")
+    assert done.code == 3
+    said = [(document["job"], (document["error"] or {}).get("code")) for document in done.document["jobs"]]
+    assert said == [(bad.id, "key_missing"), (good.id, None)]
+    assert terminal.job(bad.id) == bad
+
+
+def test_one_time_for_all(terminal, api):
+    """--timeout counts from the command's start, and each job that is left gets a last look."""
+    api.after = [RUNS]
+    jobs = [terminal.add() for _ in range(3)]
+    assert terminal.run("wait", "--timeout", "3").code == 6
+    first, _, third = (terminal.job(job.id) for job in jobs)
+    assert [terminal.job(job.id).error.code for job in jobs] == ["timeout"] * 3
+    assert third.deadline_at - first.deadline_at < 4.5
+    assert third.polls > 0
+
+
+def test_interrupted_among_many(terminal, api):
+    """Ctrl-C keeps the form: what has ended, what was followed, what was not yet."""
+    api.after = [session_2024("refine_failed"), RUNS]
+    jobs = [terminal.add() for _ in range(3)]
+    process = terminal.start("wait", "--json")
+    wait_until(lambda: terminal.job(jobs[1].id).polls > 1)
+    process.send_signal(signal.SIGINT)
+    found = ended(process).document["jobs"]
+    assert [document["job"] for document in found] == [job.id for job in jobs]
+    assert [document["error"]["code"] for document in found] == ["refine_failed", "interrupted", "interrupted"]
+    assert [document["state"] for document in found] == ["FAILED", "RUNNING", "PREPARED"]
+
+
+@pytest.mark.parametrize("command", [["wait", "--timeout", "0"], ["wait", "cafe", "beef"], ["jobs"]])
+def test_nothing_came_of_many(terminal, command):
+    """A failure before any job keeps the form of many, with the error beside it."""
+    if command == ["jobs"]:
+        (terminal.folder / "file").write_text("")
+        terminal.environment["CSM_REFINE_HOME"] = str(terminal.folder / "file")
+    done = terminal.run(*command, "--json")
+    assert (done.code, done.document["jobs"], bool(done.document["error"]["message"])) == (2, [], True)
+
+
+def test_all_that_is_wrong_is_said(terminal, api):
+    """In words, too, each job's failure stands on stderr, with its job."""
+    first, second = (session_2024("refine_failed", error=word) for word in ("No surface.", "Too thin."))
+    api.after = [first, session_2024("preview_done"), second]
+    _, second = terminal.add(), terminal.add()
+    done = terminal.run("wait")
+    assert (done.code, done.err.count("No surface.")) == (5, 1)
+    assert [line for line in done.err.splitlines() if line.startswith(f"{second.id}: ") and "Too thin." in line]
+
+
+# --- a locked journal
+
+
+def test_a_journal_that_is_locked_for_long(terminal, api):
+    """It says nothing about the job: it is said on stderr, and the job is followed on."""
+    api.after = [RUNS]
+    job = terminal.add()
+    process = terminal.start("wait", job.id)
+    wait_until(lambda: terminal.job(job.id).polls > 1)
+    with contextlib.closing(sqlite3.connect(terminal.home.journal, isolation_level=None)) as other:
+        other.execute("PRAGMA busy_timeout = 5000")
+        other.execute("BEGIN EXCLUSIVE")
+        assert any("locked by another process" in line for line in iter(process.stderr.readline, ""))
+    api.after = [session_2024("refine_done", "mesh.obj")]
+    assert ended(process).code == 0
+    assert (len(api.refines), terminal.job(job.id).state) == (1, S.PREPARING)
