@@ -97,12 +97,12 @@ def start_service(tmp_path):
     """Starts services that end with the test."""
     started = []
 
-    def start(*options: str, folder: Path | None = None, key: str = "", variables=None) -> Service:
+    def start(*options: str, folder: Path | None = None, key: str = "", variables=None, root: Path = ROOT) -> Service:
         folder = folder or tmp_path / "data"
         environment = {**os.environ, **(variables or {})}
         with (tmp_path / "stderr.txt").open("ab") as errors:
             process = subprocess.Popen(
-                command(folder, *options), cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
+                command(folder, *options), cwd=root, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
             )
         started.append(process)
         return Service(process, folder, key)
