@@ -212,6 +212,23 @@ def test_bad_key(run, scene_file, monkeypatch, key, words):
     assert (code, words in document["error"]["message"]) == (3, True)
 
 
+def test_a_bad_key_of_the_preferences_that_is_not_used(monkeypatch):
+    """What is wrong with it is said where it is the one to use, and not where CSM_API_KEY wins."""
+    from csm_refine_addon.blender import headless, preferences
+    from csm_refine_addon.core.errors import KeyMissing
+    from csm_refine_addon.core.keys import key_sources
+    from csm_refine_addon.core.models import Secret
+
+    monkeypatch.setattr(preferences.preferences(), "api_key", "two words")
+    found = headless.settings()
+    key_of = key_sources.this_process("", found.key, bool)
+    monkeypatch.setenv("CSM_API_KEY", "k" * 32)
+    assert key_of("https://api.csm.example") == Secret("k" * 32)
+    monkeypatch.setenv("CSM_API_KEY", "")
+    with pytest.raises(KeyMissing, match="spaces"):
+        key_of("https://api.csm.example")
+
+
 def test_broken_blend(run, tmp_path):
     """A .blend that cannot be opened is said, and the open file stays."""
     broken = tmp_path / "broken.blend"

@@ -13,7 +13,7 @@ from csm_refine_addon.core.driving.orders import new_job
 from csm_refine_addon.core.models import JobState as S, RefineRequest
 from csm_refine_addon.core.storage.journal import Journal
 from tests.core.terminal import Terminal, ended
-from tests.support.api_server import CODE, Answer, session_2024, wait_until
+from tests.support.api_server import CODE, Answer, refusal, session_2024, wait_until
 
 RUNS = session_2024("training_refine")
 
@@ -134,6 +134,20 @@ def test_all_that_is_wrong_is_said(terminal, api):
     done = terminal.run("wait")
     assert (done.code, done.err.count("No surface.")) == (5, 1)
     assert [line for line in done.err.splitlines() if line.startswith(f"{second.id}: ") and "Too thin." in line]
+
+
+# --- a mesh that is none
+
+
+@pytest.mark.parametrize("status", [400, 413, 415, 422])
+def test_a_mesh_that_the_service_does_not_take(terminal, api, status):
+    """create: exit code 2 with the service's words; it is the input that is wrong, and no refine has failed."""
+    api.others["/local/sessions"] = [refusal(status, "No triangles")]
+    mesh = terminal.folder / "mesh.glb"
+    mesh.write_bytes(b"none")
+    done = terminal.run("create", str(mesh), "--json")
+    assert (done.code, done.document["error"]["code"]) == (2, "bad_input")
+    assert "No triangles" in done.document["error"]["message"]
 
 
 # --- a locked journal

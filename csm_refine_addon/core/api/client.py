@@ -109,9 +109,21 @@ class Client:
         raise _refusal(answer, reads=False)
 
     def create_session(self, mesh: Path) -> wire.Session:
-        """Make a session out of a mesh file (GLB, OBJ, zip of OBJ): only the local service can."""
+        """Make a session out of a mesh file (GLB, OBJ, zip of OBJ): only the local service can.
+
+        Raises InputError where it does not take the file; else as :meth:`read_session`.
+        """
         with mesh.open("rb") as body:
-            session = wire.read_session(self._ask("POST", "/local/sessions", body=body))
+            answer = self._exchange("POST", "/local/sessions", body=body)
+        if answer.reply.status in _MESH_REFUSALS and not answer.says_not_taken:
+            said = _said(answer.reply)
+            raise errors.InputError(
+                f"The service does not take this mesh file ({answer.reply.status}).{said}",
+                "Mend what it says, or take another file.",
+            )
+        if not answer.reply.is_good:
+            raise _refusal(answer, reads=False)
+        session = wire.read_session(answer.reply)
         try:
             return dataclasses.replace(session, code=session_code(session.code))
         except errors.InputError:
@@ -161,8 +173,8 @@ class Client:
                 "Allow online access in the preferences under System, or start Blender with --online-mode.",
             )
 
-    def _ask(self, method: str, path: str, *, json: object = None, body: BinaryIO | None = None) -> wire.Reply:
-        answer = self._exchange(method, path, json=json, body=body)
+    def _ask(self, method: str, path: str, *, json: object = None) -> wire.Reply:
+        answer = self._exchange(method, path, json=json)
         if not answer.reply.is_good:
             raise _refusal(answer, reads=method == "GET")
         return answer.reply
@@ -206,7 +218,7 @@ def _refusal(answer: _Answer, *, reads: bool) -> errors.CsmError:
     """
     reply = answer.reply
     status = reply.status
-    said = f" It says: {reply.text.rstrip('.')}." if reply.text else ""
+    said = _said(reply)
     if answer.says_not_taken:
         return errors.ServiceBusy(f"The service is busy ({status}).{said}", errors.LATER, answer.retry_after_s)
     if status == 407:
@@ -220,6 +232,11 @@ def _refusal(answer: _Answer, *, reads: bool) -> errors.CsmError:
     return refusal(sentence.format(status) + said, action)
 
 
+def _said(reply: wire.Reply) -> str:
+    return f" It says: {reply.text.rstrip('.')}." if reply.text else ""
+
+
+_MESH_REFUSALS = frozenset({400, 413, 415, 422})
 _REFINE_REFUSED = (errors.RefineFailed, "The service refuses the request ({}).", "Mend what it says, then retry.")
 _KEY_REFUSED = (errors.KeyRefused, "The service refuses the API key ({}).", "Check the key, or make a new one.")
 _REFUSALS: dict[int, tuple[type[errors.CsmError], str, str]] = {
