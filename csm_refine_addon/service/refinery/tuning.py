@@ -118,7 +118,7 @@ PAIR_ANGLE = 40.0
 """Between two triangles that become a quad, and twice that of its corners. Subdivided chairs at 5,000: 2.1 / 1.9 and
 16 / 14 degrees off square; with 20 degrees 3.1 / 2.4 and 25 / 21, with 60 as with 40."""
 SQUARE_ROUNDS, SQUARE_STEPS, SQUARE_HOLD = 8, 15, 1e-3
-"""With 16, 30 and 0.01 no better, but a third more time, 3.5 s at 20,000; with a hold of 0.1, 0.5 to 0.8 degrees more."""
+"""With 16, 30 and 0.01 no better, but a third more time, 3.5 s at 20,000; a hold of 0.1: 0.5 to 0.8 degrees more."""
 QUADS_NEARING, SQUARE_BETWEEN = 3, 4
 """Distance in 1e-4 of the diagonal and degrees off square, TripoSR / InstantMesh chair; as QuadriFlow leaves them,
 5,000 quads have 5.9 / 4.6 and 5.1 / 4.0. So 3.3 / 2.0 and 3.5 / 2.7; 20,000 have 1.0 / 0.63 and 3.8 / 2.3.
