@@ -61,6 +61,13 @@ def edges_of(faces: Array, count: int) -> Edges:
     return Edges(start[order], end[order], face[order], first, uses, keys[first], count)
 
 
+def rim_of(faces: Array, count: int) -> Array:
+    """Return the vertices at open edges, ascending."""
+    edges = edges_of(faces, count)
+    open_ = edges.first[edges.uses == 1]
+    return np.unique(np.concatenate([edges.start[open_], edges.end[open_]]))
+
+
 @dataclass(frozen=True)
 class Soundness:
     """How many edges are open, how many have more than two faces, and at how many two faces disagree about outside."""

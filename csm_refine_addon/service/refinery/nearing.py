@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import tuning
-from .edges import edges_of
+from .edges import edges_of, rim_of
 from .progress import turns
 from .surface import Array, Nearest, crosses, samples, scattered, unit, weights_in
 
@@ -36,7 +36,8 @@ def move_vertices(
 ) -> Array:
     """Return the vertices of one Gauss-Newton step towards the least mean distance between both surfaces.
 
-    ``ease``: how much a distance along the surface counts beside one across it, and staying in place beside both.
+    ``ease``: how much a distance along the surface counts beside one across it, and staying in place beside both. What
+    is at an open edge stays rather: a half that slid off the middle could not be mirrored.
     """
     count = int(np.clip(tuning.SAMPLES_PER_TRIANGLE * len(triangles), *tuning.SAMPLES_RANGE))
     there, of_source = samples(source_points, source_triangles, count, seed)
@@ -51,24 +52,28 @@ def move_vertices(
     scale = np.median(far) * tuning.NEARING_EVEN + 1e-12 * np.ptp(points)
     # What sticks out of the source's box would be pushed back when the mesh is fitted to the box that is asked for.
     trust = agree / np.hypot(far, scale)
-    moved = points + _step(points, triangles[which], weights, target, normals, trust, ease)
+    held = np.full(len(points), ease[1])
+    held[rim_of(triangles, len(points))] = tuning.RIM_HELD
+    corners = triangles[which]
+    missing = target - np.einsum("ijk,ij->ik", points[corners], weights)
+    moved = points + _step(corners, weights, missing, normals, trust, ease[0], held)
     return np.clip(moved, source_points.min(axis=0), source_points.max(axis=0))
 
 
 def _step(
-    points: Array,
     corners: Array,
     weights: Array,
-    target: Array,
+    missing: Array,
     normals: Array,
     trust: Array,
-    ease: tuple[float, float],
+    slide: float,
+    held: Array,
 ) -> Array:
     """Solve for the vertices' moves by conjugate gradients; the distance along the normal counts, the rest hardly."""
-    count, slide = len(points), ease[0]
+    count = len(held)
     square = np.bincount(corners.ravel(), weights=(trust[:, None] * weights**2).ravel(), minlength=count)
-    hold = ease[1] * square.mean() + 1e-300
-    precondition = (1 / (square * (1 / 3 + slide) + hold))[:, None]
+    hold = (held * square.mean() + 1e-300)[:, None]
+    precondition = 1 / (square[:, None] * (1 / 3 + slide) + hold)
 
     def spread(pull: Array) -> Array:
         return scattered(corners, pull[:, None, :] * weights[:, :, None], count)
@@ -80,7 +85,6 @@ def _step(
         moved = np.einsum("ijk,ij->ik", moves[corners], weights)
         return spread(along_normal(moved) + slide * trust[:, None] * moved) + hold * moves
 
-    missing = target - np.einsum("ijk,ij->ik", points[corners], weights)
     return conjugate_gradients(apply, spread(along_normal(missing)), precondition, tuning.NEARING_STEPS)
 
 

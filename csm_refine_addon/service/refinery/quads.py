@@ -43,8 +43,8 @@ def flowed(shape: Surface, budget: int) -> Surface:
     least, most = (budget * (1 + way * tuning.FACES_OFF) for way in (-1, 1))
     asked = round(budget * tuning.FLOW_ASKED)
     given: dict[int, int] = {}
-    found: list[tuple[float, Surface]] = []
-    for _ in turns(tuning.FLOW_TRIES, 0.0, 0.7):
+    found: list[tuple[tuple[bool, float], Surface]] = []
+    for _ in turns(tuning.FLOW_TRIES_OF_FEW if budget < tuning.FLOW_FEW else tuning.FLOW_TRIES, 0.0, 0.7):
         try:
             one = _flowed_once(large, asked)
         except NoQuads:
@@ -54,7 +54,7 @@ def flowed(shape: Surface, budget: int) -> Surface:
         given[asked] = len(one.faces)
         one = with_rows_cut(Surface(one.points / scale, one.faces), round(least), int(most))
         verdict = judged(shape, one, Topology.QUADS, budget)
-        found.append((verdict.score, one))
+        found.append(((bool(verdict.faults), verdict.score), one))
         if not verdict.faults and verdict.lost <= tuning.FLOW_LOST:
             break
         asked = _to_ask(given, round(budget * tuning.FLOW_ASKED))

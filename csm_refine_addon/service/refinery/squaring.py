@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import tuning
-from .edges import edges_of
+from .edges import rim_of
 from .nearing import conjugate_gradients, move_vertices
 from .parts import compact
 from .progress import turns
@@ -55,7 +55,7 @@ def _more_square(points: Array, quads: Surface) -> Array:
     wanted = np.stack([-one, -other, one, other], axis=1)
     normals = vertex_normals(points, Surface(points, quads.faces).triangles())
     free = np.ones((count, 1))
-    free[_rim(quads)] = 0
+    free[rim_of(quads.faces, count)] = 0
     times = np.bincount(faces.ravel(), minlength=count)[:, None]
 
     def in_plane(vectors: Array) -> Array:
@@ -71,12 +71,6 @@ def _more_square(points: Array, quads: Surface) -> Array:
 
 def _centred(corners: Array) -> Array:
     return corners - corners.mean(axis=1, keepdims=True)
-
-
-def _rim(quads: Surface) -> Array:
-    edges = edges_of(quads.faces, len(quads.points))
-    open_ = edges.first[edges.uses == 1]
-    return np.unique(np.concatenate([edges.start[open_], edges.end[open_]]))
 
 
 def off_square(quads: Surface) -> float:

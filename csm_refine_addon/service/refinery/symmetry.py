@@ -9,7 +9,7 @@ import bmesh
 import numpy as np
 
 from . import tuning
-from .edges import edges_of
+from .edges import rim_of
 from .parts import compact
 from .surface import Nearest, Surface, areas, of_mesh, of_triangles, samples, to_mesh
 
@@ -48,9 +48,7 @@ def halved(shape: Surface) -> Surface:
 
 def mirrored(half: Surface, plane: float) -> Surface:
     """Return a half and its mirror image at x = ``plane`` as one mesh, joined where the half is open and near it."""
-    edges = edges_of(half.faces, len(half.points))
-    open_ = edges.first[edges.uses == 1]
-    rim = np.unique(np.concatenate([edges.start[open_], edges.end[open_]]))
+    rim = rim_of(half.faces, len(half.points))
     reach = half.diagonal * tuning.SYMMETRY_REACH
     joint = rim[half.points[rim, 0] < plane + reach]
     points = half.points.copy()
