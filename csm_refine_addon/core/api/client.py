@@ -116,11 +116,8 @@ class Client:
         with mesh.open("rb") as body:
             answer = self._exchange("POST", "/local/sessions", body=body)
         if answer.reply.status in _MESH_REFUSALS and not answer.says_not_taken:
-            said = _said(answer.reply)
-            raise errors.InputError(
-                f"The service does not take this mesh file ({answer.reply.status}).{said}",
-                "Mend what it says, or take another file.",
-            )
+            sentence = _MESH_REFUSED.format(answer.reply.status) + _said(answer.reply)
+            raise errors.InputError(sentence, "Mend what it says, or take another file.")
         if not answer.reply.is_good:
             raise _refusal(answer, reads=False)
         session = wire.read_session(answer.reply)
@@ -237,6 +234,7 @@ def _said(reply: wire.Reply) -> str:
 
 
 _MESH_REFUSALS = frozenset({400, 413, 415, 422})
+_MESH_REFUSED = "The service does not take this mesh file ({})."
 _REFINE_REFUSED = (errors.RefineFailed, "The service refuses the request ({}).", "Mend what it says, then retry.")
 _KEY_REFUSED = (errors.KeyRefused, "The service refuses the API key ({}).", "Check the key, or make a new one.")
 _REFUSALS: dict[int, tuple[type[errors.CsmError], str, str]] = {
