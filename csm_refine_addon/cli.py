@@ -13,14 +13,12 @@ import json
 import logging
 import os
 import re
-import signal
 import sys
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from .commands import outcome, verbs
+from .commands import ctrl_c, outcome, verbs
 from .commands.progress import tell, write
 from .commands.verbs import BOX_NAMES, PIVOT_NAMES
 from .core.driving.orders import FOLLOW_S
@@ -51,7 +49,7 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; never raises, but for ``--help``'s SystemExit turned into 0."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    with _interruptible():
+    with ctrl_c.heard():
         return verbs.serve(arguments[1:]) if arguments[:1] == ["serve"] else _told(arguments)
 
 
@@ -78,23 +76,6 @@ def exit_process(code: int) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         write(stream, "")
     os._exit(code)
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """See that Ctrl-C reaches Python: a Blender without a window has a handler of its own, so Python installs none.
-
-    ``nohup`` and its kin have it ignored; it stays so.
-    """
-    is_ours = (
-        threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) != signal.SIG_IGN
-    )
-    before = signal.signal(signal.SIGINT, signal.default_int_handler) if is_ours else None
-    try:
-        yield
-    finally:
-        if is_ours:  # a handler that is not Python's cannot be put back by it
-            signal.signal(signal.SIGINT, before or signal.SIG_DFL)
 
 
 def _run(arguments: list[str]) -> outcome.Outcome:

@@ -7,7 +7,6 @@ import functools
 import math
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +20,7 @@ from ..core.keys import accounts, key_sources
 from ..core.models import CSM_BASE_URL, LOCAL, Job, JobState, RefineRequest, Secret
 from ..core.placement import Asked
 from . import outcome
+from .ctrl_c import pause
 from .outcome import Outcome
 from .progress import Progress, describe, tell
 from .settings import can_prepare, settings
@@ -40,7 +40,6 @@ class Desk:
         self.home = found.home
         self._options = options
         self._settings = found
-        pause = threading.Event().wait
         self._key_of = key_sources.this_process(found.key_command, found.key, pause)
         self._progress = Progress(sys.stderr)
         self._follower = Follower(

@@ -1,0 +1,77 @@
+"""Ctrl-C reaches a command that waits, even where Python drops the exception that it makes of it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from csm_refine_addon.commands import ctrl_c
+from tests.support.repository import ROOT
+
+DROPPED = """
+import os, signal, sys
+from csm_refine_addon.commands import ctrl_c
+
+class Tidied:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        sum(range(1_000_000))  # the handler runs here: what it raises is dropped
+
+with ctrl_c.heard():
+    one = Tidied()
+    del one
+    print("it was dropped", flush=True)
+    try:
+        ctrl_c.pause(600)
+    except KeyboardInterrupt:
+        print("it was heard")
+"""
+
+
+def test_what_python_drops_is_noticed_in_the_next_pause():
+    """Python ignores what is raised in a finalizer: the pause after it ends at once, not after ten minutes."""
+    done = subprocess.run(
+        [sys.executable, "-c", DROPPED], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.split("\n")[:2] == ["it was dropped", "it was heard"]
+    assert "KeyboardInterrupt" in done.stderr
+
+
+def test_a_signal_in_a_block_is_forgotten_after_it():
+    """The handler that was there comes back, and the next command begins anew."""
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), ctrl_c.heard():
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) == before
+    with ctrl_c.heard():
+        assert ctrl_c.pause(0.0) is False
+
+
+def test_other_threads_leave_signals_alone():
+    """Only the main thread may set handlers."""
+    found = []
+
+    def run() -> None:
+        before = signal.getsignal(signal.SIGINT)
+        with ctrl_c.heard():
+            found.append(signal.getsignal(signal.SIGINT) == before)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert found == [True]
+
+
+def test_an_ignored_signal_stays_ignored():
+    """So nohup has it."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with ctrl_c.heard():
+            signal.raise_signal(signal.SIGINT)
+            assert ctrl_c.pause(0.0) is False
+    finally:
+        signal.signal(signal.SIGINT, before)
