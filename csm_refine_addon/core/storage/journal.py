@@ -9,22 +9,20 @@ within microseconds whether anything is.
 from __future__ import annotations
 
 import contextlib
-import json
-import logging
 import sqlite3
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from ..driving.crash_points import passing
 from ..driving.flow import TRANSITIONS, IllegalTransition
 from ..errors import InputError, JournalBusy, StorageError
 from ..models import Job
 from ..questions.lookups import QUESTION_LIMIT_S, Lookup
-from . import mending
+from . import mending, records
 
 SCHEMA_VERSION = 3
 """1: jobs; 2: look-ups, too; 3: sentences for the user, too."""
@@ -41,7 +39,6 @@ CREATE TABLE IF NOT EXISTS notices (sentence TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS counter (revision INTEGER NOT NULL);
 INSERT INTO counter SELECT 0 WHERE NOT EXISTS (SELECT * FROM counter);
 """
-_log = logging.getLogger("csm_refine.journal")
 _INSERT = "INSERT INTO jobs (document, revision, id) VALUES (?, ?, ?)"
 _AGAIN = "Do it again: a new one has what can be read."
 _EMPTIED = (
@@ -148,7 +145,7 @@ class Journal:
         gone = "SELECT job, revision FROM removed WHERE revision > ? AND revision <= ?"
         with self._transaction("DEFERRED"):  # a change between the two reads would be missed for good
             rows = self._connection.execute(changed, (revision, most)).fetchall()
-            jobs = tuple(job for row in rows if (job := _job_or_none(row)))
+            jobs = tuple(job for row in rows if (job := records.job_or_none(row)))
             complete = len(rows) != most
             until = sys.maxsize if complete else rows[-1][0]
             removed = self._connection.execute(gone, (revision, until)).fetchall()
@@ -249,15 +246,15 @@ class Journal:
     def _lookups(self, condition: str, value: float) -> list[Lookup]:
         with self._explained():
             query = f"SELECT revision, document FROM lookups WHERE {condition} ORDER BY revision"  # noqa: S608 -- ours
-            return [_lookup(row) for row in self._connection.execute(query, (value,))]
+            return [records.lookup(row) for row in self._connection.execute(query, (value,))]
 
     def _read_lookup(self, key: str) -> Lookup | None:
         row = self._connection.execute("SELECT revision, document FROM lookups WHERE key = ?", (key,)).fetchone()
-        return _lookup(row) if row else None
+        return records.lookup(row) if row else None
 
     def _write_lookup(self, lookup: Lookup) -> Lookup:
         lookup = replace(lookup, revision=self._next_revision())
-        row = (lookup.key, lookup.revision, lookup.asked_at, lookup.answered_at, json.dumps(lookup.to_json()))
+        row = (lookup.key, lookup.revision, lookup.asked_at, lookup.answered_at, records.document(lookup))
         self._connection.execute("INSERT OR REPLACE INTO lookups VALUES (?, ?, ?, ?, ?)", row)
         return lookup
 
@@ -286,13 +283,13 @@ class Journal:
             script = f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
             connection.executescript(script)
         elif (found := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":  # 2 ms for 1,000 jobs
-            raise _Damaged(found)
+            raise records.Damaged(found)
 
     def _read(self, job_id: str) -> Job:
         row = self._connection.execute("SELECT revision, document FROM jobs WHERE id = ?", (job_id,)).fetchone()
         if row is None:
             raise InputError(f"There is no job {job_id}.", "The command jobs lists the jobs that there are.")
-        return _job(row)
+        return records.job(row)
 
     def _changed(self, job_id: str, step: Callable[[Job], Job]) -> tuple[Job, Job]:
         """Change a job inside a transaction; return it as it was, and as written: the same where nothing is new."""
@@ -313,7 +310,7 @@ class Journal:
 
     def _write(self, job: Job, statement: str, *, moved: bool) -> Job:
         job = replace(job, revision=self._next_revision())
-        self._connection.execute(statement, (json.dumps(job.to_json()), job.revision, job.id))
+        self._connection.execute(statement, (records.document(job), job.revision, job.id))
         if moved:
             at = "INSERT INTO history VALUES (?, ?, (julianday('now') - 2440587.5) * 86400.0, ?)"
             self._connection.execute(at, (job.id, job.revision, str(job.state)))
@@ -367,42 +364,6 @@ class Journal:
         )
 
 
-class _Damaged(sqlite3.DatabaseError):
-    """The file is a database, and what stands in it is not what was written."""
-
-    sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-
-
 def _fill(path: Path, jobs: Sequence[Job], sentence: str) -> None:
     with Journal(path) as journal:
         journal.restore(jobs, sentence)
-
-
-def _job(row: tuple[int, str]) -> Job:
-    revision, document = row
-    try:
-        return Job.from_json({**_read(document), "revision": revision})
-    except mending.NOT_A_JOB as error:
-        raise StorageError(
-            "The journal holds a job of another version of CSM Refine.", "Update the extension."
-        ) from error
-
-
-def _job_or_none(row: tuple[int, str]) -> Job | None:
-    try:
-        return _job(row)
-    except StorageError as error:
-        _log.warning("row %s: %s", row[0], error)
-        return None
-
-
-def _lookup(row: tuple[int, str]) -> Lookup:
-    revision, document = row
-    return replace(Lookup.from_json(_read(document)), revision=revision)
-
-
-def _read(document: str) -> Any:
-    try:
-        return json.loads(document)
-    except ValueError as error:
-        raise _Damaged from error
