@@ -163,7 +163,7 @@ def _parser() -> argparse.ArgumentParser:
     add("stop", verbs.stop, "stop following").add_argument("job", metavar="JOB")
     add("jobs", verbs.jobs, "list the journal")
     create = add("create", verbs.create, "make a session on the local service out of a mesh", service)
-    create.add_argument("mesh", metavar="MESHFILE", nargs="?", help="GLB, OBJ, or a zip of OBJ, MTL and textures")
+    create.add_argument("mesh", metavar="MESHFILE", nargs="?", help="GLB, OBJ, FBX, or a zip of OBJ, MTL and textures")
     create.add_argument("--object", metavar="NAME", help="an object of the open file instead")
     create.add_argument("--blend", metavar="FILE", help="open this file first")
     subparsers.add_parser("serve", help="run the local refine service (see serve --help)")
