@@ -17,7 +17,7 @@ from .judging import judged
 from .progress import turns
 from .rows import with_rows_cut
 from .settings import Topology
-from .surface import TINY, Surface, of_mesh, to_mesh
+from .surface import TINY, Nearest, Surface, areas, of_mesh, samples, to_mesh
 
 _operators: Any = bpy.ops  # the stubs of 4.2 know no return values
 
@@ -31,7 +31,7 @@ def flowed(shape: Surface, budget: int) -> Surface:
 
     It gives up on edges shorter than 1e-4, so it gets a large copy. It misses the number that it is asked for, now
     more, now less: so it is asked for few, and rows are cut. For some numbers it leaves holes, or loses a rung of a
-    chair that it has for the next one: then it is asked again.
+    chair or the tip of an ear, which it has for the next one: then it is asked again.
     """
     edges = edges_of(shape.faces, len(shape.points))
     sides = np.abs(shape.points[edges.start[edges.first]] - shape.points[edges.end[edges.first]]).max(axis=1)
@@ -42,23 +42,34 @@ def flowed(shape: Surface, budget: int) -> Surface:
     large = Surface(shape.points * scale, shape.faces)
     least, most = (budget * (1 + way * tuning.FACES_OFF) for way in (-1, 1))
     asked = round(budget * tuning.FLOW_ASKED)
+    refusal = NoQuads("QuadriFlow was not asked")
     given: dict[int, int] = {}
-    found: list[tuple[tuple[bool, float], Surface]] = []
+    found: list[tuple[tuple[bool, bool, float], Surface]] = []
     for _ in turns(tuning.FLOW_TRIES_OF_FEW if budget < tuning.FLOW_FEW else tuning.FLOW_TRIES, 0.0, 0.7):
         try:
             one = _flowed_once(large, asked)
-        except NoQuads:
-            if not found:
-                raise
-            break
+        except NoQuads as error:
+            refusal, asked = error, asked + 1 + asked // 100
+            continue
         given[asked] = len(one.faces)
         one = with_rows_cut(Surface(one.points / scale, one.faces), round(least), int(most))
         verdict = judged(shape, one, Topology.QUADS, budget)
-        found.append(((bool(verdict.faults), verdict.score), one))
-        if not verdict.faults and verdict.lost <= tuning.FLOW_LOST:
+        misses = _missed(shape, one) > tuning.FLOW_MISSED
+        found.append(((bool(verdict.faults), misses, verdict.score), one))
+        if not verdict.faults and not misses:
             break
         asked = _to_ask(given, round(budget * tuning.FLOW_ASKED))
+    if not found:
+        raise refusal
     return min(found, key=lambda pair: pair[0])[1]
+
+
+def _missed(shape: Surface, quads: Surface) -> float:
+    """Return the share of a shape that is further from the quads than half of their sides: an ear, a rung."""
+    triangles = shape.triangles()
+    side = np.sqrt(areas(shape.points, triangles).sum() / max(len(quads.faces), 1))
+    places, _ = samples(shape.points, triangles, tuning.JUDGE_SAMPLES, 1)
+    return float((Nearest(quads.points, quads.triangles()).distances(places) > side / 2).mean())
 
 
 def _to_ask(given: dict[int, int], wanted: int) -> int:
