@@ -7,6 +7,7 @@ It ends when its stdin does. What PROGRAM is to the worker, a real Blender says 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -31,8 +32,9 @@ def started(home: Home, program: str, key: str) -> subprocess.Popen[bytes]:
             env=worker.environment(),
             **detached(),
         )
-    process.stdin.write(worker.control_line(True, {"": Secret(key)} if key else {}, 20.0))
-    process.stdin.flush()
+    with contextlib.suppress(OSError):  # killed by now: the next turn starts another
+        process.stdin.write(worker.control_line(True, {"": Secret(key)} if key else {}, 20.0))
+        process.stdin.flush()
     return process
 
 

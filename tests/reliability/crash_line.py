@@ -21,7 +21,8 @@ from pathlib import Path
 
 from csm_refine_addon import cli
 
-RESTS = "the command line rests"
+DONE = "done_{}"
+"""A file in the home folder, by seed: whoever it belongs to does nothing more by itself."""
 ACTIONS = ("submit", "submit", "wait", "stop", "fetch", "jobs", "status")
 
 
@@ -47,7 +48,7 @@ def main(home: str, seed: str, seconds: str, *codes: str) -> None:
             said("wait", chance.choice(jobs), "--timeout", "2")
         elif action in ("stop", "fetch", "status") and jobs:
             said(action, chance.choice(jobs))
-    Path(home, RESTS).touch()
+    Path(home, DONE.format(seed)).touch()
     sys.stdin.read()
     print(json.dumps({"states": {job["job"]: job["state"] for job in said("jobs")["jobs"]}, "did": done}))
 

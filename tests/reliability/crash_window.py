@@ -19,6 +19,7 @@ import threading
 import time
 import traceback
 from collections import Counter
+from pathlib import Path
 
 import bpy
 
@@ -26,6 +27,7 @@ from csm_refine_addon.blender.jobs import pump
 from csm_refine_addon.blender.scene import marks
 from csm_refine_addon.core.errors import CsmError
 from csm_refine_addon.core.models import JobState as S
+from tests.reliability.crash_line import DONE
 
 ADDON = "csm_refine_addon"
 ACTIONS = ("refine", "refine", "refine", "stop", "retry", "remove", "place", "wait", "wait", "wait")
@@ -81,7 +83,9 @@ def main(home: str, seed: str, seconds: str, *codes: str) -> None:
     ends_at, next_at = time.monotonic() + float(seconds), 0.0
     while not asked.wait(0.05):
         turn()
-        if next_at <= time.monotonic() < ends_at:
+        if time.monotonic() >= ends_at:
+            Path(home, DONE.format(seed)).touch()
+        elif next_at <= time.monotonic():
             done[act(chance, list(codes)).partition(":")[0]] += 1
             next_at = time.monotonic() + chance.uniform(0.0, 0.6)
     turn()
