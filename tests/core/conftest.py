@@ -7,6 +7,7 @@ import pytest
 from csm_refine_addon.core.api.client import Client
 from csm_refine_addon.core.models import Secret
 from tests.core.house import House
+from tests.core.terminal import Terminal
 from tests.support.api_server import KEY, Api
 
 
@@ -25,5 +26,12 @@ def house(tmp_path, api):
 @pytest.fixture
 def client(api):
     opened = Client(api.url, Secret(KEY), is_online=lambda: True, timeout_s=20.0)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def terminal(tmp_path, api):
+    opened = Terminal(tmp_path, api)
     yield opened
     opened.close()

@@ -18,7 +18,7 @@ from csm_refine_addon.core.driving import flow
 from csm_refine_addon.core.models import JobState as S
 from csm_refine_addon.core.storage.journal import Journal
 from tests.core.house import copying_blender
-from tests.core.terminal import Terminal, ended
+from tests.core.terminal import ended
 from tests.support.api_server import (
     CODE,
     KEY,
@@ -41,13 +41,6 @@ PREVIEW_SESSION, RUNNING_SESSION = (
     wire.read_session(wire.Reply(200, "", {"session_code": CODE, "status": word}))
     for word in ("preview_done", "training_refine")
 )
-
-
-@pytest.fixture
-def terminal(tmp_path, api):
-    opened = Terminal(tmp_path, api)
-    yield opened
-    opened.close()
 
 
 # --- submit

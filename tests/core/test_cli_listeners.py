@@ -11,18 +11,11 @@ from pathlib import Path
 import pytest
 
 from csm_refine_addon.core.models import JobState as S
-from tests.core.terminal import Terminal, ended
+from tests.core.terminal import ended
 from tests.support.api_server import CODE, Answer, session_2024, wait_until
 
 SHELL = Path("/bin/sh")
 FULL_DISK = Path("/dev/full")
-
-
-@pytest.fixture
-def terminal(tmp_path, api):
-    opened = Terminal(tmp_path, api)
-    yield opened
-    opened.close()
 
 
 def held_back(answer: Answer) -> tuple[Answer, threading.Event]:

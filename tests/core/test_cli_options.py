@@ -7,16 +7,7 @@ import json
 import pytest
 
 from csm_refine_addon.core.driving import flow
-from tests.core.terminal import Terminal
 from tests.support.api_server import CODE
-
-
-@pytest.fixture
-def terminal(tmp_path, api):
-    opened = Terminal(tmp_path, api)
-    yield opened
-    opened.close()
-
 
 ORDERS = {
     "a name": (["--bbox", "auto", CODE], {}),

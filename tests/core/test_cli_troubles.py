@@ -12,17 +12,10 @@ import pytest
 from csm_refine_addon.core.driving.orders import new_job
 from csm_refine_addon.core.models import JobState as S, RefineRequest
 from csm_refine_addon.core.storage.journal import Journal
-from tests.core.terminal import Terminal, ended
+from tests.core.terminal import ended
 from tests.support.api_server import CODE, Answer, refusal, session_2024, wait_until
 
 RUNS = session_2024("training_refine")
-
-
-@pytest.fixture
-def terminal(tmp_path, api):
-    opened = Terminal(tmp_path, api)
-    yield opened
-    opened.close()
 
 
 # --- what asks no service

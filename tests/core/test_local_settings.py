@@ -13,17 +13,9 @@ from csm_refine_addon.core.models import CSM_BASE_URL, LOCAL, Job, LocalSettings
 from csm_refine_addon.core.processes import local_settings
 from csm_refine_addon.service import orders as service_orders
 from csm_refine_addon.service.refinery import settings, tuning
-from tests.core.terminal import Terminal
 from tests.support.api_server import CODE
 
 EVERYTHING = LocalSettings("quads", "5000", 2048, "auto", preserve_aspect_ratio=True, drop_parts_below=0.01)
-
-
-@pytest.fixture
-def terminal(tmp_path, api):
-    opened = Terminal(tmp_path, api)
-    yield opened
-    opened.close()
 
 
 @pytest.mark.parametrize(

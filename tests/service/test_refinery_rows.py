@@ -88,6 +88,7 @@ def test_a_chair_keeps_its_rungs_and_an_animal_its_ears(make, tmp_path):
     (tmp_path / "scratch").mkdir()
     shape = reading.shape_of_source(tmp_path, {"mesh": str(make(tmp_path)), "code": "raw"}, RefineSettings())
     found = quads.flowed(shape, 5000)
-    assert quads._missed(shape, found) <= tuning.FLOW_MISSED
-    assert judging.judged(shape, found, Topology.QUADS, 5000).faults == ()
+    verdict = judging.judged(shape, found, Topology.QUADS, 5000)
+    assert verdict.missed <= tuning.FLOW_MISSED
+    assert verdict.faults == ()
     assert found.is_quad.all()

@@ -10,7 +10,7 @@ from . import tuning
 from .edges import Soundness, soundness, volume
 from .settings import Topology
 from .squaring import off_square
-from .surface import Nearest, Surface, samples
+from .surface import Nearest, Surface, areas, samples
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -24,6 +24,8 @@ class Verdict:
     """Mean, both ways, in 1e-4 of the diagonal."""
     lost: float = 0.0
     """The share of the source that is far from the result."""
+    missed: float = 0.0
+    """The share of the source that is further from the result than half a face's side: an ear, a rung."""
     closed: bool = False
     score: float = 1e9
     faults: tuple[str, ...] = ()
@@ -33,7 +35,7 @@ def judged(shape: Surface, result: Surface, topology: Topology, budget: int) -> 
     """Return the verdict on a result. What is no mesh at all has the fault "unusable"."""
     if len(result.faces) == 0 or not np.isfinite(result.points).all() or result.diagonal == 0:
         return Verdict(faults=("unusable",))
-    distance, lost = _distances(shape, result)
+    distance, lost, missed = _distances(shape, result)
     before, after = soundness(shape), soundness(result)
     quads = float(result.is_quad.mean())
     faults = [
@@ -45,7 +47,7 @@ def judged(shape: Surface, result: Surface, topology: Topology, budget: int) -> 
     ]
     off = off_square(result) if topology is Topology.QUADS else 0.0
     score = distance + 100 * lost + 2 * len(faults) + 0.2 * off
-    return Verdict(len(result.faces), quads, off, distance, lost, after.is_closed, score, tuple(faults))
+    return Verdict(len(result.faces), quads, off, distance, lost, missed, after.is_closed, score, tuple(faults))
 
 
 def _shrinks(shape: Surface, result: Surface) -> bool:
@@ -56,13 +58,15 @@ def _shrinks(shape: Surface, result: Surface) -> bool:
     return bool((off > tuning.BOX_LOST * size)[size > tuning.FLAT_FRACTION * shape.diagonal].any())
 
 
-def _distances(shape: Surface, result: Surface) -> tuple[float, float]:
-    """Return the mean distance both ways, in 1e-4 of the diagonal, and the share of the source that is far away."""
+def _distances(shape: Surface, result: Surface) -> tuple[float, float, float]:
+    """Return the mean distance both ways, in 1e-4 of the diagonal, and what of the source is lost, and missed."""
     one, other = (surface.triangles() for surface in (shape, result))
     there = Nearest(result.points, other).distances(samples(shape.points, one, tuning.JUDGE_SAMPLES, 1)[0])
     back = Nearest(shape.points, one).distances(samples(result.points, other, tuning.JUDGE_SAMPLES, 2)[0])
     scale = max(shape.diagonal, 1e-300)
-    return float((there.mean() + back.mean()) / 2 / scale * 1e4), float((there > tuning.FAR * scale).mean())
+    side = np.sqrt(areas(shape.points, one).sum() / len(result.faces))
+    mean = float((there.mean() + back.mean()) / 2 / scale * 1e4)
+    return mean, float((there > tuning.FAR * scale).mean()), float((there > side / 2).mean())
 
 
 def _faults_of_edges(before: Soundness, after: Soundness) -> list[str]:

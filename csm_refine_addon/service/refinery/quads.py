@@ -17,7 +17,7 @@ from .judging import judged
 from .progress import turns
 from .rows import with_rows_cut
 from .settings import Topology
-from .surface import TINY, Nearest, Surface, areas, of_mesh, samples, to_mesh
+from .surface import TINY, Surface, of_mesh, to_mesh
 
 _operators: Any = bpy.ops  # the stubs of 4.2 know no return values
 
@@ -54,7 +54,7 @@ def flowed(shape: Surface, budget: int) -> Surface:
         given[asked] = len(one.faces)
         one = with_rows_cut(Surface(one.points / scale, one.faces), round(least), int(most))
         verdict = judged(shape, one, Topology.QUADS, budget)
-        misses = _missed(shape, one) > tuning.FLOW_MISSED
+        misses = verdict.missed > tuning.FLOW_MISSED
         found.append(((bool(verdict.faults), misses, verdict.score), one))
         if not verdict.faults and not misses:
             break
@@ -62,14 +62,6 @@ def flowed(shape: Surface, budget: int) -> Surface:
     if not found:
         raise refusal
     return min(found, key=lambda pair: pair[0])[1]
-
-
-def _missed(shape: Surface, quads: Surface) -> float:
-    """Return the share of a shape that is further from the quads than half of their sides: an ear, a rung."""
-    triangles = shape.triangles()
-    side = np.sqrt(areas(shape.points, triangles).sum() / max(len(quads.faces), 1))
-    places, _ = samples(shape.points, triangles, tuning.JUDGE_SAMPLES, 1)
-    return float((Nearest(quads.points, quads.triangles()).distances(places) > side / 2).mean())
 
 
 def _to_ask(given: dict[int, int], wanted: int) -> int:
