@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -25,18 +26,28 @@ def heard() -> Iterator[None]:
         threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) != signal.SIG_IGN
     )
     _state["pressed"] = False
-    before = signal.signal(signal.SIGINT, _press) if is_ours else None
+    if not is_ours:
+        yield
+        return
+    before, tell = signal.signal(signal.SIGINT, _press), sys.unraisablehook
+
+    def tell_others(dropped: sys.UnraisableHookArgs) -> None:
+        if not (_state["pressed"] and issubclass(dropped.exc_type, KeyboardInterrupt)):
+            tell(dropped)
+
+    sys.unraisablehook = tell_others
     try:
         yield
     finally:
-        if is_ours:  # a handler that is not Python's cannot be put back by it
-            signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+        sys.unraisablehook = tell
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)  # one that is not Python's cannot be put back by it
 
 
 def pause(seconds: float) -> bool:
     """Wait, and return False. Raises KeyboardInterrupt, within a second also for a Ctrl-C before that nobody noticed.
 
-    Python drops what is raised while it tidies an object away, and a signal may arrive just then.
+    Python drops what is raised while it tidies an object away, and a signal may arrive just then. Nothing is lost by
+    that, so the user sees no traceback of it.
     """
     ends_at = time.monotonic() + seconds
     while not _state["pressed"] and (left := ends_at - time.monotonic()) > 0:
