@@ -110,8 +110,7 @@ def losses_of(name: str) -> tuple[str, ...]:
 
 
 def wait_for(job: Job, timeout_s: float) -> Job:
-    """Drive a job, blocking, until it is ready or has ended, and return how it stands. Raises CsmError."""
-    ends_at = time.time() + timeout_s
+    """Drive a job, blocking, until it is ready, has ended, or the time is up, and return how it stands. Raises CsmError."""
     values, pause = preferences.preferences(), threading.Event().wait
     with Follower(
         locations.home(),
@@ -120,7 +119,7 @@ def wait_for(job: Job, timeout_s: float) -> Job:
         blender=bpy.app.binary_path,
         timeout_s=preferences.network_timeout_s(),
     ) as follower:
-        return follower.follow(job.id, until=lambda job: job.state is JobState.READY or time.time() > ends_at)
+        return follower.follow(job.id, until=lambda job: job.state is JobState.READY, for_s=timeout_s)
 
 
 def _preferred_key() -> Secret | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ..core import checks
-from ..core.driving import flow, orders
+from ..core.driving import flow, orders, verdicts
 from ..core.driving.following import Follower
 from ..core.errors import InputError, KeyMissing, OtherAccount
 from ..core.keys import accounts, key_sources
@@ -166,18 +166,30 @@ class Desk:
         return found[-1] if target is None else next((job for job in found if job.id == target), None)
 
     def taken_up(self, job: Job, timeout_s: float | None) -> Job:
-        """Return a job that can be followed: with a new time-out, looked up again, or retried where nothing is sent."""
+        """Return a job that can be followed, for so long at least: looked up again, or retried where nothing is sent."""
         return self._changed(job, lambda job: _taken_up(job, time.time(), timeout_s))
 
-    def follow(self, job: Job, until: Callable[[Job], bool] = lambda job: False) -> Job:
-        """Follow a job with progress on stderr; without a Blender only until its mesh is there."""
+    def follow(
+        self, job: Job, until: Callable[[Job], bool] = lambda job: False, *, for_s: float | None = None
+    ) -> Job:
+        """Follow a job with progress on stderr; without a Blender only until its mesh is there.
+
+        Raises FollowTimeout where it has not ended within ``for_s``; whether it goes on is not this command's to say.
+        """
         prepares = can_prepare(self._settings.binary_path)
+
+        def is_enough(job: Job) -> bool:
+            return until(job) or (job.state is JobState.PREPARING and not prepares)
+
         job = self._follower.follow(
             job.id,
-            until=lambda job: until(job) or (job.state is JobState.PREPARING and not prepares),
+            until=is_enough,
             on_change=lambda job: self._progress(self.at_hand(job)),
+            for_s=math.inf if for_s is None else for_s,
         )
         self._progress(job)
+        if for_s is not None and flow.is_active(job) and job.state is not JobState.UNCERTAIN and not is_enough(job):
+            raise verdicts.not_ended(job, for_s)
         return self.at_hand(job)
 
     def place(self, job: Job, scene: Any, output: Path | None) -> Outcome:
@@ -202,7 +214,9 @@ def _taken_up(job: Job, now: float, limit_s: float | None) -> Job:
         job = flow.retried(job, now)
     elif job.accepted_at is not None and job.deadline_at <= now:  # nobody followed it meanwhile: now someone does
         job = flow.followed_for(job, job.timeout_s, now)
-    return job if limit_s is None else flow.followed_for(job, limit_s, now)
+    if limit_s is not None and now + limit_s > job.deadline_at:
+        job = flow.followed_for(job, limit_s, now)
+    return job
 
 
 def seconds(value: float) -> float:

@@ -134,7 +134,7 @@ def _left_s(timeout_s: float | None, ends_at: float) -> float | None:
 def _waited(desk: Desk, job: Job, timeout_s: float | None) -> Outcome:
     """Follow a job to its end; its own trouble ends no other one's following."""
     try:
-        job = desk.follow(desk.taken_up(job, timeout_s))
+        job = desk.follow(desk.taken_up(job, timeout_s), for_s=timeout_s)
     except CsmError as error:
         return failure(error, desk.last_seen(job))
     return of_job(job, f"{job.id} {describe(job)}")

@@ -356,11 +356,13 @@ def test_how_a_job_ends(terminal, api, after, content, code, error):
 
 
 def test_time_is_up(terminal, api):
-    """Exit code 6; the job stays, and wait follows it on without sending."""
+    """Exit code 6; the job stays as it is, and wait follows it on without sending."""
     api.after = [session_2024("training_refine")]
     job = terminal.add()
     done = terminal.run("wait", job.id, "--timeout", "0.5", "--json")
     assert (done.code, done.document["error"]["code"]) == (6, "timeout")
+    left = terminal.job(job.id)
+    assert (left.state, left.error, left.deadline_at) == (S.RUNNING, None, job.deadline_at)
     api.after = [session_2024("refine_done", "mesh.obj")]
     assert terminal.run("wait", job.id).code == 0
     assert len(api.refines) == 1

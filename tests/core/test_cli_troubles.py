@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import signal
 import sqlite3
+import time
 
 import pytest
 
@@ -89,11 +90,24 @@ def test_one_time_for_all(terminal, api):
     """--timeout counts from the command's start, and each job that is left gets a last look."""
     api.after = [RUNS]
     jobs = [terminal.add() for _ in range(3)]
-    assert terminal.run("wait", "--timeout", "3").code == 6
-    first, _, third = (terminal.job(job.id) for job in jobs)
-    assert [terminal.job(job.id).error.code for job in jobs] == ["timeout"] * 3
-    assert third.deadline_at - first.deadline_at < 4.5
-    assert third.polls > 0
+    done = terminal.run("wait", "--timeout", "4", "--json")
+    assert [document["error"]["code"] for document in done.document["jobs"]] == ["timeout"] * 3
+    assert done.code == 6
+    assert [terminal.job(job.id).state for job in jobs] == [S.RUNNING] * 3
+    first, second, third = (terminal.job(job.id).polls for job in jobs)
+    assert min(second, third) > 0
+    assert max(second, third) < first / 2
+
+
+def test_another_processs_job(terminal, api):
+    """A job that another process drives is watched for so long, and runs on there as if nobody had waited."""
+    api.after = [RUNS]
+    job = terminal.add()
+    with Journal(terminal.home.journal) as journal:
+        journal.claim(job.id, "another process", time.time(), 25.0)
+    before = terminal.job(job.id)
+    assert terminal.run("wait", job.id, "--timeout", "1").code == 6
+    assert (terminal.job(job.id), api.seen) == (before, [])
 
 
 def test_interrupted_among_many(terminal, api):

@@ -38,6 +38,9 @@ FIXED_MS = 0.2
 
 A machine that takes longer for it may take longer for a turn, in the same proportion.
 """
+ON_A_BUSY_MACHINE = 2.0
+"""How much more a turn may take before the test fails, as others' work slows it down: one that reads all the jobs anew
+takes thirty times as long."""
 PERIOD = 150
 """Changes from one in which all jobs change to the next."""
 GROWTH_LIMIT_KB = 200
@@ -104,7 +107,7 @@ def test_a_turn_of_the_timer(tmp_path, monkeypatch, length, rows):
     seen(rows, "the same, median", percentile([1000 * turn.clock_s for turn in steady], 0.5))
     seen(rows, "a fixed piece of work beside it, median, of what it takes on the machine of the benchmarks", slowness)
     seen(rows, "turns that read 1,000 jobs at first", len(first))
-    assert quietest < GOAL_MS * slowness
+    assert quietest < GOAL_MS * slowness * ON_A_BUSY_MACHINE
 
 
 def busy() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -87,31 +88,47 @@ class Follower:
         *,
         until: Callable[[Job], bool] = lambda job: False,
         on_change: Callable[[Job], None] = nothing,
+        for_s: float = math.inf,
     ) -> Job:
-        """Drive a job until it rests or ``until`` says so, and return how it stands.
+        """Drive a job until it rests or ``until`` says so, for at most ``for_s``, and return how it stands.
+
+        One that has not ended by then is left as it is, for whoever follows it next; a mesh that is just being
+        prepared is prepared.
 
         Raises OtherAccount where it was made with another key.
         Where another process drives it, watch the journal instead, and take over should that process be gone. A
         journal that is locked for a while is said in the log, and waited for: it says nothing about the job.
         """
+        ends_at = time.monotonic() + for_s
+
+        def pause(seconds: float) -> bool:
+            left_s = max(0.0, ends_at - time.monotonic())
+            return self._pause(min(seconds, left_s)) or seconds >= left_s
+
+        def is_enough(job: Job) -> bool:
+            return until(job) or time.monotonic() >= ends_at
+
         while True:
             try:
-                job = self._driven(job_id, until, on_change) if self._claim(job_id) else self.journal.get(job_id)
+                is_ours = self._claim(job_id)
+                job = self._driven(job_id, is_enough, on_change, pause) if is_ours else self.journal.get(job_id)
                 on_change(job)
-                if until(job) or _rests(job):
+                if is_enough(job) or _rests(job):
                     return job
             except JournalBusy as error:
                 _log.warning("%s It is tried again.", error.message)
-            if self._pause(LOOK_EVERY_S):
+            if pause(LOOK_EVERY_S):
                 return self.journal.get(job_id)
 
-    def _driven(self, job_id: str, until: Callable[[Job], bool], on_change: Callable[[Job], None]) -> Job:
+    def _driven(
+        self, job_id: str, until: Callable[[Job], bool], on_change: Callable[[Job], None], pause: Pause
+    ) -> Job:
         engine = Engine(
             self.journal,
             self.home,
             self._services.client,
             self._workshop,
-            self._pause,
+            pause,
             on_change=on_change,
             holds=self._holds,
         )

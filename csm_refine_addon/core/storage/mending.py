@@ -151,5 +151,7 @@ def _rollback_journal(path: Path) -> Path:
     return path.with_name(f"{path.name}-journal")
 
 
+@functools.cache
 def _list_of(path: Path) -> Path:
+    """Kept: each turn of a Blender's timer asks a few times."""
     return path.with_name(f"{path.stem}.mended")
