@@ -110,7 +110,7 @@ def losses_of(name: str) -> tuple[str, ...]:
 
 
 def wait_for(job: Job, timeout_s: float) -> Job:
-    """Drive a job, blocking, until it is ready, has ended, or the time is up, and return how it stands. Raises CsmError."""
+    """Drive a job, blocking, until it is ready, has ended or the time is up; return how it stands. Raises CsmError."""
     values, pause = preferences.preferences(), threading.Event().wait
     with Follower(
         locations.home(),

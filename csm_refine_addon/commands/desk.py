@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ..core import checks
-from ..core.driving import flow, orders, verdicts
+from ..core.driving import flow, orders
 from ..core.driving.following import Follower
 from ..core.errors import InputError, KeyMissing, OtherAccount
 from ..core.keys import accounts, key_sources
@@ -166,12 +166,10 @@ class Desk:
         return found[-1] if target is None else next((job for job in found if job.id == target), None)
 
     def taken_up(self, job: Job, timeout_s: float | None) -> Job:
-        """Return a job that can be followed, for so long at least: looked up again, or retried where nothing is sent."""
+        """Return a job that can be followed for so long: looked up again, or retried where nothing is sent by that."""
         return self._changed(job, lambda job: _taken_up(job, time.time(), timeout_s))
 
-    def follow(
-        self, job: Job, until: Callable[[Job], bool] = lambda job: False, *, for_s: float | None = None
-    ) -> Job:
+    def follow(self, job: Job, until: Callable[[Job], bool] = lambda job: False, *, for_s: float | None = None) -> Job:
         """Follow a job with progress on stderr; without a Blender only until its mesh is there.
 
         Raises FollowTimeout where it has not ended within ``for_s``; whether it goes on is not this command's to say.
@@ -189,7 +187,7 @@ class Desk:
         )
         self._progress(job)
         if for_s is not None and flow.is_active(job) and job.state is not JobState.UNCERTAIN and not is_enough(job):
-            raise verdicts.not_ended(job, for_s)
+            raise outcome.not_ended(job, for_s)
         return self.at_hand(job)
 
     def place(self, job: Job, scene: Any, output: Path | None) -> Outcome:

@@ -54,6 +54,14 @@ def interrupted() -> errors.Interrupted:
     return errors.Interrupted("Interrupted.", "The job stays in the journal; wait follows it on.")
 
 
+def not_ended(job: Job, seconds: float) -> errors.FollowTimeout:
+    """Return what the end of a command's own time comes to: the job is left as it is."""
+    return errors.FollowTimeout(
+        f"The job {job.id} has not ended within {seconds:.0f} s; it stays as it is.",
+        "wait follows it on, without sending it again.",
+    )
+
+
 def together(outcomes: Sequence[Outcome]) -> Outcome:
     """Return one outcome of several, with the first exit code that is not 0; what the others say are remarks."""
     text = "\n".join(outcome.text for outcome in outcomes if outcome.text)

@@ -120,9 +120,7 @@ class Follower:
             if pause(LOOK_EVERY_S):
                 return self.journal.get(job_id)
 
-    def _driven(
-        self, job_id: str, until: Callable[[Job], bool], on_change: Callable[[Job], None], pause: Pause
-    ) -> Job:
+    def _driven(self, job_id: str, until: Callable[[Job], bool], on_change: Callable[[Job], None], pause: Pause) -> Job:
         engine = Engine(
             self.journal,
             self.home,

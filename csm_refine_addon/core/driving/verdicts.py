@@ -75,11 +75,3 @@ def time_is_up(job: Job) -> CsmError:
         cure = "Retry follows it on, without sending it again."
     trouble, end, _ = job.trouble.partition(". ")  # its first sentence: what stood in the way, not what to do
     return errors.FollowTimeout(" ".join([said, trouble + end.strip()]).strip(), cure)
-
-
-def not_ended(job: Job, seconds: float) -> CsmError:
-    """The end of a command's own time: the job is left as it is."""
-    return errors.FollowTimeout(
-        f"The job {job.id} has not ended within {seconds:.0f} s; it stays as it is.",
-        "wait follows it on, without sending it again.",
-    )
