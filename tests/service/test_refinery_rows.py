@@ -26,6 +26,14 @@ def torus(around: int = 40, along: int = 20) -> surface.Surface:
     return surface.Surface(points, np.stack(corners, axis=-1).reshape(-1, 4))
 
 
+def sheet() -> tuple[np.ndarray, np.ndarray]:
+    """Points and faces of four by two quads, each three times as long as wide."""
+    x, y = np.meshgrid(np.arange(5.0), np.arange(3.0), indexing="ij")
+    points = np.stack([x.ravel() * 3, y.ravel(), 0 * x.ravel()], axis=1)
+    faces = [[i * 3 + j, i * 3 + j + 3, i * 3 + j + 4, i * 3 + j + 1] for i in range(4) for j in range(2)]
+    return points, np.array(faces)
+
+
 def longest_edges(shape: surface.Surface) -> float:
     found = edges.edges_of(shape.faces, len(shape.points))
     ends = shape.points[found.start[found.first]] - shape.points[found.end[found.first]]
@@ -62,6 +70,19 @@ def test_a_row_ends_at_no_triangle():
     assert edges.soundness(found).is_closed
 
 
+def test_triangles_elsewhere_are_no_faces_of_a_row():
+    """Beside loose triangles, however many, each row of a sheet can be cut, also the one of the first edge."""
+    points, faces = sheet()
+    corners = len(points) + np.arange(300).reshape(-1, 3)
+    triangles = np.column_stack([corners, np.full(len(corners), -1)])
+    loose = np.random.default_rng(3).normal(size=(300, 3))
+    wide = points * (1, 9, 1)  # so that its two rows along X go first
+    before = surface.Surface(np.concatenate([wide, loose]), np.concatenate([faces, triangles]))
+    found = rows.with_rows_cut(before, 116, 116)
+    assert len(found.faces) == 116
+    assert (~found.is_quad).sum() == 100
+
+
 def test_a_row_that_crosses_itself_stays():
     """Where a row comes to a face a second time, from the side, both cuts would meet there; others are cut."""
     crossed = [0, 1, 2, 3]
@@ -73,10 +94,7 @@ def test_a_row_that_crosses_itself_stays():
 
 def test_open_rows_are_cut_from_rim_to_rim():
     """A sheet of quads stays one sheet."""
-    x, y = np.meshgrid(np.arange(5.0), np.arange(3.0), indexing="ij")
-    points = np.stack([x.ravel() * 3, y.ravel(), 0 * x.ravel()], axis=1)
-    faces = np.array([[i * 3 + j, i * 3 + j + 3, i * 3 + j + 4, i * 3 + j + 1] for i in range(4) for j in range(2)])
-    found = rows.with_rows_cut(surface.Surface(points, faces), 12, 12)
+    found = rows.with_rows_cut(surface.Surface(*sheet()), 12, 12)
     assert len(found.faces) == 12
     assert edges.soundness(found).crowded == 0
     assert np.isclose(np.ptp(found.points[:, 0]), 12.0)

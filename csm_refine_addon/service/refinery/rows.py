@@ -25,7 +25,7 @@ def with_rows_cut(quads: Surface, least: int, most: int) -> Surface:
         if len(quads.faces) >= least:
             break
         rows = _rows(quads)
-        chosen = _chosen(rows, least - len(quads.faces), most - len(quads.faces))
+        chosen = _chosen(quads, rows, least - len(quads.faces), most - len(quads.faces))
         if not chosen.any():
             break
         quads = _cut(quads, rows, chosen)
@@ -34,7 +34,7 @@ def with_rows_cut(quads: Surface, least: int, most: int) -> Surface:
 
 @dataclass(frozen=True)
 class _Rows:
-    """``edge`` (f, 4): the number of the edge from each corner; ``row`` of each edge, a number below ``count``."""
+    """``edge`` (f, 4): the number of the edge from each corner, of quads; ``row`` of each edge, below ``count``."""
 
     edges: Edges
     edge: Array
@@ -70,12 +70,13 @@ def _rows(quads: Surface) -> _Rows:
     return _Rows(edges, edge, row, count, width)
 
 
-def _chosen(rows: _Rows, wanted: int, most: int) -> Array:
+def _chosen(quads: Surface, rows: _Rows, wanted: int, most: int) -> Array:
     """Return for each row whether it is cut: the widest ones first, none that crosses another that is cut."""
     across = rows.across
     order = np.argsort(across.ravel(), kind="stable")
+    order = order[quads.is_quad[order // 2]]
     face_of = order // 2
-    ends = np.cumsum(np.bincount(across.ravel(), minlength=rows.count))
+    ends = np.cumsum(np.bincount(across.ravel()[order], minlength=rows.count))
     chosen, taken, gained = np.zeros(rows.count, bool), np.zeros(len(across), bool), 0
     for row in np.argsort(-rows.width, kind="stable").tolist():
         if gained >= wanted or rows.width[row] <= 0:
