@@ -10,6 +10,7 @@ import pytest
 
 from csm_refine_addon.blender import operators as ours, panels
 from csm_refine_addon.blender.jobs import batching, job_rows, late_imports, pump
+from csm_refine_addon.blender.jobs.book import MOST_AT_ONCE
 from csm_refine_addon.blender.panels.jobs import CSM_UL_jobs
 from csm_refine_addon.blender.scene import marks
 from csm_refine_addon.blender.viewport import menus, status_bar
@@ -326,7 +327,7 @@ def waiting(keeper):
 def test_a_batch_waits_for_a_locked_journal(home):
     """While another process writes, each turn tries the same job with the same file, and the worker is kept up."""
     three_objects()
-    show(home, of("Running", service="http://127.0.0.1:1"))
+    show(home, *(of(str(number), service="http://127.0.0.1:1") for number in range(MOST_AT_ONCE + 2)))
     keeper = pump.current()
     waiting(keeper)
     with panel.locked(home, "IMMEDIATE"):
@@ -336,11 +337,36 @@ def test_a_batch_waits_for_a_locked_journal(home):
         keeper._locked_since -= 6.0
         turn()
         assert "locked by another process" in keeper.trouble
-        assert folders(home) == [folder]
+        turn()
+        assert (len(keeper.jobs), folders(home)) == (MOST_AT_ONCE + 2, [folder])
     while batching.is_waiting():
         pump.tick()
     assert sorted(folders(home)) == sorted(job.id for job in jobs(home) if job.source_blend)
     assert folder in folders(home)
+    assert keeper.trouble == ""
+
+
+def test_a_batch_in_trouble_keeps_nothing_else_from_going_on(home, tmp_path):
+    """No source can be written, turn after turn: all jobs stay listed, a result is placed, the worker is kept up."""
+    three_objects()
+    result = ready(tmp_path, "Cube", place_automatically=True, created_at=0.0)
+    made = [*(of(str(number), JobState.FAILED) for number in range(2 * MOST_AT_ONCE)), result]
+    with panel.journal(home) as journal:
+        ids = {journal.add(job).id for job in [*made, of("Running", service="http://127.0.0.1:1")]}
+    (home / "jobs").write_text("not a folder")
+    keeper = pump.current()
+    waiting(keeper)
+    while turn() == pump.AT_ONCE_S:
+        pass
+    for _ in range(3):
+        assert turn() == pump.AFTER_TROUBLE_S
+        assert "cannot be written" in keeper.trouble
+        assert set(keeper.jobs) == ids == {row.name for row in kept().jobs}
+    assert keeper.jobs[result.id].state is JobState.PLACED
+    assert keeper.worker.is_alive
+    (home / "jobs").unlink()
+    while batching.is_waiting():
+        pump.tick()
     assert keeper.trouble == ""
 
 

@@ -181,10 +181,14 @@ class Pump(JobBook):
                 status_bar.follow(self.active.values(), len(self.waiting))
                 changed |= sidebar.is_seen(now) and marks.update(self.jobs.values(), now)
                 overlay.follow(context, self.jobs)
-                changed |= self._make_next()  # last: it waits for the journal, and nothing else waits for it
             except StorageError as error:
                 self._redraw(changed, now)
                 return self._storage_trouble(error)
+            try:
+                changed |= self._make_next()  # last: nothing else waits for it, and what was read stays known
+            except StorageError as error:
+                self._redraw(changed, now)
+                return self._storage_trouble(error, closes=False)
         self._redraw(changed or bool(self.trouble), now)
         self.trouble, self._locked_since = "", 0.0
         if batching.is_waiting() or self._is_bringing or self._is_behind:
@@ -265,8 +269,8 @@ class Pump(JobBook):
         return True
 
     def _make_next(self) -> bool:
-        """Make at most one job of a batch in a turn. Raises StorageError."""
-        if not batching.is_waiting():
+        """Make at most one job of a batch in a turn, once all is read. Raises StorageError."""
+        if not batching.is_waiting() or self._is_behind:
             return False
         try:
             batching.make_next(self)
@@ -311,13 +315,14 @@ class Pump(JobBook):
         notices.say("INFO" if self.check_answer.is_good else "WARNING", f"CSM Refine: {self.check_answer.message}")
         return True
 
-    def _storage_trouble(self, error: StorageError) -> float:
+    def _storage_trouble(self, error: StorageError, *, closes: bool = True) -> float:
         if is_locked(error) and not self._is_locked_for_long():
             return AWAKE_S
         if self.trouble != str(error):
             self.trouble = str(error)
             sidebar.redraw()
-        super().close()
+        if closes:
+            super().close()
         return AFTER_TROUBLE_S
 
     def _is_locked_for_long(self) -> bool:
