@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import bpy  # where Blender is a Python module, bmesh is there only after it
@@ -31,7 +32,7 @@ def flowed(shape: Surface, budget: int) -> Surface:
 
     It gives up on edges shorter than 1e-4, so it gets a large copy. It misses the number that it is asked for, now
     more, now less: so it is asked for few, and rows are cut. For some numbers it leaves holes, or loses a rung of a
-    chair or the tip of an ear, which it has for the next one: then it is asked again.
+    chair or the tip of an ear, which it has for the next one: then it is asked again, as after any other fault.
     """
     edges = edges_of(shape.faces, len(shape.points))
     sides = np.abs(shape.points[edges.start[edges.first]] - shape.points[edges.end[edges.first]]).max(axis=1)
@@ -52,7 +53,7 @@ def flowed(shape: Surface, budget: int) -> Surface:
             refusal, asked = error, asked + 1 + asked // 100
             continue
         given[asked] = len(one.faces)
-        one = with_rows_cut(Surface(one.points / scale, one.faces), round(least), int(most))
+        one = with_rows_cut(Surface(one.points / scale, one.faces), math.ceil(least), int(most))
         verdict = judged(shape, one, Topology.QUADS, budget)
         misses = verdict.missed > tuning.FLOW_MISSED
         found.append(((bool(verdict.faults), misses, verdict.score), one))
