@@ -14,6 +14,7 @@ from csm_refine_addon.blender.jobs import pump
 from csm_refine_addon.blender.jobs.book import MOST_AT_ONCE
 from csm_refine_addon.blender.jobs.worker_process import RESTARTS, ServiceCheck, WorkerProcess, reap
 from csm_refine_addon.blender.measuring import readout
+from csm_refine_addon.blender.operators import batch
 from csm_refine_addon.blender.scene import arrivals, marks
 from csm_refine_addon.blender.viewport import notices, sidebar
 from csm_refine_addon.core.driving import flow, worker
@@ -258,21 +259,62 @@ def start_again() -> None:
     pump.current().press()
 
 
-@pytest.mark.parametrize("first", ["", "first.blend"], ids=["never saved", "save as"])
+@pytest.mark.parametrize("first", ["", "first.blend"], ids=["never saved", "moved"])
 def test_a_file_with_the_source_gets_its_result_after_a_restart(home, tmp_path, first):
-    """Saved, or saved under another name, after the click: the object knows of its job when it is opened again."""
+    """First saved, or moved, after the click: the object knows of its job when the file is opened again."""
     if first:
         bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / first))
-    job = ready(home, tmp_path, blend_file=bpy.data.filepath)
-    marks.mark_source(job)
-    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
+    job = marked_job(home, tmp_path)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / (first or "scene.blend")))
+    (tmp_path / (first or "scene.blend")).rename(tmp_path / "moved.blend")
     start_again()
     turn()
     assert in_journal(home, job).state is JobState.READY
-    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "scene.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "moved.blend"))
     turn()
     assert in_journal(home, job).state is JobState.PLACED
     assert bpy.data.objects["Cube"].hide_get()
+
+
+def marked_job(home, tmp_path):
+    """A job of the open file whose result waits, as its source object knows."""
+    job = ready(home, tmp_path, blend_file=bpy.data.filepath)
+    marks.mark_source(job)
+    return job
+
+
+def test_a_copy_of_the_file_lists_its_jobs_and_places_none_by_itself(home, tmp_path):
+    """Saved under another name while the first file stays: that one gets the result, or who presses Place."""
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "first.blend"))
+    job = marked_job(home, tmp_path)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "second.blend"))
+    start_again()
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "second.blend"))
+    turn()
+    turn()
+    assert in_journal(home, job).state is JobState.READY
+    assert [listed.id for listed in batch.ready_jobs()] == [job.id]
+    assert bpy.ops.csm_refine.place(job=job.id) == {"FINISHED"}
+    assert bpy.data.objects["Cube"].hide_get()
+
+
+def test_an_appended_source_draws_no_result_away(home, tmp_path):
+    """The file that asked is still there: the result waits for it, and the appended object stays as it is."""
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "props.blend"))
+    job = marked_job(home, tmp_path)
+    bpy.ops.wm.save_mainfile()
+    start_again()
+    with bpy.data.libraries.load(str(tmp_path / "props.blend")) as (_found, wanted):
+        wanted.objects = ["Cube"]
+    scenes.link(wanted.objects[0])
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "other.blend"))
+    turn()
+    assert in_journal(home, job).state is JobState.READY
+    assert marks.is_of_this_file(job)
+    assert not bpy.data.objects["Cube"].hide_get()
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "props.blend"))
+    turn()
+    assert in_journal(home, job).state is JobState.PLACED
 
 
 def test_an_object_linked_from_another_file_brings_no_result(home, tmp_path):

@@ -18,7 +18,7 @@ from . import job_words
 
 FILES = (
     ("ALL", "All Files", "List the jobs of every file"),
-    ("THIS", "This File", "List the jobs that were made from the open file"),
+    ("THIS", "This File", "List the jobs that were made from the open file, or whose object is in it"),
 )
 SORTS = (
     ("NEWEST", "Newest First", "The job that was made last stands first"),

@@ -240,7 +240,7 @@ class Pump(JobBook):
 
     def _place_next(self, context: bpy.types.Context) -> bool:
         """Place at most one result in a turn, or bring in a part of a large one."""
-        if self.ready and not marks.has_looked():  # in a file that was just opened, objects know what belongs to it
+        if self.ready:  # objects know what belongs to this file
             marks.update(self.jobs.values(), self._turned_at)
         ready = [job for job in self.ready.values() if arrivals.belongs_here(job)]
         waiting = arrivals.hindrances(context, ready)

@@ -27,8 +27,8 @@ _REFINED = re.compile(r" refined(\.\d+)?$")
 
 
 def belongs_here(job: Job) -> bool:
-    """Tell whether a result places itself here: it is ready, and of this file."""
-    return job.state is JobState.READY and job.place_automatically and marks.is_of_this_file(job)
+    """Tell whether a result places itself here: it is ready, and this file's and no other's."""
+    return job.state is JobState.READY and job.place_automatically and marks.is_awaited(job)
 
 
 def hindrances(context: bpy.types.Context, jobs: Collection[Job]) -> dict[str, str]:

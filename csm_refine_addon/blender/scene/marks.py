@@ -8,6 +8,7 @@ still has the recorded name is meant, else one that the view layer shows.
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from typing import Any
 
 import bpy
 
-from ...core.models import Box, Job
+from ...core.models import TERMINAL, Box, Job
 from ..measuring.readout import LEAST_PAUSE_S, PAUSE_PER_COST
 from . import open_file
 
@@ -153,6 +154,10 @@ class _Index:
         self.sources: dict[str, str] = {}
         self.jobs: set[str] = set()
         """Every job that an object of this very file knows of."""
+        self.orphans: set[str] = set()
+        """Those of them whose own file is gone, or never was one."""
+        self.files: dict[str, bool] = {}
+        """Whether other files are there, by path: the disk is asked once."""
         self.stale = self.is_new = True
         self.due_at = -math.inf
 
@@ -181,8 +186,19 @@ def update(jobs: Iterable[Job], now: float) -> bool:
     _index.results = {job.id: obj.name for job in known if (obj := find_result(job, marked)) is not None}
     _index.sources = {job.id: obj.name for job in known if (obj := find_source(job, marked)) is not None}
     _index.jobs = marked.jobs
+    _index.orphans = {job.id for job in known if job.id in _index.jobs and _is_orphan(job)}
     _index.due_at = now + max(LEAST_PAUSE_S, PAUSE_PER_COST * (time.perf_counter() - began))
     return before != (_index.results, _index.sources, _index.jobs)
+
+
+def _is_orphan(job: Job) -> bool:
+    """Tell whether no file but the open one has a claim to a job that goes on."""
+    path = job.blend_file
+    if job.state in TERMINAL or open_file.asked_for(job):
+        return False
+    if path and path not in _index.files:
+        _index.files[path] = os.path.exists(path)
+    return not _index.files.get(path, False)
 
 
 def is_stale() -> bool:
@@ -196,11 +212,20 @@ def has_looked() -> bool:
 
 
 def is_of_this_file(job: Job) -> bool:
-    """Tell, for ``draw``, whether a job belongs to the open file: it was asked for from here, or an object knows of it.
+    """Tell whether a job is one of the open file's: it was asked for from here, or an object was known to know of it.
 
-    So the result of an object of a file that was not saved yet, or under another name, still finds its place.
+    Such an object may have come from another file, which is the job's, too: see :func:`is_awaited`.
     """
     return open_file.asked_for(job) or job.id in _index.jobs
+
+
+def is_awaited(job: Job) -> bool:
+    """Tell whether a result comes into the open file by itself: it was asked for from here, or from no other file.
+
+    So the result of an object of a file that was saved, or moved, after the click still finds its place; and an object
+    that was appended into another file, or stands in a copy of its own, does not draw it there.
+    """
+    return open_file.asked_for(job) or job.id in _index.orphans
 
 
 def result_name(job: Job) -> str:
