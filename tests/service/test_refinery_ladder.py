@@ -240,8 +240,9 @@ def refine(shape, budget):
 """
 SMALL_LIMITS = """
 MEMORY_LIMIT = 1 << 30
-METHOD_LIMIT_S, METHOD_LIMIT_S_PER_FACE = 5.0, 0.0
+METHOD_LIMIT_S, METHOD_LIMIT_S_PER_FACE = 20.0, 0.0
 """
+"""Time enough for a busy machine to start Blender and do the good rung; the endless one uses it up."""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux holds a process to its memory")
