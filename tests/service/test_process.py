@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -254,18 +255,27 @@ def test_a_failed_refine_leaves_its_log_alone(start_service, crashing_blender):
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the files of a process that runs")
 def test_a_disk_that_is_full_for_a_while_costs_no_worker_and_no_result(start_service, waiting_blender, tmp_path):
     """Where the store cannot take a refine's end, that is written once it can; the only worker lives, and goes on."""
+    os.mkfifo(tmp_path / "stderr.txt")  # of what it says, no file's limit holds back anything
+    said, stderr = bytearray(), os.open(tmp_path / "stderr.txt", os.O_RDONLY | os.O_NONBLOCK)
     service = start_service("--blender", waiting_blender, "--workers", "1")
     done, started_without_room, later = (service.create() for _ in range(3))
+
+    def has_failed_to_start() -> bool:
+        with contextlib.suppress(BlockingIOError):
+            said.extend(os.read(stderr, 1 << 16))
+        return f"the refine of {started_without_room} could not be run".encode() in said
+
     service.order(done)
     service.order(started_without_room)
     started_process(service, done)
     with no_room(service.process.pid):
         (tmp_path / "go").touch()
-        wait_for(lambda: service.ask("GET", "/local/info").json()["data"]["running"] == 0)
+        wait_for(has_failed_to_start)
         assert service.session(done)["status"] == "training_refine"
     assert service.refined(done)["status"] == "refine_done"
     assert service.refined(started_without_room)["status"] == "refine_failed"
     assert service.refine(later)["status"] == "refine_done"
+    os.close(stderr)
 
 
 def test_an_end_that_cannot_be_written_keeps_no_service_that_nobody_uses(waiting_blender, tmp_path):
