@@ -447,6 +447,42 @@ def test_what_could_not_be_written_down_is_not_placed_twice(home, tmp_path):
     assert in_journal(home, job).state is JobState.PLACED
 
 
+def place_and_save_unnoted(home, tmp_path, then):
+    """Place a result of a file that is saved with it, and ``then`` do something, while the journal is locked."""
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
+    job = ready(home, tmp_path, blend_file=bpy.data.filepath)
+    pump.current().refresh()
+    with contextlib.ExitStack() as stack:
+
+        def place_then_lock(context, job):
+            placed = arrivals.place(context, job)
+            stack.enter_context(panel.locked(home))
+            return placed
+
+        pump.current().place(bpy.context, job, place_then_lock)
+        bpy.ops.wm.save_mainfile()
+        then()
+    return job
+
+
+def test_what_could_not_be_written_down_is_when_blender_closes(home, tmp_path):
+    """The saved file has the result: opened later, it does not get a second one."""
+    job = place_and_save_unnoted(home, tmp_path, lambda: None)
+    pump.current().close()
+    assert in_journal(home, job).state is JobState.PLACED
+
+
+def test_what_could_not_be_written_down_outlives_its_file(home, tmp_path):
+    """With another file open, later turns still write it down; until then the first one gets no second result."""
+    job = place_and_save_unnoted(home, tmp_path, bpy.ops.wm.read_homefile)
+    assert in_journal(home, job).state is JobState.READY
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "scene.blend"))
+    once = objects()
+    turn()
+    assert in_journal(home, job).state is JobState.PLACED
+    assert objects() == once
+
+
 def test_a_job_removed_while_it_is_placed_is_forgotten(home, tmp_path):
     """The mesh stays where it was placed; the job does not come back, and the timer goes on."""
     job = ready(home, tmp_path)

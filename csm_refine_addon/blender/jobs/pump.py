@@ -117,8 +117,7 @@ class Pump(JobBook):
         """Write down how a result stands now. It does stand: a journal that is locked gets to know in a later turn."""
         self._unwritten[job.id] = placed
         self._take_in(flow.placed(job, placed.object_name, placed.fit_error, time.time()))
-        with suppress(StorageError):
-            self._write_placed()
+        self._try_to_write_placed()
 
     def ask_service(self, service: str) -> None:
         """Ask whether a service's address and key are good; the answer comes with a later turn."""
@@ -134,15 +133,16 @@ class Pump(JobBook):
         if self.check is not None:
             self.check.give_up()
             self.check = None
+        self._try_to_write_placed()
         super().close()
 
     def file_loaded(self) -> None:
         """Another file is open: what was asked for from the last one does not place itself here."""
+        self._try_to_write_placed()  # else a later turn does: the last file may have been saved with it
         open_file.forget()
         self.waiting.clear()
         self.looking.file_loaded()
         self._deliveries.file_loaded()
-        self._unwritten.clear()
         self._wanted_codes.clear()
         wake()
 
@@ -290,9 +290,13 @@ class Pump(JobBook):
         """Write down what was placed and is not written down yet. Raises StorageError."""
         for job_id, placed in list(self._unwritten.items()):
             with _unless_gone():
-                self._take_in(arrivals.written_down(self.journal(), job_id, placed))
+                self._learn(arrivals.written_down(self.journal(), job_id, placed))
             del self._unwritten[job_id]
             self.journal().release(job_id, self.window)
+
+    def _try_to_write_placed(self) -> None:
+        with suppress(StorageError):
+            self._write_placed()
 
     def _keep_worker(self) -> bool:
         if not (self.active or self.looking.is_waiting() or self._has_removed):
