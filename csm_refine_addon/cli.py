@@ -7,7 +7,6 @@ too. Progress and warnings go to stderr. The exit codes are those of the error t
 from __future__ import annotations
 
 import argparse
-import contextlib
 import itertools
 import json
 import logging
@@ -19,11 +18,12 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from .commands import ctrl_c, outcome, verbs
-from .commands.progress import tell, write
+from .commands.progress import tell
 from .commands.verbs import BOX_NAMES, PIVOT_NAMES
 from .core.driving.orders import FOLLOW_S
-from .core.errors import CsmError, InputError
+from .core.errors import CsmError, InputError, StorageError
 from .core.processes.local_settings import LEVELS, SYMMETRIES, TOPOLOGIES
+from .core.streams import write
 
 _log = logging.getLogger("csm_refine.cli")
 _VECTORS = {"--bbox": BOX_NAMES, "--pivot": PIVOT_NAMES}
@@ -57,18 +57,20 @@ def _told(arguments: list[str]) -> int:
     """Run a command and say what came of it."""
     started_at = time.monotonic()
     found = _run(arguments)
+    text = f"{found.text}\n" if found.text else ""
     if "--json" in arguments:
-        if "bpy" in sys.modules:
-            _say("")  # an exporter may have left a line of its own unfinished
         document = {**found.document, "seconds": round(time.monotonic() - started_at, 3)}
-        _say(json.dumps(document, allow_nan=False))
-    elif found.text:
-        _say(found.text)
+        own_line = "\n" if "bpy" in sys.modules else ""  # an exporter may have left a line of its own unfinished
+        text = f"{own_line}{json.dumps(document, allow_nan=False)}\n"
+    unsaid = write(sys.stdout, text)
     for remark in found.remarks:
         tell(remark)
     if found.error:
         tell(outcome.sentence(found))
-    return found.exit_code
+    if unsaid is None or isinstance(unsaid, BrokenPipeError):  # such a reader has seen enough
+        return found.exit_code
+    tell(f"What came of it could not be written to stdout: {unsaid.strerror}. The journal has it; see status.")
+    return found.exit_code or StorageError.exit_code
 
 
 def exit_process(code: int) -> NoReturn:
@@ -117,15 +119,6 @@ def _is_value(word: str) -> bool:
 
 def _words(text: str) -> list[str]:
     return text.split(" ")
-
-
-def _say(line: str) -> None:
-    if sys.stdout is None:  # closed by the caller
-        return
-    encoding = sys.stdout.encoding or "utf-8"
-    with contextlib.suppress(BrokenPipeError):  # the reader has seen enough
-        sys.stdout.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")  # the words may be any
-        sys.stdout.flush()
 
 
 def _parser() -> argparse.ArgumentParser:

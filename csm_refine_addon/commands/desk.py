@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from ..core import checks
-from ..core.driving import flow, orders
-from ..core.driving.following import Follower
-from ..core.errors import InputError, KeyMissing, OtherAccount
+from ..core.driving import flow, orders, pauses
+from ..core.driving.following import LOOK_EVERY_S, Follower
+from ..core.errors import InputError, JournalBusy, KeyMissing, OtherAccount
 from ..core.keys import accounts, key_sources
 from ..core.models import CSM_BASE_URL, LOCAL, Job, JobState, RefineRequest, Secret
 from ..core.placement import Asked
@@ -149,6 +149,15 @@ class Desk:
     def _changed(self, job: Job, step: Callable[[Job], Job]) -> Job:
         return self.at_hand(self.journal.change(job.id, step))
 
+    def _noted(self, job: Job, step: Callable[[Job], Job]) -> Job:
+        """Write down what is done already: a locked journal is waited for."""
+        while True:
+            try:
+                return self._changed(job, step)
+            except JournalBusy as error:
+                tell(f"{error.message} It is tried again.")
+                pause(LOOK_EVERY_S)
+
     def seen(self, job: Job) -> Outcome:
         """Return how a job stands, and that it waits for another key where this is known without a key command."""
         text = f"{job.id} {job.state:<11} {describe(job)}"
@@ -195,9 +204,9 @@ class Desk:
         if job.state not in (JobState.READY, JobState.PLACED):
             return outcome.of_job(job)
         found = scene.place(job)
-        job = self._changed(job, lambda job: flow.placed(job, found.object_name, found.fit_error, time.time()))
         if output:
             scene.save_output(found.object_name, output)
+        job = self._noted(job, lambda job: flow.placed(job, found.object_name, found.fit_error, time.time()))
         error = "" if found.fit_error is None else f", fit error {found.fit_error:.2g}"
         text = f"{job.id} placed as {found.object_name}{error}" + (f", written to {output}" if output else "")
         placed = outcome.of_job(job, text)
@@ -212,9 +221,8 @@ def _taken_up(job: Job, now: float, limit_s: float | None) -> Job:
         job = flow.retried(job, now)
     elif job.accepted_at is not None and job.deadline_at <= now:  # nobody followed it meanwhile: now someone does
         job = flow.followed_for(job, job.timeout_s, now)
-    if limit_s is not None and now + limit_s > job.deadline_at:
-        job = flow.followed_for(job, limit_s, now)
-    return job
+    least_s = (limit_s or 0.0) + pauses.AWAKE_S  # the command's time is to end before the job's
+    return flow.followed_for(job, least_s, now) if limit_s and now + least_s > job.deadline_at else job
 
 
 def seconds(value: float) -> float:

@@ -5,11 +5,11 @@ Nobody has to listen: a pipe that is closed, a terminal that is gone, a full dis
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from typing import TextIO
 
 from ..core.models import Job, JobState
+from ..core.streams import write
 
 _BAR_WIDTH = 24
 _WORDS = {
@@ -29,14 +29,6 @@ _WORDS = {
 def tell(sentence: str) -> None:
     """Write a line to stderr, if anybody listens."""
     write(sys.stderr, sentence + "\n")
-
-
-def write(stream: TextIO | None, text: str) -> None:
-    """Write to a stream at once, or not at all. Never raises; ``None`` is what Python has for a closed one."""
-    if stream is not None:
-        with contextlib.suppress(OSError, ValueError):
-            stream.write(text)
-            stream.flush()
 
 
 class Progress:

@@ -28,6 +28,7 @@ from ..core.models import Secret
 from ..core.processes.background import BackgroundBlender, find_background_blender
 from ..core.processes.local_service import endpoint
 from ..core.storage.home import chosen_home
+from ..core.streams import write
 from . import intake
 from .app import Api
 from .files import MeshOrigin
@@ -77,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _logging(settings.data):
             return _serve(settings)
     except CsmError as error:
-        sys.stderr.write(f"{error}\n")
+        write(sys.stderr, f"{error}\n")
         return error.exit_code
 
 
@@ -214,8 +215,7 @@ def _announced(path: Path, said: Mapping[str, object]) -> Iterator[None]:
     draft.write_text(json.dumps(said), "utf-8")
     draft.replace(path)
     log.info("listening on %s", said["url"])
-    sys.stdout.write(f"listening on {said['url']}\n")
-    sys.stdout.flush()
+    write(sys.stdout, f"listening on {said['url']}\n")
     try:
         yield
     finally:

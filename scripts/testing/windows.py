@@ -50,9 +50,10 @@ def write_sheet() -> None:
         return
     # Made small as they are read: all of them at once would be more than ImageMagick may take.
     labelled = [text for path in pictures for text in ("-label", _label(path), f"{path}[{WIDTH}x{HEIGHT}]")]
-    geometry = ["-tile", f"{ACROSS}x", "-geometry", f"{WIDTH}x{HEIGHT}+6+6", "-background", "#222", "-fill", "#ddd", "-depth", "8"]
+    geometry = ["-tile", f"{ACROSS}x", "-geometry", f"{WIDTH}x{HEIGHT}+6+6"]
+    paint = ["-background", "#222", "-fill", "#ddd", "-depth", "8"]
     sheet = PICTURES / "sheet.png"
-    done = subprocess.run([montage, *geometry, *labelled, str(sheet)], check=False)
+    done = subprocess.run([montage, *geometry, *paint, *labelled, str(sheet)], check=False)
     print(sheet if done.returncode == 0 else "without a sheet as PNG: what ImageMagick says stands above")
 
 

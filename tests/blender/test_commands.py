@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import bpy
@@ -117,6 +120,34 @@ def test_output_alone(run, ready_job, scene_file, tmp_path, ending):
     if ending in ("glb", "obj"):
         x, y, z = np.array(trimesh.load(output, force="mesh").vertices).T
         assert_fills_source_box(np.stack((x, -z, y), axis=1))
+
+
+def test_a_journal_that_is_locked_when_it_is_placed(ready_job, scene_file, tmp_path, monkeypatch):
+    """The output is there all the same, and that it was placed is written down as soon as it can be."""
+    output = tmp_path / "placed.blend"
+    was_told = threading.Event()
+
+    class Heard(io.StringIO):
+        def write(self, text: str) -> int:
+            if "locked by another process" in text:
+                was_told.set()
+            return super().write(text)
+
+    @bpy.app.handlers.persistent
+    def lock(*_arguments: object) -> None:
+        holder = sqlite3.connect(Path(os.environ["CSM_REFINE_HOME"], "journal.sqlite"), check_same_thread=False)
+        holder.execute("BEGIN IMMEDIATE")
+        threading.Thread(target=lambda: (was_told.wait(60), holder.rollback(), holder.close())).start()
+
+    monkeypatch.setattr(sys, "stderr", Heard())
+    bpy.app.handlers.save_post.append(lock)
+    try:
+        code = cli.main(["place", ready_job, "--blend", str(scene_file), "--output", str(output)])
+    finally:
+        bpy.app.handlers.save_post.remove(lock)
+    assert (code, was_told.is_set(), output.is_file()) == (0, True, True)
+    _code, listed, _said = in_child("jobs")
+    assert [job["state"] for job in listed["jobs"] if job["job"] == ready_job] == ["PLACED"]
 
 
 def test_a_scene_that_was_never_saved(run, mesh_file):

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from csm_refine_addon.core.api import wire
 from csm_refine_addon.core.driving.orders import new_job
 from csm_refine_addon.core.models import RefineRequest
 from csm_refine_addon.core.storage.home import Home
@@ -24,6 +25,10 @@ find_spec = PathFinder.find_spec
 PathFinder.find_spec = lambda name, *more: None if name == "bpy" else find_spec(name, *more)
 """
 """A sitecustomize.py under which a Python has no bpy, though it may be installed."""
+PREVIEW_SESSION, RUNNING_SESSION = (
+    wire.read_session(wire.Reply(200, "", {"session_code": CODE, "status": word}))
+    for word in ("preview_done", "training_refine")
+)
 
 
 @dataclasses.dataclass

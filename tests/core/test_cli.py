@@ -13,12 +13,11 @@ from pathlib import Path
 import pytest
 
 from csm_refine_addon.core import errors
-from csm_refine_addon.core.api import wire
 from csm_refine_addon.core.driving import flow
 from csm_refine_addon.core.models import JobState as S
 from csm_refine_addon.core.storage.journal import Journal
 from tests.core.house import copying_blender
-from tests.core.terminal import ended
+from tests.core.terminal import PREVIEW_SESSION, RUNNING_SESSION, ended
 from tests.support.api_server import (
     CODE,
     KEY,
@@ -37,12 +36,6 @@ KEYS = {
     "job", "session", "service", "state", "remote_status", "percent", "scaled_bbox", "pivot_point", "mesh", "blend",
     "object", "dimensions", "fit_error", "seconds", "error", "warnings", "notes",
 }  # fmt: skip
-PREVIEW_SESSION, RUNNING_SESSION = (
-    wire.read_session(wire.Reply(200, "", {"session_code": CODE, "status": word}))
-    for word in ("preview_done", "training_refine")
-)
-
-
 # --- submit
 
 
@@ -355,17 +348,20 @@ def test_how_a_job_ends(terminal, api, after, content, code, error):
     assert (done.code, done.document["error"]["code"], done.document["mesh"]) == (code, error, None)
 
 
-def test_time_is_up(terminal, api):
-    """Exit code 6; the job stays as it is, and wait follows it on without sending."""
-    api.after = [session_2024("training_refine")]
-    job = terminal.add()
-    done = terminal.run("wait", job.id, "--timeout", "0.5", "--json")
+@pytest.mark.parametrize("timeout_s", [1000.0, 0.5])
+def test_time_is_up(terminal, api, timeout_s):
+    """Exit code 6; the job stays as it is, also where it had less time, and wait follows it on without sending."""
+    api.before = [session_2024("training_refine")]
+    job = terminal.add(timeout_s=timeout_s)
+    job = terminal.change(job, lambda job, now: flow.baseline_read(job, RUNNING_SESSION, now))
+    deadline_at = job.deadline_at if timeout_s > 500 else pytest.approx(time.time() + 61.0, abs=50.0)
+    done = terminal.run("wait", job.id, "--timeout", "1", "--json")
     assert (done.code, done.document["error"]["code"]) == (6, "timeout")
     left = terminal.job(job.id)
-    assert (left.state, left.error, left.deadline_at) == (S.RUNNING, None, job.deadline_at)
-    api.after = [session_2024("refine_done", "mesh.obj")]
+    assert (left.state, left.error, left.deadline_at) == (S.RUNNING, None, deadline_at)
+    api.before = [session_2024("refine_done", "mesh.obj")]
     assert terminal.run("wait", job.id).code == 0
-    assert len(api.refines) == 1
+    assert api.refines == []
 
 
 @pytest.mark.parametrize("answer", [html(502), Answer(resets=True), html(200)])

@@ -66,6 +66,29 @@ def test_progress_onto_a_full_disk(terminal, api):
     assert (failed.code, failed.document["error"]["code"]) == (2, "bad_input")
 
 
+@pytest.mark.skipif(not (FULL_DISK.exists() and SHELL.exists()), reason="this system has no /dev/full, or no shell")
+@pytest.mark.parametrize("options", [(), ("--json",)], ids=["text", "JSON"])
+def test_the_result_onto_a_full_disk(terminal, api, options):
+    """The work is done, and a pipeline that waits for the result hears that it has none: exit code 2, a sentence."""
+    into_full = (str(SHELL), "-c", f'exec "$@" >{FULL_DISK}', "sh")
+    done = terminal.run("submit", CODE, *options, before=into_full)
+    assert (done.code, terminal.job().state, len(api.refines)) == (2, S.RUNNING, 1)
+    assert "could not be written to stdout" in done.err
+
+
+@pytest.mark.skipif(not SHELL.exists(), reason="closing a stream is a shell's art")
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-", ">/dev/full"])
+def test_a_service_to_which_nobody_listens(terminal, closed):
+    """``serve >&-``: it serves, and ends cleanly: what tells its address goes with it."""
+    told = terminal.folder / "service" / "endpoint.json"
+    command = ("serve", "--port", "0", "--data", str(told.parent))
+    before = (str(SHELL), "-c", f'exec "$@" {closed}', "sh")
+    process = terminal.start(*command, before=before, CSM_REFINE_BLENDER="/no/blender")  # nothing is refined
+    wait_until(told.exists)
+    process.terminate()
+    assert (ended(process).code, told.exists()) == (0, False)
+
+
 @pytest.mark.skipif(not SHELL.exists(), reason="closing a stream is a shell's art")
 @pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-"])
 def test_no_stream_at_all(terminal, api, closed):

@@ -10,10 +10,11 @@ import time
 
 import pytest
 
+from csm_refine_addon.core.driving import flow
 from csm_refine_addon.core.driving.orders import new_job
 from csm_refine_addon.core.models import JobState as S, RefineRequest
 from csm_refine_addon.core.storage.journal import Journal
-from tests.core.terminal import ended
+from tests.core.terminal import RUNNING_SESSION, ended
 from tests.support.api_server import CODE, Answer, refusal, session_2024, wait_until
 
 RUNS = session_2024("training_refine")
@@ -66,6 +67,15 @@ def test_a_job_without_a_key(terminal, api):
     assert api.seen == []
 
 
+def test_a_look_at_a_job_that_fails(terminal, api):
+    """status names the job, its session and its state, though the service does not answer."""
+    job = terminal.add()
+    api.before = [Answer(resets=True)]
+    done = terminal.run("status", job.id, "--json")
+    assert (done.code, done.document["error"]["code"]) == (7, "service_unreachable")
+    assert [done.document[name] for name in ("job", "session", "state")] == [job.id, CODE, "PREPARED"]
+
+
 # --- many at once
 
 
@@ -87,16 +97,17 @@ def test_one_jobs_trouble(terminal):
 
 
 def test_one_time_for_all(terminal, api):
-    """--timeout counts from the command's start, and each job that is left gets a last look."""
-    api.after = [RUNS]
+    """--timeout counts from the command's start; each job that is left gets a last look, and stays as it is."""
+    api.before = [RUNS]
     jobs = [terminal.add() for _ in range(3)]
-    done = terminal.run("wait", "--timeout", "4", "--json")
+    for job in jobs:
+        terminal.change(job, lambda job, now: flow.baseline_read(job, RUNNING_SESSION, now))
+    done = terminal.run("wait", "--timeout", "3", "--json")
     assert [document["error"]["code"] for document in done.document["jobs"]] == ["timeout"] * 3
     assert done.code == 6
     assert [terminal.job(job.id).state for job in jobs] == [S.RUNNING] * 3
-    first, second, third = (terminal.job(job.id).polls for job in jobs)
-    assert min(second, third) > 0
-    assert max(second, third) < first / 2
+    assert all(terminal.job(job.id).polls for job in jobs)
+    assert 3.0 < done.document["seconds"] < 9.0, "each has its own 3 s"
 
 
 def test_another_processs_job(terminal, api):

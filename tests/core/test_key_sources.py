@@ -151,6 +151,16 @@ def test_a_command_is_run_when_the_key_is_needed_and_once(tmp_path):
     assert count.read_text() == "x"
 
 
+def test_a_command_that_fails_is_run_once_too(tmp_path):
+    """A locked password manager asks once for all of a command's jobs, and each of them says why."""
+    count = tmp_path / "count"
+    key_of = key_sources.this_process(counting(count, "exit(1)"), lambda: None, threading.Event().wait)
+    for service in (HERE, ELSEWHERE):
+        with pytest.raises(KeyMissing, match="key command failed"):
+            key_of(service)
+    assert count.read_text() == "x"
+
+
 def counting(count: Path, then: str = "print('k' + str(len(open(name).read())))") -> str:
     """Return a command that notes each run in a file."""
     return python(f"name = {str(count)!r}; file = open(name, 'a'); file.write('x'); file.close(); {then}")

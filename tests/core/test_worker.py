@@ -364,7 +364,7 @@ def test_check_ends_in_the_middle_of_a_request(workers, api):
 
 
 def test_check_ends_while_the_local_service_starts(workers, monkeypatch):
-    """The same while the check waits for a local service that does not come up."""
+    """The same while the check waits for a local service that is just coming up."""
     monkeypatch.setattr(worker, "environment", lambda: {**module_environment(), "CSM_REFINE_BLENDER": "/no/blender"})
     process = started_check(workers, "local")
     log = workers.home.service / "service.log"

@@ -261,13 +261,12 @@ def test_a_refused_key_may_have_been_exchanged(journal, api, started, tmp_path):
 def test_the_worker_ends_while_the_command_runs(journal, api, started, tmp_path):
     """A helper that waits for the user's finger holds neither the worker nor its end, and does not outlive it."""
     pid = tmp_path / "pid"
-    code = f"import os, time; open({str(pid)!r}, 'w').write(str(os.getpid()) + '.'); time.sleep(600)"
     add(journal, api.url)
-    process = started(api.url, command=shlex.join([sys.executable, "-I", "-c", code])).process
-    wait_until(lambda: pid.exists() and pid.read_text().endswith("."))
+    process = started(api.url, command=waiting(pid)).process
+    helper = started_by(pid)
     process.stdin.close()
     process.wait(2.0)
-    wait_until(lambda: not Path(f"/proc/{pid.read_text()[:-1]}").exists(), 5.0)
+    wait_until(lambda: not helper.exists(), 5.0)
 
 
 def test_a_check_uses_the_command(home, api, tmp_path):
@@ -287,6 +286,33 @@ def test_a_check_uses_the_command(home, api, tmp_path):
     (tmp_path / "key").unlink()
     assert "key command failed" in checked()["message"]
     assert keys_used(api) == {KEY}
+
+
+def test_a_check_ends_while_the_command_runs(home, api, tmp_path):
+    """A Blender that quits while the helper waits for the user's finger leaves neither the check nor the helper."""
+    pid = tmp_path / "pid"
+    line = worker.control_line(True, {}, 5.0, KeyCommand(waiting(pid), (api.url,)))
+    command = [*worker.command(home, sys.executable, ""), "--check", api.url]
+    pipes = dict.fromkeys(("stdin", "stdout"), subprocess.PIPE)
+    with subprocess.Popen(command, env=worker.environment(), **pipes) as process:
+        process.stdin.write(line)
+        process.stdin.flush()
+        helper = started_by(pid)
+        process.stdin.close()
+        process.wait(5.0)
+    wait_until(lambda: not helper.exists(), 5.0)
+
+
+def waiting(pid: Path) -> str:
+    """Return a command that says who it is, and waits."""
+    code = f"import os, time; open({str(pid)!r}, 'w').write(str(os.getpid()) + '.'); time.sleep(600)"
+    return shlex.join([sys.executable, "-I", "-c", code])
+
+
+def started_by(pid: Path) -> Path:
+    """Return the place of such a command's process, once it runs."""
+    wait_until(lambda: pid.exists() and pid.read_text().endswith("."))
+    return Path(f"/proc/{pid.read_text()[:-1]}")
 
 
 # --- the command line

@@ -164,8 +164,7 @@ class ServiceCheck:
         return self._read()
 
     def give_up(self) -> None:
-        """End the question without an answer."""
-        self._process.kill()
+        """End the question without an answer: without its stdin the process ends by itself, and its key command too."""
         _close(self._process)
         _leaving.append(self._process)
         if self._process.stdout:

@@ -37,6 +37,7 @@ from ..processes.workshop import BlenderWorkshop
 from ..questions.answering import Answering
 from ..storage.home import Home
 from ..storage.journal import Journal
+from ..streams import write
 from . import flow
 from .engine import LEASE_S, Engine
 from .presence import Presence
@@ -311,10 +312,9 @@ def check_service(home: Home, control: Control, blender: str, service: str) -> d
 def _answer(home: Home, control: Control, blender: str, service: str) -> None:
     """Check a service, say what came of it, and end."""
     try:
-        sys.stdout.write(json.dumps(check_service(home, control, blender, service)) + "\n")
-        sys.stdout.flush()
-    except (Stopped, OSError):
-        pass  # nobody listens any more
+        write(sys.stdout, json.dumps(check_service(home, control, blender, service)) + "\n")
+    except Stopped:
+        pass
     finally:
         control.ended.set()
 
@@ -338,6 +338,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         question = (home, control, options.blender, options.check)
         threading.Thread(target=_answer, args=question, name="check", daemon=True).start()
         control.ended.wait()
+        control.keyring.let_go(LEAVE_S)
         return 0
     try:
         Worker(home, control, options.blender).run()

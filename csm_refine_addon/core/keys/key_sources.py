@@ -43,20 +43,29 @@ def key_for(service: str, keys: Mapping[str, Secret]) -> Secret | None:
 def this_process(command: str, preferred: Callable[[], Secret | None], pause: Pause) -> Callable[[str], Secret | None]:
     """Return what gives the key in a process that may wait: the command is run at the first call, once.
 
-    ``preferred`` gives the key of the preferences, and is called where it is the one used. What is returned raises
-    KeyMissing.
+    A command that failed is not asked again either: it may want a finger or a password each time. ``preferred`` gives
+    the key of the preferences, and is called where it is the one used. What is returned raises KeyMissing.
     """
-    found: list[Secret] = []
+    found: list[Secret | KeyMissing] = []
 
     def key(_service: str) -> Secret | None:
         given = environment_key()
         if given is not None or not command:
             return given or preferred()
         if not found:
-            found.append(ask(command, pause))
+            found.append(_asked_once(command, pause))
+        if isinstance(found[0], KeyMissing):
+            raise KeyMissing(found[0].message, found[0].action)
         return found[0]
 
     return key
+
+
+def _asked_once(command: str, pause: Pause) -> Secret | KeyMissing:
+    try:
+        return ask(command, pause)
+    except KeyMissing as error:
+        return error
 
 
 # --- a command ----------------------------------------------------------------------------------------------------

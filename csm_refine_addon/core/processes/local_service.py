@@ -127,12 +127,12 @@ class LocalService:
 
     def _start(self) -> None:
         self._home.ensure()
-        self._home.service.mkdir(parents=True, exist_ok=True)
-        command = [self._python, "-m", MODULE, "--port", "0", "--data", str(self._home.service), "--until-unused"]
+        folder = self._home.service_folder()
+        command = [self._python, "-m", MODULE, "--port", "0", "--data", str(folder), "--until-unused"]
         if self._blender:
             command += ["--blender", self._blender]
         try:
-            with (self._home.service / "service.log").open("ab") as log:
+            with (folder / "service.log").open("ab") as log:
                 subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,

@@ -40,12 +40,11 @@ class Home:
 
     def job_folder(self, job_id: str) -> Path:
         """Return the folder of a job's mesh, prepared .blend and report; made if missing."""
-        folder = self.folder / "jobs" / job_id
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise self._not_writable(error) from error
-        return folder
+        return self._made(self.folder / "jobs" / job_id)
+
+    def service_folder(self) -> Path:
+        """Return the local service's own folder; made if missing."""
+        return self._made(self.service)
 
     def ensure(self) -> Home:
         """Make the folder and see that it can be written, or raise StorageError."""
@@ -58,6 +57,13 @@ class Home:
         except OSError as error:
             raise self._not_writable(error) from error
         return self
+
+    def _made(self, folder: Path) -> Path:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._not_writable(error) from error
+        return folder
 
     def _not_writable(self, error: OSError) -> StorageError:
         return StorageError(
