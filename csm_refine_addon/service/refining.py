@@ -203,6 +203,7 @@ class Refining:
         command = self._blender.command(*step)
         with self._lock, (folder / "log.txt").open("ab") as output:
             if self._stopping or session.run not in self._pending:
+                self._processes.pop(session.run, None)  # the step before it
                 raise _GivenUp
             process = subprocess.Popen(
                 command,
