@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import io
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -108,6 +110,35 @@ def test_the_ground_is_seen_through_a_mesh(imported):
     shader.inputs["Alpha"].default_value = 0.5
     clear = picture.look(obj).shaded[SIDE // 2, SIDE // 2]
     assert clear == pytest.approx((np.minimum(solid, 1) + rendering.PAPER) / 2, abs=0.05)
+
+
+def textured_ball(side: int):
+    """What makes a ball with textures of this side for colour, for roughness and metalness, and for normals."""
+    points, triangles, uvs = raw_meshes._unrolled_ball(16, 24)
+    texture = np.random.default_rng(3).integers(0, 256, (side, 1, 3), np.uint8).repeat(side, axis=1)
+    piece = raw_files.Piece(points, triangles, uvs, material=raw_files.Material(texture, texture, texture))
+    return lambda folder: raw_files.write_glb(folder / "ball.glb", [piece])
+
+
+def memory_for(obj) -> tuple[int, int]:
+    """What is left of the memory for looking at a mesh, without the help of the collector, and the most it was."""
+    gc.disable()
+    tracemalloc.start()
+    try:
+        picture.look(obj)
+        return tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+
+
+def test_large_textures_take_little_memory_and_none_afterwards(imported):
+    """Roughness and normals are not read for a picture, colours only as large as it takes; then all is given back."""
+    _, usual = memory_for(imported(textured_ball(64)))
+    left, most = memory_for(imported(textured_ball(2048)))
+    assert most - usual < 1024 * 1024 * 4 * 4 * 1.5
+    assert left < 1e6
+    assert sorted(image.size[0] for image in bpy.data.images) == [2048] * 3
 
 
 def test_a_quad_is_drawn_without_its_diagonal():

@@ -210,6 +210,22 @@ def test_an_unlit_material_has_its_texture(tmp_path):
     assert np.array_equal(seen(mesh_io.import_mesh(changed_glb(path, change), tmp_path)), lit)
 
 
+def test_an_image_is_read_where_it_is_asked_for_and_once(tmp_path):
+    """Neither a look by itself nor its colours read what roughness, metalness and normals are made of."""
+    picture = raw_meshes.checker(48, 64)
+    piece = sheet(material=raw_files.Material(picture, picture, picture))
+    obj = mesh_io.import_mesh(raw_files.write_glb(tmp_path / "a.glb", [piece]), tmp_path)
+    read = []
+    shown = look.Look(obj.data, lambda image: read.append(image.name) or sampling.pixels_of(image))
+    places = corners.Places(np.arange(2), np.full((2, 3), 1 / 3))
+    assert read == []
+    shown.colour(places)
+    assert len(read) == 1
+    for _ in range(2):
+        shown.at(places)
+    assert len(read) == len(set(read)) == 3
+
+
 GREEN = np.array([[0.1, 0.6, 0.2]] * 4)
 
 

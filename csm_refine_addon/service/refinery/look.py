@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import bpy
 import numpy as np
 
 from .corners import Corners, Places
-from .materials import Material
+from .materials import Material, Pixels
 from .sampling import pixels_of
 from .surface import Array, unit
 
@@ -26,13 +26,17 @@ class Seen:
 
 
 class Look:
-    """The look of one mesh. ``points`` and ``triangles`` are its shape, in Blender's triangles; so are ``corners``."""
+    """The look of one mesh. ``points`` and ``triangles`` are its shape, in Blender's triangles; so are ``corners``.
 
-    def __init__(self, mesh: bpy.types.Mesh) -> None:
+    Each image is read when a value is first asked for that is made of it, once, and kept as long as the look itself;
+    ``pixels`` gives it to whoever else wants it.
+    """
+
+    def __init__(self, mesh: bpy.types.Mesh, read: Pixels = pixels_of) -> None:
+        self.pixels: Pixels = functools.cache(read)
         self.corners = corners = Corners(mesh)
         self.points, self.triangles = corners.points, corners.triangles
-        self._images: dict[str, Array | None] = {}
-        self._materials = [Material(one, corners, self._pixels) for one in mesh.materials or (None,)]
+        self._materials = [Material(one, corners, self.pixels) for one in mesh.materials or (None,)]
 
     @property
     def has_surface_values(self) -> bool:
@@ -74,9 +78,3 @@ class Look:
         for number in np.unique(which):
             here = np.flatnonzero(which == number)
             yield self._materials[number], here, Places(places.triangle[here], places.weights[here])
-
-    def _pixels(self, image: Any) -> Array | None:
-        """Return an image's pixels; several materials may have it, and several values of one."""
-        if image.name not in self._images:
-            self._images[image.name] = pixels_of(image)
-        return self._images[image.name]

@@ -27,7 +27,10 @@ _SHADERS = {"BSDF_PRINCIPLED": "Base Color", "EMISSION": "Color", "BSDF_DIFFUSE"
 
 
 class Material:
-    """One material of a mesh, or what is shown where there is None."""
+    """One material of a mesh, or what is shown where there is None.
+
+    Images are read by ``pixels``, where a value is asked for that is made of them, each time anew.
+    """
 
     def __init__(self, material: bpy.types.Material | None, corners: Corners, pixels: Pixels = pixels_of) -> None:
         self._corners, self._pixels = corners, pixels
@@ -110,13 +113,16 @@ class Material:
         return self._socket(linked, depth + 1) if linked else _constant(getattr(socket, "default_value", 0.0))
 
     def _image(self, node: Any, *, alpha: bool) -> Values:
-        at, pixels = self._vector(node.inputs["Vector"]), self._pixels(node.image)
-        if at is None or pixels is None:
+        at, image, read = self._vector(node.inputs["Vector"]), node.image, self._pixels
+        if at is None:
             return _constant((1, 1, 1, 1))
-        is_srgb = node.image.colorspace_settings.name == "sRGB" and not node.image.is_float
+        is_srgb = image.colorspace_settings.name == "sRGB" and not image.is_float
         extension, closest = node.extension, node.interpolation == "Closest"
 
         def values(places: Places) -> Array:
+            pixels = read(image)
+            if pixels is None:
+                return np.ones((len(places.triangle), 4))
             found = sampled(pixels, at(places)[:, :2], extension, closest=closest)
             if is_srgb and not alpha:  # behind the sampling, as in Cycles
                 found[:, :3] = linear_of_srgb(found[:, :3])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import bpy
 import numpy as np
 
 from .surface import Array
@@ -24,6 +25,18 @@ def pixels_of(image: Any) -> Array | None:
         return values
     colour = values if image.channels == 3 else np.repeat(values[:, :, :1], 3, axis=2)
     return np.concatenate([colour, np.ones((height, width, 1), np.float32)], axis=2)
+
+
+def reduced_pixels_of(image: Any, most: int) -> Array | None:
+    """Return the same of an image whose longer sides Blender has reduced to ``most``; the image stays as it is."""
+    if max(image.size) <= most:
+        return pixels_of(image)
+    copy = image.copy()
+    try:
+        copy.scale(*(min(side, most) for side in copy.size))
+        return pixels_of(copy)
+    finally:
+        bpy.data.images.remove(copy)
 
 
 def sampled(pixels: Array, at: Array, extension: str = "REPEAT", *, closest: bool = False) -> Array:
