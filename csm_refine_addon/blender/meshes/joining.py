@@ -7,7 +7,7 @@ from typing import Any
 import bpy
 import numpy as np
 
-PAINT = "CSM Paint"
+PAINT = "csm_refine_paint"
 """Where the colours of painted parts come together that were named, or kept, differently."""
 
 
