@@ -95,9 +95,7 @@ class Material:
         if node.type == "TEX_IMAGE" and node.image:
             return self._image(node, alpha=output.name == "Alpha")
         if node.type in {"VERTEX_COLOR", "ATTRIBUTE"}:
-            name = node.layer_name if node.type == "VERTEX_COLOR" else node.attribute_name
-            values = self._corners.colours(name)
-            return _constant((1, 1, 1, 1)) if values is None else lambda places: places.blend(values)
+            return self._painted(node, alpha=output.name == "Alpha")
         if node.type in {"SEPARATE_COLOR", "SEPRGB"}:
             return _channel(self._socket(node.inputs[0], depth + 1), list(node.outputs).index(output))
         return self._mixed(node, socket, depth)
@@ -111,6 +109,13 @@ class Material:
             return lambda places: one(places) * other(places)
         linked = next((part for part in inputs if part.is_linked), None)
         return self._socket(linked, depth + 1) if linked else _constant(getattr(socket, "default_value", 0.0))
+
+    def _painted(self, node: Any, *, alpha: bool) -> Values:
+        values = self._corners.colours(node.layer_name if node.type == "VERTEX_COLOR" else node.attribute_name)
+        if values is None:
+            return _constant((1, 1, 1, 1))
+        wanted = np.repeat(values[:, :, 3:], 4, axis=2) if alpha else values
+        return lambda places: places.blend(wanted)
 
     def _image(self, node: Any, *, alpha: bool) -> Values:
         at, image, read = self._vector(node.inputs["Vector"]), node.image, self._pixels
