@@ -138,9 +138,9 @@ class Material:
     def _vector(self, socket: Any, depth: int = 0) -> Values | None:
         """Return where an image is looked at (n, 3): along a UV map; None where the mesh has none."""
         node = socket.links[0].from_node if socket.is_linked and depth < _DEEPEST else None
-        if node and node.type == "MAPPING" and node.vector_type == "POINT":
+        if node and node.type == "MAPPING" and node.vector_type in _PLACED:
             before = self._vector(node.inputs["Vector"], depth + 1)
-            return before and _moved(before, node)
+            return before and _PLACED[node.vector_type](before, *_placement(node))
         if node and node.type == "COMBXYZ":
             parts = [self._number(one, depth + 1) for one in node.inputs]
             return lambda places: np.stack([part(places) for part in parts], axis=1)
@@ -198,13 +198,29 @@ def _channel(whole: Values, number: int) -> Values:
     return lambda places: np.repeat(whole(places)[:, number : number + 1], 4, axis=1)
 
 
-def _moved(before: Values, node: Any) -> Values:
-    """Scaled, turned, then moved: Blender's manual on the Mapping node of type Point."""
+def _placement(node: Any) -> tuple[Array, Array, Array]:
+    """Return a Mapping node's location, rotation as a matrix, and scale."""
     location, rotation, scale = (
         np.array(node.inputs[name].default_value) for name in ("Location", "Rotation", "Scale")
     )
-    turn = np.array(Euler(rotation).to_matrix())
+    return location, np.array(Euler(rotation).to_matrix()), scale
+
+
+def _moved(before: Values, location: Array, turn: Array, scale: Array) -> Values:
+    """Scaled, turned, then moved: Blender's manual on the Mapping node of type Point."""
     return lambda places: (before(places) * scale) @ turn.T + location
+
+
+def _moved_back(before: Values, location: Array, turn: Array, scale: Array) -> Values:
+    """The other way round, 0 along what has no scale: as type Texture does it (mapping_texture in Blender's shaders).
+
+    It is what the importers of FBX make.
+    """
+    there = scale != 0
+    return lambda places: ((before(places) - location) @ turn) * there / np.where(there, scale, 1)
+
+
+_PLACED: dict[str, Callable[..., Values]] = {"POINT": _moved, "TEXTURE": _moved_back}
 
 
 def _wrapped(value: Array, high: float, low: float, *_: float) -> Array:
