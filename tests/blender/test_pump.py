@@ -23,6 +23,7 @@ from csm_refine_addon.core.models import LOCAL, Box, JobState, Placement, Secret
 from csm_refine_addon.core.storage.home import Home
 from tests.support import panel, scenes
 
+ops = bpy.ops
 SIZE = (1.0, 2.0, 3.0)
 NOBODY = "http://127.0.0.1:1"
 """A service on this machine that nobody runs."""
@@ -569,14 +570,27 @@ def test_no_unfinished_job_no_worker(home, tmp_path):
     assert not pump.current().worker.is_alive
 
 
+@pytest.mark.parametrize("remove", [ops.csm_refine.remove, ops.csm_refine.remove_ended])
+def test_a_script_that_removes_a_job_deletes_its_files(home, remove):
+    """Without a window no turn comes, and no worker is started."""
+    with panel.journal(home) as journal:
+        job = journal.add(panel.job(JobState.FAILED))
+    folder = home / "jobs" / job.id
+    folder.mkdir(parents=True)
+    (folder / "mesh.glb").touch()
+    pump.current().refresh()
+    assert remove() == {"FINISHED"}
+    assert not folder.exists()
+
+
 def test_files_of_removed_jobs_are_deleted_where_nothing_runs(home):
     """The removal starts a worker, which deletes the files; once, so that it may end."""
     with panel.journal(home) as journal:
         job = journal.add(panel.job(JobState.FAILED))
     folder = home / "jobs" / job.id
-    folder.mkdir(parents=True)
     keeper = pump.current()
     bpy.ops.csm_refine.remove(job=job.id)
+    folder.mkdir(parents=True)  # as in a window, which deletes nothing itself
     turn()
     assert keeper.worker.is_alive
     until(lambda: not folder.exists())

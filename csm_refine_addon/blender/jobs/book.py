@@ -15,7 +15,7 @@ from ...core.storage.home import Home
 from .. import locations
 from ..scene import marks
 from ..viewport import sidebar
-from . import job_rows
+from . import job_rows, sources
 
 if TYPE_CHECKING:  # sqlite3 comes in when it is needed: enabling the extension stays cheap
     from ...core.storage.journal import Journal
@@ -114,6 +114,9 @@ class JobBook:
         for job_id in job_ids:
             self._forget(job_id)
         self._has_removed = True
+        if bpy.app.background:  # no turn comes that starts a worker
+            for job_id in job_ids:
+                sources.delete(job_id)
         job_rows.show(self.jobs)
         sidebar.redraw()
 

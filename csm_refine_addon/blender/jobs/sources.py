@@ -1,9 +1,8 @@
-"""The source of a session to come: written into the folder of its job, and deleted where no job comes of it."""
+"""The source of a session to come: written into the folder of its job, and deleted with it where no job comes of it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import bpy
 
@@ -28,17 +27,18 @@ def write(active: bpy.types.Object, objects: Sequence[bpy.types.Object] = ()) ->
     try:
         return Source(job_id, str(blend), session_source.write(active, objects, blend))
     except BaseException:
-        _delete(blend.parent)
+        delete(job_id)
         raise
 
 
 def drop(source: Source) -> None:
     """Delete what was written, where anything was: no job comes of it."""
     if source.blend:
-        _delete(Path(source.blend).parent)
+        delete(source.job_id)
 
 
-def _delete(folder: Path) -> None:
+def delete(job_id: str) -> None:
+    """Delete the folder of a job that there is not, or not any more; what cannot be deleted stays."""
     import shutil  # here: enabling the extension does not wait for it
 
-    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(locations.home().folder / "jobs" / job_id, ignore_errors=True)
