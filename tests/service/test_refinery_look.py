@@ -8,6 +8,7 @@ import struct
 import bpy
 import numpy as np
 import pytest
+from bpy_extras import node_shader_utils
 
 from csm_refine_addon.blender.meshes import mesh_io
 from csm_refine_addon.service.refinery import corners, dressing, look, sampling, surface
@@ -55,23 +56,23 @@ def transformed_glb(path, transform, wraps=("REPEAT", "REPEAT")):
     return changed_glb(raw_files.write_glb(path, [piece]), change)
 
 
-def seen(obj) -> np.ndarray:
-    """What the bake would see: the base colour over the sheet, (SIDE, SIDE, 3), linear."""
+def seen(obj, *, alpha: bool = False) -> np.ndarray:
+    """What the bake would see: the base colour over the sheet, (SIDE, SIDE, 3), linear; or its alpha, three times."""
     shown = look.Look(obj.data)
     points = shown.points[shown.triangles]
     middles = (np.stack(np.meshgrid(np.arange(SIDE), np.arange(SIDE)), axis=-1).reshape(-1, 2) + 0.5) / SIDE
-    found = np.zeros((len(middles), 3))
+    found = np.zeros((len(middles), 4))
     for number, corner in enumerate(points[:, :, [0, 2]]):
         share = np.linalg.solve((corner[1:] - corner[0]).T, (middles - corner[0]).T).T
         weights = np.column_stack([1 - share.sum(axis=1), share])
         inside = np.flatnonzero((weights > -1e-9).all(axis=1))
         places = corners.Places(np.full(len(inside), number), weights[inside])
-        found[inside] = shown.at(places).colour[:, :3]
-    return found.reshape(SIDE, SIDE, 3)
+        found[inside] = shown.at(places).colour
+    return found[:, [3, 3, 3] if alpha else [0, 1, 2]].reshape(SIDE, SIDE, 3)
 
 
-def shown_by_blender(obj) -> np.ndarray:
-    """The same out of Cycles: what arrives at the base colour, as light, baked onto the sheet as it lies."""
+def shown_by_blender(obj, *, alpha: bool = False) -> np.ndarray:
+    """The same out of Cycles: what arrives at the shader's input, as light, baked onto the sheet as it lies."""
     mesh = obj.data
     scene = bpy.context.scene
     scene.render.engine, scene.cycles.samples = "CYCLES", 1
@@ -81,7 +82,7 @@ def shown_by_blender(obj) -> np.ndarray:
     mesh.uv_layers.active = layer
     image = bpy.data.images.new("baked", SIDE, SIDE, float_buffer=True)
     for material in mesh.materials:
-        _shine(material.node_tree)
+        _shine(material.node_tree, "Alpha" if alpha else "Base Color")
         node = material.node_tree.nodes.new("ShaderNodeTexImage")
         node.image = image
         material.node_tree.nodes.active = node
@@ -93,19 +94,20 @@ def shown_by_blender(obj) -> np.ndarray:
     return values.reshape(SIDE, SIDE, 4)[:, :, :3]
 
 
-def _shine(tree) -> None:
+def _shine(tree, name: str) -> None:
     shader = next(node for node in tree.nodes if node.type == "BSDF_PRINCIPLED")
     light = tree.nodes.new("ShaderNodeEmission")
-    base = shader.inputs["Base Color"]
-    light.inputs["Color"].default_value = base.default_value
+    base = shader.inputs[name]
     if base.is_linked:
         tree.links.new(base.links[0].from_socket, light.inputs["Color"])
+    else:
+        light.inputs["Color"].default_value = base.default_value
     output = next(node for node in tree.nodes if node.type == "OUTPUT_MATERIAL")
     tree.links.new(light.outputs["Emission"], output.inputs["Surface"])
 
 
-def assert_as_in_blender(obj) -> None:
-    found, wanted = seen(obj), shown_by_blender(obj)
+def assert_as_in_blender(obj, *, alpha: bool = False) -> None:
+    found, wanted = seen(obj, alpha=alpha), shown_by_blender(obj, alpha=alpha)
     assert np.ptp(wanted, axis=(0, 1)).max() > 0.2
     off = np.abs(found - wanted).max(axis=2)
     assert (off > 0.02).mean() < 0.005  # a texel's edge may fall on the other side of a pixel's middle
@@ -210,6 +212,46 @@ def test_an_unlit_material_has_its_texture(tmp_path):
     assert np.array_equal(seen(mesh_io.import_mesh(changed_glb(path, change), tmp_path)), lit)
 
 
+CLEAR = np.array([[0.9, 0.1, 0.1, 0.1], [0.1, 0.9, 0.1, 0.9], [0.1, 0.1, 0.9, 1], [0.9, 0.9, 0.1, 0.3]])
+"""Colours whose alpha is none of the others."""
+
+
+def clear_glb(folder, mode: str, picture=None, factor: float = 1.0, **more):
+    """A sheet with an alpha at its vertices, times a factor, in one of glTF's ways; a mask is cut at a third."""
+
+    def change(document):
+        (material,) = document["materials"]
+        material |= {"alphaMode": mode, **({"alphaCutoff": 1 / 3} if mode == "MASK" else {}), **more}
+        material["pbrMetallicRoughness"]["baseColorFactor"] = [1, 1, 1, factor]
+        document["extensionsUsed"] = list(more.get("extensions", {}))
+
+    piece = sheet(colours=CLEAR, material=raw_files.Material(picture))
+    return changed_glb(raw_files.write_glb(folder / "clear.glb", [piece]), change)
+
+
+@pytest.mark.parametrize("mode", ["BLEND", "MASK"])
+@pytest.mark.parametrize("picture", [raw_meshes.checker(48, 64), None])
+@pytest.mark.parametrize("factor", [1.0, 0.7])
+def test_what_can_be_seen_through_is_what_blender_shows(tmp_path, mode, picture, factor):
+    """A GLB's alpha out of vertex colours, with a texture and a factor or not, is there; what is cut out is cut out."""
+    obj = mesh_io.import_mesh(clear_glb(tmp_path, mode, picture, factor), tmp_path)
+    assert_as_in_blender(obj, alpha=True)
+    assert (len(np.unique(seen(obj, alpha=True))) == 2) == (mode == "MASK")
+
+
+@pytest.mark.parametrize("mode", ["OPAQUE", "BLEND", "MASK"])
+@pytest.mark.parametrize("factor", [1.0, 0.5])
+def test_what_is_unlit_can_be_seen_through_as_well(tmp_path, mode, factor):
+    """An unlit material has the alpha of a lit one that is like it, where it is opaque none; and its result has it."""
+    lit = seen(mesh_io.import_mesh(clear_glb(tmp_path, mode, factor=factor), tmp_path), alpha=True)
+    path = clear_glb(tmp_path, mode, factor=factor, extensions={"KHR_materials_unlit": {}})
+    obj = mesh_io.import_mesh(path, tmp_path)
+    assert np.array_equal(seen(obj, alpha=True), lit)
+    assert look.Look(obj.data).is_see_through == (mode != "OPAQUE")
+    result = dressing.dressed(surface.of_mesh(obj.data), obj, 256, Progress(tmp_path / "progress"))
+    assert np.abs(seen(result, alpha=True) - lit).mean() < 0.01
+
+
 def test_an_image_is_read_where_it_is_asked_for_and_once(tmp_path):
     """Neither a look by itself nor its colours read what roughness, metalness and normals are made of."""
     picture = raw_meshes.checker(48, 64)
@@ -290,6 +332,56 @@ def test_painted_parts_of_an_fbx_are_not_darkened(tmp_path):
     (tmp_path / "work").mkdir()
     found = colours_of(mesh_io.import_mesh(path, tmp_path / "work"))
     assert found == [pytest.approx([0.1, 0.6, 0.2], abs=0.02)] * 2
+
+
+def placed_fbx(folder, **mapping) -> bpy.types.Object:
+    """An FBX of a sheet whose texture is placed by these values of a Mapping node; imported."""
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    picture = folder / "picture.png"
+    picture.write_bytes(raw_files.png(raw_meshes.checker(48, 64)))
+    mesh = bpy.data.meshes.new("sheet")
+    mesh.from_pydata([(0, 0, 0), (1, 0, 0), (1, 0, 1), (0, 0, 1)], [], [(0, 1, 2, 3)])
+    mesh.uv_layers.new().data.foreach_set("uv", [0, 0, 1, 0, 1, 1, 0, 1])
+    mesh.materials.append(bpy.data.materials.new("placed"))
+    wrapper = node_shader_utils.PrincipledBSDFWrapper(mesh.materials[0], is_readonly=False)
+    wrapper.base_color_texture.image = bpy.data.images.load(str(picture))
+    for name, values in mapping.items():
+        setattr(wrapper.base_color_texture, name, values)
+    bpy.context.scene.collection.objects.link(bpy.data.objects.new("sheet", mesh))
+    bpy.ops.export_scene.fbx(filepath=str(folder / "placed.fbx"), path_mode="COPY", embed_textures=True)
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    (folder / "work").mkdir()
+    return mesh_io.import_mesh(folder / "placed.fbx", folder / "work")
+
+
+PLACED = {
+    "tiled": {"scale": (0.5, 0.25, 1)},
+    "moved": {"translation": (0.3, 0.1, 0)},
+    "turned": {"rotation": (0, 0, 0.7)},
+    "all": {"scale": (0.6, -0.4, 1), "translation": (0.2, -0.4, 0), "rotation": (0, 0, -1.2)},
+}
+
+
+@pytest.mark.parametrize("name", PLACED)
+def test_a_texture_of_an_fbx_stands_where_it_is_placed(tmp_path, name):
+    """An FBX's texture that is tiled, moved and turned is baked as Blender shows it."""
+    obj = placed_fbx(tmp_path, **PLACED[name])
+    assert mapping_of(obj).vector_type == "TEXTURE"
+    assert_as_in_blender(obj)
+
+
+@pytest.mark.parametrize("scale", [(0.6, -0.4, 0.7), (0.5, 0.0, 1.0)])
+def test_a_texture_is_placed_about_all_axes(tmp_path, scale):
+    """Turned about each axis, and along one that has no extent, it stands where Blender shows it, too."""
+    obj = placed_fbx(tmp_path, **PLACED["all"])
+    mapping = mapping_of(obj)
+    for way, values in (("Location", (0.1, 0.2, 0.3)), ("Rotation", (0.4, -0.3, 1.1)), ("Scale", scale)):
+        mapping.inputs[way].default_value = values
+    assert_as_in_blender(obj)
+
+
+def mapping_of(obj):
+    return next(node for node in obj.data.materials[0].node_tree.nodes if node.type == "MAPPING")
 
 
 def bumpy_obj(folder, faces: str) -> bpy.types.Object:

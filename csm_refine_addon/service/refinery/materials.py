@@ -40,10 +40,10 @@ class Material:
         self._colour = self._socket(base) if base else plain
         # Blender shows the mesh's colours only where nodes ask for them; without any, they are all the colour it has.
         self._tint = None if base and base.is_linked else corners.colours()
-        self._alpha = self._of(shader, "Alpha", 1.0)
+        alpha = _alpha_socket(shader)
+        self._alpha = self._socket(alpha) if alpha else _constant(1.0)
         self._roughness = self._of(shader, "Roughness", 0.5)
         self._metallic = self._of(shader, "Metallic", 0.0)
-        alpha = shader.inputs.get("Alpha") if shader else None
         self.has_alpha = bool(alpha and (alpha.is_linked or alpha.default_value < 1))
         self.plain_values = _plain_values(shader)
         self._bumps, self._bump_strength, self._bump_map = self._normal_map(shader)
@@ -104,9 +104,9 @@ class Material:
         inputs = [one for one in node.inputs if one.enabled and one.type in {"RGBA", "VALUE"}]
         pair = inputs[1:3] if node.type in {"MIX", "MIX_RGB"} else inputs[:2]
         way = getattr(node, "blend_type", "") or getattr(node, "operation", "")
-        if way == "MULTIPLY" and len(pair) == 2:
-            one, other = (self._socket(part, depth + 1) for part in pair)
-            return lambda places: one(places) * other(places)
+        if way in _WAYS and len(pair) == 2:
+            mix, one, other = _WAYS[way], *(self._socket(part, depth + 1) for part in pair)
+            return lambda places: mix(one(places), other(places))
         linked = next((part for part in inputs if part.is_linked), None)
         return self._socket(linked, depth + 1) if linked else _constant(getattr(socket, "default_value", 0.0))
 
@@ -174,6 +174,23 @@ def _shader(material: bpy.types.Material | None) -> Any:
     return next((nodes[kind] for kind in _SHADERS if kind in nodes), None)
 
 
+def _alpha_socket(shader: Any) -> Any:
+    """Return where a shader's alpha arrives; where it has none, by how much another one, clear in glTF, is mixed in."""
+    if shader is None or "Alpha" in shader.inputs:
+        return shader and shader.inputs["Alpha"]
+    output = shader.outputs[0]
+    for _ in range(_DEEPEST):
+        node = output.links[0].to_node if output.is_linked else None
+        if node is None or node.type != "MIX_SHADER":
+            break
+        share = node.inputs[0]
+        is_second = output.links[0].to_socket == node.inputs[2]
+        if is_second and not (share.is_linked and share.links[0].from_node.type == "LIGHT_PATH"):
+            return share
+        output = node.outputs[0]
+    return None
+
+
 def _plain_colour(material: bpy.types.Material | None, corners: Corners) -> Any:
     if material:
         return material.diffuse_color
@@ -237,4 +254,10 @@ def _back_and_forth(value: Array, most: float, *_: float) -> Array:
     return np.abs((share - np.floor(share)) * 2 * most - most)
 
 
+_WAYS: dict[str, Callable[[Array, Array], Array]] = {
+    "MULTIPLY": np.multiply,
+    "SUBTRACT": np.subtract,
+    "LESS_THAN": lambda one, other: (one < other).astype(np.float64),
+}
+"""How a node makes one value of two; a mask of glTF is 1 - (alpha < cutoff)."""
 _WRAPS: dict[str, Callable[..., Array]] = {"WRAP": _wrapped, "PINGPONG": _back_and_forth}
