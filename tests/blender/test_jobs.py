@@ -350,7 +350,7 @@ def test_a_batch_in_trouble_keeps_nothing_else_from_going_on(home, tmp_path):
     """No source can be written, turn after turn: all jobs stay listed, a result is placed, the worker is kept up."""
     three_objects()
     result = ready(tmp_path, "Cube", place_automatically=True, created_at=0.0)
-    made = [*(of(str(number), JobState.FAILED) for number in range(2 * MOST_AT_ONCE)), result]
+    made = [result, *(of(str(number), JobState.FAILED) for number in range(2 * MOST_AT_ONCE))]
     with panel.journal(home) as journal:
         ids = {journal.add(job).id for job in [*made, of("Running", service="http://127.0.0.1:1")]}
     (home / "jobs").write_text("not a folder")

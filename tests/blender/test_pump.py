@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import time
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def ready(home: Path, folder: Path, **changes):
     placement = Placement((5.0, 6.0, 7.0), (1.0, 0.0, 0.0, 0.0), Box((0.0, 0.0, 0.0), SIZE), "Cube")
     made = {"window": pump.current().window, "blend_path": result_blend(folder), "placement": placement, **changes}
     with panel.journal(home) as journal:
-        return journal.add(panel.job(JobState.READY, **made))
+        return journal.add(panel.job(**({"state": JobState.READY} | made)))
 
 
 def in_journal(home: Path, job):
@@ -277,9 +278,26 @@ def test_a_file_with_the_source_gets_its_result_after_a_restart(home, tmp_path, 
     assert bpy.data.objects["Cube"].hide_get()
 
 
-def marked_job(home, tmp_path):
+def test_what_is_placed_at_once_is_not_said_to_wait(home, tmp_path):
+    """A file that knows its job by the object alone, opened while it runs: one sentence, that it is placed."""
+    job = marked_job(home, tmp_path, state=JobState.PREPARING)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
+    start_again()
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "scene.blend"))
+    sidebar.redraw()  # asked to be drawn, and not drawn: the tab is closed
+    turn()
+    assert not marks.has_looked()
+    notices._waiting.clear()
+    with panel.journal(home) as journal:
+        journal.change(job.id, lambda job: dataclasses.replace(job, state=JobState.READY))
+    turn()
+    assert in_journal(home, job).state is JobState.PLACED
+    assert ["is placed as" in text for _kind, text in notices._waiting] == [True]
+
+
+def marked_job(home, tmp_path, **changes):
     """A job of the open file whose result waits, as its source object knows."""
-    job = ready(home, tmp_path, blend_file=bpy.data.filepath)
+    job = ready(home, tmp_path, blend_file=bpy.data.filepath, **changes)
     marks.mark_source(job)
     return job
 
@@ -345,6 +363,37 @@ def test_a_result_waits_for_the_scene_of_its_source(home, tmp_path):
     assert in_journal(home, job).placed_object in first.objects
     assert bpy.data.objects["Cube"].hide_get()
     assert not pump.current().waiting
+
+
+def test_who_waits_for_a_scene_does_not_go_through_all_objects(home, tmp_path, monkeypatch):
+    """Each turn asks anew whether the result may come; the objects are gone through only when that is due."""
+    job = ready(home, tmp_path)
+    bpy.context.window.scene = bpy.data.scenes.new("Second")
+    pump.current().press()
+    turn()
+    walks, walk = [], marks._marked
+    monkeypatch.setattr(marks, "_marked", lambda: walks.append(1) or walk())
+    marks._index.due_at = math.inf
+    for _ in range(3):
+        marks.mark_stale()
+        turn()
+    assert pump.current().waiting == {job.id: arrivals.IN_OTHER_SCENE}
+    assert walks == []
+
+
+def test_a_result_that_is_new_waits_until_its_source_is_looked_up(home, tmp_path):
+    """Results that are read one after the other all know in which scene their sources are."""
+    first = ready(home, tmp_path)
+    bpy.context.window.scene = bpy.data.scenes.new("Second")
+    pump.current().press()
+    turn()
+    marks._index.due_at = math.inf
+    second = ready(home, tmp_path)
+    turn()
+    assert pump.current().waiting.keys() == {first.id}
+    marks._index.due_at = 0.0
+    turn()
+    assert pump.current().waiting.keys() == {first.id, second.id}
 
 
 def test_a_press_places_in_the_scene_at_hand(home, tmp_path):

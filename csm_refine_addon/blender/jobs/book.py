@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import bpy
 
 from ...core.driving import flow
-from ...core.errors import CsmError, JournalBusy
+from ...core.errors import CsmError, InputError, JournalBusy, StorageError
 from ...core.models import Job, JobState
 from ...core.storage.home import Home
 from .. import locations
@@ -145,6 +146,17 @@ class JobBook:
     def _forget(self, job_id: str) -> None:
         for jobs in (self.jobs, self.active, self.ready):
             jobs.pop(job_id, None)
+
+
+@contextmanager
+def unless_gone() -> Iterator[None]:
+    """Let pass that the user has removed or stopped a job meanwhile; a journal in trouble is still raised."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except (InputError, flow.IllegalTransition):
+        pass
 
 
 def is_locked(error: CsmError) -> bool:

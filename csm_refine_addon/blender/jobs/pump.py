@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import bpy
@@ -25,7 +25,7 @@ from ..scene import arrivals, marks, open_file
 from ..scene.deliveries import Deliveries
 from ..viewport import notices, overlay, sidebar, status_bar
 from . import batching, control, endings, job_rows, job_words, late_imports
-from .book import MOST_AT_ONCE, PATIENT_S, JobBook, is_locked
+from .book import MOST_AT_ONCE, PATIENT_S, JobBook, is_locked, unless_gone
 from .looking import Looking
 from .worker_process import CheckAnswer, ServiceCheck, WorkerProcess
 
@@ -222,6 +222,7 @@ class Pump(JobBook):
             notices.say("WARNING", f"CSM Refine: {sentence}")
         self._version = version
         steps, self._steps = self._steps, []
+        self._follow_marks()  # before: what is placed by itself is not said to wait
         endings.say(steps, self.jobs)
         self._fill_codes()
         return self.looking.read(journal) or is_first or bool(steps)
@@ -238,11 +239,15 @@ class Pump(JobBook):
                 if not arrivals.hindrance(bpy.context):  # else the next undo step has it, and its undo takes it, too
                     bpy.ops.ed.undo_push(message="New Session")
 
+    def _follow_marks(self) -> None:
+        """While results wait, know the objects that they belong to, also where nobody looks."""
+        if self.ready:
+            marks.update(self.jobs.values(), self._turned_at)
+
     def _place_next(self, context: bpy.types.Context) -> bool:
         """Place at most one result in a turn, or bring in a part of a large one."""
-        if self.ready:  # objects know what belongs to this file
-            marks.update(self.jobs.values(), self._turned_at)
-        ready = [job for job in self.ready.values() if arrivals.belongs_here(job)]
+        self._follow_marks()
+        ready = [job for job in self.ready.values() if marks.knows(job) and arrivals.belongs_here(job)]
         waiting = arrivals.hindrances(context, ready)
         placed = self._is_bringing = False
         self._deliveries.keep_only([job.id for job in ready])
@@ -282,14 +287,14 @@ class Pump(JobBook):
 
     def fail(self, job: Job, error: CsmError) -> None:
         """Write down that a job failed here."""
-        with _unless_gone():
+        with unless_gone():
             self._take_in(self.journal().change(job.id, lambda job: flow.failed(job, error, time.time())))
         self.journal().release(job.id, self.window)
 
     def _write_placed(self) -> None:
         """Write down what was placed and is not written down yet. Raises StorageError."""
         for job_id, placed in list(self._unwritten.items()):
-            with _unless_gone():
+            with unless_gone():
                 self._learn(arrivals.written_down(self.journal(), job_id, placed))
             del self._unwritten[job_id]
             self.journal().release(job_id, self.window)
@@ -361,17 +366,6 @@ def start_anew() -> Pump:
     open_file.forget()
     _pump = Pump()
     return _pump
-
-
-@contextmanager
-def _unless_gone() -> Iterator[None]:
-    """Let pass that the user has removed or stopped a job meanwhile; a journal in trouble is still raised."""
-    try:
-        yield
-    except StorageError:
-        raise
-    except (InputError, flow.IllegalTransition):
-        pass
 
 
 def wake() -> None:

@@ -36,12 +36,13 @@ def hindrances(context: bpy.types.Context, jobs: Collection[Job]) -> dict[str, s
     reason = hindrance(context) if jobs else ""
     if reason or len(bpy.data.scenes) == 1:
         return {job.id: reason for job in jobs if reason}
-    sources = marks.find_sources(jobs)
-    return {job_id: IN_OTHER_SCENE for job_id, source in sources.items() if _is_in_other_scene(context, source)}
+    return {job.id: IN_OTHER_SCENE for job in jobs if _is_in_other_scene(context, marks.source_name(job))}
 
 
-def _is_in_other_scene(context: bpy.types.Context, obj: Any) -> bool:
-    scenes = [scene for scene in bpy.data.scenes if scene.objects.get(obj.name) == obj]
+def _is_in_other_scene(context: bpy.types.Context, name: str) -> bool:
+    """Tell whether there is an object of this name, and in other scenes only: a look-up, because every turn asks."""
+    obj = bpy.data.objects.get(name)
+    scenes = [scene for scene in bpy.data.scenes if obj is not None and scene.objects.get(name) == obj]
     return bool(scenes) and context.scene not in scenes
 
 

@@ -131,12 +131,6 @@ def find_source(job: Job, marked: _Marked | None = None) -> Any:
     return bpy.data.objects.get(name) if found is None and open_file.asked_for(job) else found
 
 
-def find_sources(jobs: Iterable[Job]) -> dict[str, Any]:
-    """Return the source object of each of these jobs that has one in this file, by job."""
-    marked = _marked()
-    return {job.id: obj for job in jobs if (obj := find_source(job, marked)) is not None}
-
-
 def _meant(objects: list[Any], name: str) -> Any:
     shown = bpy.context.view_layer.objects
     ranked = sorted(objects, key=lambda obj: (obj.name != name, obj.name not in shown))
@@ -152,6 +146,7 @@ class _Index:
     def __init__(self) -> None:
         self.results: dict[str, str] = {}
         self.sources: dict[str, str] = {}
+        """By job; empty where it has none, missing where none was looked for."""
         self.jobs: set[str] = set()
         """Every job that an object of this very file knows of."""
         self.orphans: set[str] = set()
@@ -184,7 +179,7 @@ def update(jobs: Iterable[Job], now: float) -> bool:
     before = (_index.results, _index.sources, _index.jobs)
     marked, known = _marked(), list(jobs)
     _index.results = {job.id: obj.name for job in known if (obj := find_result(job, marked)) is not None}
-    _index.sources = {job.id: obj.name for job in known if (obj := find_source(job, marked)) is not None}
+    _index.sources = {job.id: getattr(find_source(job, marked), "name", "") for job in known}
     _index.jobs = marked.jobs
     _index.orphans = {job.id for job in known if job.id in _index.jobs and _is_orphan(job)}
     _index.due_at = now + max(LEAST_PAUSE_S, PAUSE_PER_COST * (time.perf_counter() - began))
@@ -209,6 +204,11 @@ def is_stale() -> bool:
 def has_looked() -> bool:
     """Tell whether the objects of this file have been looked up since it was opened."""
     return not _index.is_new
+
+
+def knows(job: Job) -> bool:
+    """Tell whether the objects of a job have been looked up since this file was opened."""
+    return job.id in _index.sources
 
 
 def is_of_this_file(job: Job) -> bool:
