@@ -389,8 +389,12 @@ def test_a_result_that_is_new_waits_until_its_source_is_looked_up(home, tmp_path
     turn()
     marks._index.due_at = math.inf
     second = ready(home, tmp_path)
+    sidebar.redraw()  # asked to be drawn, and not drawn: the tab is closed
     turn()
     assert pump.current().waiting.keys() == {first.id}
+    pump.current()._woken_at -= pump.LINGER_S
+    pump.current().waiting.clear()
+    assert pump.current()._is_busy(time.monotonic())
     marks._index.due_at = 0.0
     turn()
     assert pump.current().waiting.keys() == {first.id, second.id}

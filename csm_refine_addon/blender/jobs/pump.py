@@ -347,7 +347,8 @@ class Pump(JobBook):
     def _is_busy(self, now: float) -> bool:
         if self.active or self.looking.is_waiting() or self.check is not None:
             return True
-        is_settling = sidebar.is_seen(now) and (readout.is_stale() or marks.is_stale())
+        is_settling = sidebar.is_seen(now) and readout.is_stale()
+        is_settling |= (sidebar.is_seen(now) or bool(self.ready)) and marks.is_stale()
         return is_settling or bool(self._unwritten or self.waiting) or now - self._woken_at < LINGER_S
 
 
