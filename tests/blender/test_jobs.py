@@ -481,12 +481,14 @@ def test_many_are_stopped_and_removed_at_once(home):
 
 
 def test_remove_ended_says_what_is_lost():
-    """Results that are placed in this file are kept as they stand; those that are not are counted."""
-    job, unplaced, other = of("A", JobState.PLACED), of("B", JobState.FAILED, mesh_path="/m"), of("C", JobState.STOPPED)
-    assert ours.batch.removal([job, unplaced, other]).startswith("Jobs: 3. Their downloaded files are deleted, also 2")
+    """Results that are placed in this file are kept as they stand; counted is all for which Remove would ask."""
+    job, unplaced, sent = of("A", JobState.PLACED), of("B", JobState.FAILED, mesh_path="/m"), of("C", JobState.STOPPED)
+    unsent = of("D", JobState.STOPPED, sent_at=None)
+    assert ours.batch.removal([job, unplaced, sent, unsent]).startswith("Jobs: 4. Their downloaded files are deleted.")
+    assert ours.batch.removal([job, unplaced, sent, unsent]).endswith("or may still come: 3.")
     marks.mark_result(scenes.mesh_object("Result"), job)
-    assert "also 1 results" in ours.batch.removal([job, unplaced, other])
-    assert ours.batch.removal([job, other]).endswith("what is placed stays.")
+    assert ours.batch.removal([job, unplaced, sent, unsent]).endswith("or may still come: 2.")
+    assert ours.batch.removal([job, unsent]).endswith("what is placed stays.")
 
 
 # --- found without the panel ------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ NOT_PLACED = "{}: {}"
 WILL_BE_STOPPED = "Jobs: {}. What runs at a service runs on, and may be charged."
 STOPPED = "Jobs that are no longer followed: {}."
 WILL_BE_REMOVED = "Jobs: {}. Their downloaded files are deleted; what is placed stays."
-WILL_BE_LOST = "Jobs: {}. Their downloaded files are deleted, also {} results that are not in this file."
+WILL_BE_LOST = "Jobs: {}. Their downloaded files are deleted. Results that are not in this file, or may still come: {}."
 REMOVED = "Jobs removed from the list: {}."
 
 
@@ -233,7 +233,7 @@ class CSM_OT_remove_ended(_OverMany, bpy.types.Operator):
 def removal(jobs: list[Job]) -> str:
     """Return what becomes of jobs that are removed, in a sentence."""
     here = {marks.of(obj).job for obj in bpy.data.objects if marks.is_marked(obj)}
-    lost = sum(bool(job.mesh_path or job.blend_path) and job.id not in here for job in jobs)
+    lost = sum(bool(job_words.loss(job, is_here=job.id in here)) for job in jobs)
     return WILL_BE_LOST.format(len(jobs), lost) if lost else WILL_BE_REMOVED.format(len(jobs))
 
 
