@@ -313,6 +313,6 @@ def test_placing_a_large_mesh_is_quick(tmp_path):
     obj.name = obj.data.name = "Grid"
     bpy.data.libraries.write(str(tmp_path / "grid.blend"), {obj})
     scenes.empty_scene()
-    began = time.perf_counter()
+    began = time.process_time()
     place(tmp_path / "grid.blend", Placement(box=Box((0.0, 0.0, 0.0), (2.0, 2.0, 1.0))))
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5

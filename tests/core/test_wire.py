@@ -344,6 +344,6 @@ def test_the_services_words_hide_the_account(said):
 @pytest.mark.parametrize("text", ["a" * 100_000, "a.-" * 100_000, "X-Amz-" + "a" * 100_000, "http://" + "a" * 100_000])
 def test_a_long_text_takes_no_time(text):
     """What is to be hidden in a text is looked for in one pass: a message of a megabyte does not stop the worker."""
-    started = time.perf_counter()
+    started = time.process_time()
     assert len(wire.read_reply(400, json.dumps({"message": text}).encode()).text) <= 500
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 1.0
