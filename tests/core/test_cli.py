@@ -36,6 +36,8 @@ KEYS = {
     "job", "session", "service", "state", "remote_status", "percent", "scaled_bbox", "pivot_point", "mesh", "blend",
     "object", "dimensions", "fit_error", "seconds", "error", "warnings", "notes",
 }  # fmt: skip
+
+
 # --- submit
 
 

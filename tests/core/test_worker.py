@@ -32,8 +32,6 @@ from tests.support.api_server import (
 )
 
 RUNNING = [session_2024("training_refine")]
-BUSY_S = 2.0
-"""What a busy machine may add to a second."""
 
 
 class Workers:
@@ -91,7 +89,7 @@ def ended_within(process, seconds) -> bool:
     """Tell whether a process ends so soon after its stdin."""
     process.stdin.close()
     try:
-        process.wait(seconds + BUSY_S)
+        process.wait(seconds)
     except subprocess.TimeoutExpired:
         return False
     return True

@@ -265,7 +265,7 @@ def test_the_worker_ends_while_the_command_runs(journal, api, started, tmp_path)
     process = started(api.url, command=waiting(pid)).process
     helper = started_by(pid)
     process.stdin.close()
-    process.wait(5.0)
+    process.wait(2.0)
     wait_until(lambda: not helper.exists(), 5.0)
 
 
