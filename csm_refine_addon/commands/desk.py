@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ..core import checks
-from ..core.driving import flow, orders, pauses
+from ..core.driving import flow, orders
 from ..core.driving.following import LOOK_EVERY_S, Follower
 from ..core.errors import InputError, JournalBusy, KeyMissing, OtherAccount
 from ..core.keys import accounts, key_sources
@@ -26,6 +26,8 @@ from .progress import Progress, describe, tell
 from .settings import can_prepare, settings
 
 SERVICE_VARIABLE = "CSM_SERVICE"
+SPARE_S = 60.0
+"""How much longer than a command's own time a job is followed at least: the command's time is to end first."""
 TAKE_OVER = "Use that key to go on, or add --take-over to go on with this one."
 
 
@@ -168,11 +170,11 @@ class Desk:
         return dataclasses.replace(outcome.failure(error, job), text=f"{text} - {error.message}")
 
     def find(self, target: str | None) -> Job | None:
-        """Return the job of this id, the newest one for None, or None for what is no job's id."""
-        found = self.journal.all()
+        """Take the job of this id in hand, the newest one for None; return None for what is no job's id."""
+        found = [job for job in self.journal.all() if target in (None, job.id)]
         if target is None and not found:
             raise InputError("There are no jobs yet.", "Give a session code.")
-        return found[-1] if target is None else next((job for job in found if job.id == target), None)
+        return self.at_hand(found[-1]) if found else None
 
     def taken_up(self, job: Job, timeout_s: float | None) -> Job:
         """Return a job that can be followed for so long: looked up again, or retried where nothing is sent by that."""
@@ -221,8 +223,9 @@ def _taken_up(job: Job, now: float, limit_s: float | None) -> Job:
         job = flow.retried(job, now)
     elif job.accepted_at is not None and job.deadline_at <= now:  # nobody followed it meanwhile: now someone does
         job = flow.followed_for(job, job.timeout_s, now)
-    least_s = (limit_s or 0.0) + pauses.AWAKE_S  # the command's time is to end before the job's
-    return flow.followed_for(job, least_s, now) if limit_s and now + least_s > job.deadline_at else job
+    if limit_s is None or now + limit_s + SPARE_S <= job.deadline_at:
+        return job
+    return flow.followed_for(job, limit_s + SPARE_S, now)
 
 
 def seconds(value: float) -> float:

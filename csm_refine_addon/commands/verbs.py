@@ -79,8 +79,6 @@ def status(options: Namespace) -> Outcome:
     """Take one look at the service."""
     with Desk(options) as desk:
         job = desk.find(options.target)
-        if job:
-            desk.at_hand(job)
         code = job.request.session_code if job else checks.session_code(options.target or "")
         service = job.service if job else desk.service
         other = _refusal(desk, job) if job else None

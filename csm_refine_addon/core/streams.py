@@ -19,6 +19,6 @@ def write(stream: TextIO | None, text: str) -> OSError | None:
         stream.flush()
     except OSError as error:
         return error
-    except ValueError:
-        return None
+    except ValueError:  # closed meanwhile
+        pass
     return None

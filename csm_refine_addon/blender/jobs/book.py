@@ -16,7 +16,7 @@ from ...core.storage.home import Home
 from .. import locations
 from ..scene import marks
 from ..viewport import sidebar
-from . import job_rows, sources
+from . import job_rows
 
 if TYPE_CHECKING:  # sqlite3 comes in when it is needed: enabling the extension stays cheap
     from ...core.storage.journal import Journal
@@ -117,7 +117,7 @@ class JobBook:
         self._has_removed = True
         if bpy.app.background:  # no turn comes that starts a worker
             for job_id in job_ids:
-                sources.delete(job_id)
+                self.home.delete_job_folder(job_id)
         job_rows.show(self.jobs)
         sidebar.redraw()
 

@@ -27,18 +27,11 @@ def write(active: bpy.types.Object, objects: Sequence[bpy.types.Object] = ()) ->
     try:
         return Source(job_id, str(blend), session_source.write(active, objects, blend))
     except BaseException:
-        delete(job_id)
+        locations.home().delete_job_folder(job_id)
         raise
 
 
 def drop(source: Source) -> None:
     """Delete what was written, where anything was: no job comes of it."""
     if source.blend:
-        delete(source.job_id)
-
-
-def delete(job_id: str) -> None:
-    """Delete the folder of a job that there is not, or not any more; what cannot be deleted stays."""
-    import shutil  # here: enabling the extension does not wait for it
-
-    shutil.rmtree(locations.home().folder / "jobs" / job_id, ignore_errors=True)
+        locations.home().delete_job_folder(source.job_id)

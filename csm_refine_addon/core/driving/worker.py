@@ -13,7 +13,6 @@ import dataclasses
 import json
 import logging
 import os
-import shutil
 import sys
 import threading
 import time
@@ -246,7 +245,7 @@ class Worker:
         self._driven = {job_id: driven for job_id, driven in self._driven.items() if driven.thread.is_alive()}
         self._read_changes(journal)
         for job_id in self._removed - self._driven.keys():
-            if _is_cleared(self._home.folder / "jobs" / job_id):
+            if self._home.delete_job_folder(job_id):
                 self._removed.discard(job_id)
         held = journal.held_by_others(self._owner, time.time(), LEASE_S)
         for job in self._active.values():
@@ -283,11 +282,6 @@ class Worker:
             driven.thread.join(max(0.0, ends_at - time.monotonic()))
             journal.release(driven.job_id, self._owner)
         self._control.keyring.let_go(max(0.1, ends_at - time.monotonic()))
-
-
-def _is_cleared(folder: Path) -> bool:
-    shutil.rmtree(folder, ignore_errors=True)
-    return not folder.exists()
 
 
 def check_service(home: Home, control: Control, blender: str, service: str) -> dict[str, object]:

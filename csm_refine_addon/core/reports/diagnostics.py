@@ -106,7 +106,7 @@ def collect(
     parts += [Part(f"job_{job.id}.json", _json(job_document(job, history))) for job, history in known]
     logs = {"worker.log": home.worker_log, "service.log": home.service / "service.log"}
     for job, _history in known:
-        logs[f"job_{job.id}_blender.log"] = home.folder / "jobs" / job.id / "blender.log"
+        logs[f"job_{job.id}_blender.log"] = home.jobs / job.id / "blender.log"
     parts += [Part(name, text) for name, path in logs.items() if (text := last_lines(path))]
     return tuple(Part(part.name, redact(part.text)) for part in parts)
 

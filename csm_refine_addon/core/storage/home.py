@@ -38,9 +38,22 @@ class Home:
         """The sessions' pictures."""
         return self.folder / "thumbnails"
 
+    @property
+    def jobs(self) -> Path:
+        """A folder for each job, by its id."""
+        return self.folder / "jobs"
+
     def job_folder(self, job_id: str) -> Path:
         """Return the folder of a job's mesh, prepared .blend and report; made if missing."""
-        return self._made(self.folder / "jobs" / job_id)
+        return self._made(self.jobs / job_id)
+
+    def delete_job_folder(self, job_id: str) -> bool:
+        """Delete the folder of a job that there is not, or not any more; False where something of it stays."""
+        import shutil  # here: enabling the extension does not wait for it
+
+        folder = self.jobs / job_id
+        shutil.rmtree(folder, ignore_errors=True)
+        return not folder.exists()
 
     def service_folder(self) -> Path:
         """Return the local service's own folder; made if missing."""
