@@ -7,6 +7,7 @@ import shlex
 import sys
 import threading
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from csm_refine_addon.core.errors import KeyMissing
 from csm_refine_addon.core.keys import key_sources
 from csm_refine_addon.core.keys.key_sources import AGAIN_AFTER_S, KeyCommand, Keyring
+from csm_refine_addon.core.keys.secret_files import kept_secret
 from csm_refine_addon.core.models import Secret
 from csm_refine_addon.core.processes.background import Stopped
 from tests.support.api_server import KEY, wait_until
@@ -260,11 +262,26 @@ def test_another_command_is_another_key(tmp_path):
 
 def test_secret_files_are_the_owners(tmp_path):
     """A secret of our own is made once, for its owner alone; one that was never written is made again."""
-    from csm_refine_addon.core.keys.secret_files import kept_secret
-
     path = tmp_path / "secret"
     path.write_text("")
     made = kept_secret(path)
     assert kept_secret(path) == made
     assert len(made.reveal()) == 32
     assert os.name != "posix" or path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_secret_that_several_make_at_once_is_one(tmp_path):
+    """Commands that start together for the first time: each gets the same secret, and none a file half written."""
+    together = threading.Barrier(4)
+
+    def secrets(_number: int) -> list[str]:
+        found = []
+        for number in range(100):
+            together.wait(10)
+            found.append(kept_secret(tmp_path / str(number)).reveal())
+        return found
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(secrets, range(4)))
+    assert found == found[:1] * 4
+    assert len(list(tmp_path.iterdir())) == 100

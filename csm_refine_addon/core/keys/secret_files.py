@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import secrets
@@ -22,17 +23,31 @@ def kept_secret(path: Path) -> Secret:
 
     Rights that it has got on its way, by a copy or a backup, are taken from it again, with a warning.
     """
+    if not os.path.exists(path):
+        _make(path)
+    return _read(path)
+
+
+def _make(path: Path) -> None:
+    """Make the file, whole from the start: another process that comes at this moment reads it, or made it first."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return _read(path)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write("".join(secrets.choice(_LETTERS) for _ in range(LENGTH)))
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without links
+            draft.replace(path)
     except OSError as error:
         raise StorageError(
             f"{path} cannot be written: {error.strerror}.", "Make its folder writable, or choose another folder."
         ) from error
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write("".join(secrets.choice(_LETTERS) for _ in range(LENGTH)))
-    return kept_secret(path)
+    finally:
+        with contextlib.suppress(OSError):
+            draft.unlink()
 
 
 def rights(path: Path) -> int:
