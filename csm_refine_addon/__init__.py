@@ -3,8 +3,6 @@
 Importing this package imports neither ``bpy`` nor any library; only :func:`register` touches Blender.
 """
 
-from __future__ import annotations
-
 
 def register() -> None:
     """Add the extension's classes, properties, handlers and command to the running Blender."""

@@ -4,7 +4,10 @@ stdout carries results only: a line of text, or with ``--json`` exactly one JSON
 too. Progress and warnings go to stderr. The exit codes are those of the error tree.
 """
 
-from __future__ import annotations
+if __name__ == "__main__":
+    from .core import import_paths  # before all others
+
+    import_paths.leave_current_folder_out()
 
 import argparse
 import itertools

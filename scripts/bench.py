@@ -9,12 +9,16 @@ on Debian.
 
 from __future__ import annotations
 
+import sys
+from os.path import abspath, dirname
+
+sys.path.insert(0, dirname(abspath(__file__)))  # python -P leaves it out
+
 import environment
 
 environment.run_inside(__file__)
 
 import argparse  # noqa: E402 -- what follows needs the environment
-import sys  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 
 import build  # noqa: E402

@@ -14,6 +14,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # python -P leaves it out
+
 import environment
 
 MANIFEST = environment.ROOT / "blender_manifest.toml"
@@ -42,7 +44,9 @@ def archive_name() -> str:
 
 
 def run_builder(*arguments: str) -> None:
-    done = subprocess.run([sys.executable, str(builder()), *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-P", str(builder()), *arguments], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise SystemExit(f"Blender's builder refused to {arguments[0]} the extension:\n{done.stdout}{done.stderr}")
 

@@ -7,6 +7,11 @@ demo/before_after.png.
 
 from __future__ import annotations
 
+import sys
+from os.path import abspath, dirname
+
+sys.path.insert(0, dirname(abspath(__file__)))  # python -P leaves it out
+
 import environment
 
 environment.run_inside(__file__)
@@ -15,7 +20,6 @@ import contextlib  # noqa: E402 -- what follows needs the environment
 import io  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
-import sys  # noqa: E402
 import time  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402

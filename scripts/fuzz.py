@@ -10,6 +10,8 @@ import importlib
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # python -P leaves it out
+
 import environment
 
 environment.run_inside(__file__, environment.reliability(environment.BLENDER_OF_PYTHON[environment.python_at_hand()]))

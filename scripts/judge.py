@@ -6,11 +6,14 @@ triangles; a GLB has no others.
 
 from __future__ import annotations
 
+import sys
+from os.path import abspath, dirname
+
+sys.path.insert(0, dirname(abspath(__file__)))  # python -P leaves it out
+
 import environment
 
 environment.run_inside(__file__, environment.judge(environment.python_at_hand()))
-
-import sys  # noqa: E402 -- what follows needs the environment
 
 from refining.judge import main  # noqa: E402
 

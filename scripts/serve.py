@@ -9,6 +9,8 @@ import importlib
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # python -P leaves it out
+
 import environment
 
 FAULTS = any(argument.split("=")[0] == "--faults" for argument in sys.argv[1:])

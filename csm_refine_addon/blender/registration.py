@@ -121,6 +121,9 @@ def _stop_pump() -> None:
 
 
 def _run_command(arguments: Sequence[str]) -> int:
+    from ..core import import_paths
+
+    import_paths.leave_current_folder_out()
     from .. import cli
 
     return cli.main(arguments)

@@ -1,9 +1,11 @@
 """``python -m csm_refine_addon.service``: run the local refine service."""
 
-from __future__ import annotations
+from ..core import import_paths  # before all others
 
-import sys
+import_paths.leave_current_folder_out()
 
-from .server import main
+import sys  # noqa: E402
+
+from .server import main  # noqa: E402
 
 sys.exit(main())

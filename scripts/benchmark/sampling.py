@@ -53,7 +53,7 @@ class Bench(NamedTuple):
             shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True, exist_ok=True)
         done = subprocess.run(
-            [sys.executable, measurement, *arguments],
+            [sys.executable, "-P", measurement, *arguments],
             env=_environment(work, settings or {}),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

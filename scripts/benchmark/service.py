@@ -29,7 +29,7 @@ BLOCK = bytes(1 << 20)
 @contextmanager
 def running(*arguments: str) -> Iterator[str]:
     """Run the service and give its address."""
-    command = [sys.executable, __file__, *arguments]
+    command = [sys.executable, "-P", __file__, *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         if process.stdout is None:

@@ -2,6 +2,8 @@
 
 At the top of a script that needs Blender:
 
+    sys.path.insert(0, dirname(abspath(__file__)))  # python -P leaves it out
+
     import environment
 
     environment.run_inside(__file__)
@@ -115,7 +117,7 @@ def run_inside(script: str, environment: Environment | None = None) -> None:
         sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit(130)
-    _continue_as([str(python), script, *sys.argv[1:]])
+    _continue_as([str(python), "-P", script, *sys.argv[1:]])
 
 
 def _is_inside(environment: Environment | None) -> bool:

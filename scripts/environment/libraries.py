@@ -32,13 +32,13 @@ FIND_BPY = "import importlib.util; print(importlib.util.find_spec('bpy').origin)
 def why_bpy_does_not_import(python: Path) -> str:
     """Empty when this Python imports bpy and finds all libraries; else a sentence with what to install."""
     attempt = "import bpy" + (f"; {TRY_EGL}" if sys.platform == "linux" else "")
-    code, text = _run([str(python), "-c", f"{attempt}; {LEAVE}"])
+    code, text = _run([str(python), "-I", "-c", f"{attempt}; {LEAVE}"])
     if code == 0:
         return ""
     missing = missing_in_ldd(_ldd_of_bpy(python)) + missing_in_import_error(text)
     if not missing:
         return f"`import bpy` failed (exit code {code}): {text.strip() or 'it said nothing'}"
-    if "libEGL.so.1" not in missing and _run([str(python), "-c", TRY_EGL])[0]:
+    if "libEGL.so.1" not in missing and _run([str(python), "-I", "-c", TRY_EGL])[0]:
         missing.append("libEGL.so.1")
     return what_to_install(missing)
 
@@ -66,7 +66,7 @@ def what_to_install(missing: list[str]) -> str:
 
 def _ldd_of_bpy(python: Path) -> str:
     ldd = shutil.which("ldd")
-    code, origin = _run([str(python), "-c", FIND_BPY])
+    code, origin = _run([str(python), "-I", "-c", FIND_BPY])
     return _run([ldd, origin.strip()])[1] if ldd and code == 0 else ""
 
 

@@ -56,13 +56,13 @@ def _patch_number(prefix: Path) -> int:
 
 def _listed_by_py_launcher(version: str) -> Iterator[str]:
     if shutil.which("py"):
-        answer = _output(["py", f"-{version}", "-c", "import sys; print(sys.executable)"])
+        answer = _output(["py", f"-{version}", "-I", "-c", "import sys; print(sys.executable)"])
         if answer:
             yield answer
 
 
 def _probe(python: str) -> tuple[str, str] | None:
-    version, _, path = _output([python, "-c", PROBE]).partition(" ")
+    version, _, path = _output([python, "-I", "-c", PROBE]).partition(" ")
     return (version, path) if path else None
 
 

@@ -101,7 +101,7 @@ def _mypy_run(checks: Environment, version: str) -> Run:
 def _command_run(name: str, where: tuple[Environment, ...], module: list[str]) -> Run:
     def start(python: Path, console: Console) -> Row:
         started = time.monotonic()
-        code = console.run(name, [str(python), "-m", *module])
+        code = console.run(name, [str(python), "-P", "-m", *module])
         return Row(name, _word(code), time.monotonic() - started)
 
     return Run(name, where, start)
@@ -118,7 +118,7 @@ def pytest_run(
             report = Path(work, "junit.xml")
             own = [f"--junitxml={report}", "-o", f"cache_dir={where.folder / 'pytest_cache'}"]
             targets = _targets(folders, arguments)
-            command = [str(python), "-m", "pytest", *own, *targets]
+            command = [str(python), "-P", "-m", "pytest", *own, *targets]
             code = console.run(name, command, deadline_s) if targets else NOTHING_FOUND
             counts = read_junit(report)
         if code == NOTHING_FOUND and arguments:

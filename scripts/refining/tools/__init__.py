@@ -53,7 +53,7 @@ def _ours(topology: str) -> Callable[[Task], list[list[str]]]:
             "settings": {"topology": topology, "faces": task.faces, "texture_resolution": TEXTURE},
         }
         (task.folder / "order.json").write_text(json.dumps(order), "utf-8")
-        return [[str(task.blender), "-c", LADDER, str(ROOT), str(task.folder)]]
+        return [[str(task.blender), "-P", "-c", LADDER, str(ROOT), str(task.folder)]]
 
     return steps
 
@@ -61,12 +61,12 @@ def _ours(topology: str) -> Callable[[Task], list[list[str]]]:
 def _in_blender(task: Task, method: str, mesh: str | Path, *more: str) -> list[str]:
     numbers = ["--faces", str(task.faces), "--texture", str(TEXTURE)]
     script = str(HERE / "in_blender.py")
-    return [str(task.blender), script, method, str(mesh), str(task.mesh), str(task.folder), *numbers, *more]
+    return [str(task.blender), "-P", script, method, str(mesh), str(task.mesh), str(task.folder), *numbers, *more]
 
 
 def _in_python(task: Task, method: str, mesh: str | Path) -> list[str]:
     output = str(task.folder / f"{method}.obj")
-    return [str(task.python), str(HERE / "in_python.py"), method, str(mesh), output, str(task.faces)]
+    return [str(task.python), "-P", str(HERE / "in_python.py"), method, str(mesh), output, str(task.faces)]
 
 
 def _blenders(method: str) -> Callable[[Task], list[list[str]]]:

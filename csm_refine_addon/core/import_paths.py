@@ -1,0 +1,29 @@
+"""Where imports may come from: ``sys.path`` without the current folder, which may hold a file of any module's name.
+
+Imports nothing that Python has not loaded before, so that it can be a program's first import.
+"""
+
+import os
+import sys
+
+PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+
+
+def without_current_folder() -> "list[str]":
+    """Return ``sys.path`` without the current folder, unless this package lies in it."""
+    current = _current_folder()
+    if current == PACKAGE_PARENT:
+        return list(sys.path)
+    return [path for path in sys.path if path and os.path.realpath(path) != current]
+
+
+def leave_current_folder_out() -> None:
+    """Import nothing from the current folder from now on. For programs: in others it may be meant to be there."""
+    sys.path[:] = without_current_folder()
+
+
+def _current_folder() -> str:
+    try:
+        return os.path.realpath(os.getcwd())
+    except OSError:  # deleted
+        return ""
