@@ -14,6 +14,7 @@ import bottle
 
 from ..core import mesh_files
 from ..core.errors import CsmError, InputError, MeshUnusable, SessionNotRefinable, SessionUnknown
+from ..core.keys.proof import PATH as PROOF_PATH, is_challenge, proof
 from ..core.mesh_files import MeshKind
 from ..core.models import Secret
 from . import envelopes
@@ -92,6 +93,7 @@ class Api:
             ("POST", _LOCAL, self.create_from_mesh),
             ("DELETE", f"{_LOCAL}/<code>/refine", self.cancel),
             ("GET", "/local/info", self.info),
+            ("GET", PROOF_PATH, self.prove_key),
             ("PUT", "/local/users/<user>", self.hold),
             ("DELETE", "/local/users/<user>", self.let_go),
         ]
@@ -103,7 +105,8 @@ class Api:
             raise _refused(403, "This service is reached by another name.")
         if is_from_a_page(request.environ):
             raise _refused(403, "Web pages may not use this service.")
-        if not holds_key(self._key, request.get_header("x-api-key", "")):
+        needs_key = request.path != PROOF_PATH or not self._hosts.is_loopback
+        if needs_key and not holds_key(self._key, request.get_header("x-api-key", "")):
             raise _refused(401, "The API key is missing or wrong. Send it in the header x-api-key.")
 
     # v2, documented
@@ -166,6 +169,13 @@ class Api:
             "users": self._users.count(),
         }
         return _answer(200, "Retrieved", data)
+
+    def prove_key(self) -> Any:
+        """Answer a challenge, without the key on loopback: a client asks before it sends the key."""
+        challenge = bottle.request.query.get("challenge", "")
+        if not is_challenge(challenge):
+            raise InputError("A challenge has 64 hexadecimal digits.", "Take 32 random bytes.")
+        return _answer(200, "Proved", {"proof": proof(self._key, challenge, self._hosts.url)})
 
     def hold(self, user: str) -> Any:
         self._users.hold(_checked_user(user))

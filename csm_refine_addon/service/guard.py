@@ -31,13 +31,15 @@ class HostCheck:
     """
 
     def __init__(self, host: str, port: int) -> None:
-        self._is_loopback = is_loopback(host)
+        self.is_loopback = is_loopback(host)
+        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        """The base URL of the server."""
         names = {host.lower(), f"[{host}]", "127.0.0.1", "localhost", "[::1]"}
         self._allowed = {f"{name}:{port}" for name in names}
 
     def allows(self, header: str) -> bool:
         """Tell whether a request with this Host header is meant for this service."""
-        return header.lower() in self._allowed if self._is_loopback else bool(host_name(header))
+        return header.lower() in self._allowed if self.is_loopback else bool(host_name(header))
 
 
 def host_name(header: str) -> str:

@@ -137,9 +137,9 @@ def _serve(settings: Settings) -> int:
         stack.callback(refining.stop)
         intake.start(api.application(), api_socket, limit=api.body_limit, greatest_body=2 * settings.mesh_limit)
         intake.start(files, files_socket, limit=lambda *_request: 0, greatest_body=BODY_LIMIT_BYTES)
-        url = f"http://{_bracketed(settings.host)}:{_port(api_socket)}"
-        origin = key_origin(settings.key_file)
-        stack.enter_context(_announced(settings.data / ENDPOINT_FILE, endpoint(url, origin)))
+        said = endpoint(_hosts(api_socket).url, key_origin(settings.key_file))
+        shown_url = HostCheck(settings.host, _port(api_socket)).url
+        stack.enter_context(_announced(settings.data / ENDPOINT_FILE, said, shown_url))
         stop.wait(lambda: settings.until_unused and users.is_unused(is_busy=refining.is_busy()))
         return stop.exit_code
 
@@ -156,14 +156,14 @@ def _applications(
     links = Links(kept_secret(settings.data / "signing-key"), _port(files_socket))
     api = Api(
         key=key,
-        hosts=HostCheck(settings.host, _port(api_socket)),
+        hosts=_hosts(api_socket),
         sessions=sessions,
         refining=refining,
         links=links,
         users=users,
         inbox=Inbox(settings.data / INBOX, settings.mesh_limit),
     )
-    files = MeshOrigin(settings.data / "sessions", links, HostCheck(settings.host, _port(files_socket)))
+    files = MeshOrigin(settings.data / "sessions", links, _hosts(files_socket))
     return api, files
 
 
@@ -209,13 +209,13 @@ class _StopSignals:
 
 
 @contextlib.contextmanager
-def _announced(path: Path, said: Mapping[str, object]) -> Iterator[None]:
+def _announced(path: Path, said: Mapping[str, object], url: str) -> Iterator[None]:
     """Tell the address on stdout and in the endpoint file, which is there for as long as the service listens."""
     draft = path.with_suffix(".part")
     draft.write_text(json.dumps(said), "utf-8")
     draft.replace(path)
-    log.info("listening on %s", said["url"])
-    write(sys.stdout, f"listening on {said['url']}\n")
+    log.info("listening on %s", url)
+    write(sys.stdout, f"listening on {url}\n")
     try:
         yield
     finally:
@@ -253,5 +253,6 @@ def _port(listener: socket.socket) -> int:
     return int(listener.getsockname()[1])
 
 
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def _hosts(listener: socket.socket) -> HostCheck:
+    """Return the check for the numeric address that a socket listens at: a name may stand for several."""
+    return HostCheck(*listener.getsockname()[:2])

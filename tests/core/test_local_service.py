@@ -10,10 +10,11 @@ import sys
 import pytest
 
 from csm_refine_addon.core.errors import ServiceUnreachable
+from csm_refine_addon.core.keys.proof import proof
 from csm_refine_addon.core.models import Secret
 from csm_refine_addon.core.processes.local_service import KeyOrigin, LocalService, endpoint
 from csm_refine_addon.core.storage.home import Home
-from tests.support.api_server import KEY, Answer, envelope, refusal
+from tests.support.api_server import KEY, Answer, Seen, envelope, refusal
 
 OWN_KEY = "the-key-of-the-local-service"
 NO_PYTHON = "/there/is/no/python"
@@ -39,27 +40,37 @@ def found(home, api, key: str, **changes) -> tuple[str, Secret] | None:
 
 
 def keys_shown(api) -> set[str]:
-    return {seen.headers["x-api-key"] for seen in api.seen}
+    return {seen.headers["x-api-key"] for seen in api.seen if "x-api-key" in seen.headers}
 
 
-def answering(api, answer: Answer) -> None:
-    api._server.answer = lambda seen: answer
+def answering(api, answer: Answer, key: str = "") -> None:
+    """Have the served API give this answer to each request, but a proof where it has a key."""
+
+    def answered(seen: Seen) -> Answer:
+        if not key or seen.path != "/local/proof":
+            return answer
+        challenge = seen.query.removeprefix("challenge=")
+        return Answer(200, envelope({"proof": proof(Secret(key), challenge, api.url)}))
+
+    api._server.answer = answered
 
 
 @pytest.mark.parametrize(("origin", "key"), [("environment", KEY), ("folder", OWN_KEY)])
 def test_each_service_gets_its_own_key(home, api, origin, key):
     """The environment's key goes only to a service that was started with it, the folder's only to one with that."""
-    answering(api, Answer(200, envelope({})))
+    answering(api, Answer(200, envelope({})), key)
     assert found(home, api, origin) == (api.url, Secret(key))
     assert keys_shown(api) == {key}
 
 
-@pytest.mark.parametrize("origin", ["folder", "file"])
-def test_a_stranger_that_refuses_gets_no_other_key(home, api, origin):
-    """The vendor's key is not tried where the local one is refused."""
-    answering(api, refusal(401))
+@pytest.mark.parametrize("origin", ["environment", "folder", "file"])
+@pytest.mark.parametrize("key", ["", KEY, OWN_KEY])
+def test_a_program_without_the_key_gets_none(home, api, origin, key):
+    """No key is sent to what proves none, or another one; the vendor's key is not tried where the local one fails."""
+    right = {"environment": KEY, "folder": OWN_KEY}.get(origin)
+    answering(api, refusal(401), key)
     assert found(home, api, origin) is None
-    assert KEY not in keys_shown(api)
+    assert keys_shown(api) == ({key} if key and key == right else set())
 
 
 @pytest.mark.skipif(os.name != "posix", reason="whether a process lives is not looked at there")
@@ -75,7 +86,7 @@ def test_a_service_that_was_killed(home, api, origin):
 
 def test_a_service_in_a_sandbox(home, api):
     """Where numbers of processes mean something else, as in a sandbox, the process cannot be looked for."""
-    answering(api, Answer(200, envelope({})))
+    answering(api, Answer(200, envelope({})), OWN_KEY)
     assert found(home, api, "folder", pid=2**22 + 1, pids="pid:[1]") == (api.url, Secret(OWN_KEY))
 
 

@@ -10,11 +10,12 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
 
 from .. import errors
 from ..checks import is_loopback, session_code
+from ..keys import proof
 from ..models import RefineRequest, Secret
 from . import downloads, network, retry_after, wire
 from .network import NotConnected
@@ -51,7 +52,7 @@ class Client:
 
     ``is_online`` is asked before each request that leaves this machine. ``timeout_s`` bounds connecting and each
     pause between two pieces of an answer; twice that, but at least a minute, is what a whole answer may take.
-    ``clock`` is monotonic.
+    ``clock`` is monotonic. With ``needs_proof`` the key is sent only after the service has proved that it has it.
     """
 
     def __init__(
@@ -62,8 +63,10 @@ class Client:
         is_online: Callable[[], bool],
         timeout_s: float = 30.0,
         clock: Callable[[], float] = time.monotonic,
+        needs_proof: bool = False,
     ) -> None:
         self._base_url = base_url
+        self._needs_proof = needs_proof
         self._key = key
         self._is_online = is_online
         self._timeout_s = timeout_s
@@ -178,9 +181,26 @@ class Client:
 
     @network.translated
     def _exchange(self, method: str, path: str, *, json: object = None, body: BinaryIO | None = None) -> _Answer:
-        headers = {"x-api-key": self._key.reveal(), "Accept": "application/json", "Accept-Encoding": "gzip"}
-        options = {"headers": headers, "json": json, "data": body, "timeout": self._timeout_s, "allow_redirects": False}
-        with self._connected() as http, network.ask(http, method, self._base_url + path, **options) as answer:
+        with self._connected() as http:
+            if self._needs_proof:
+                self._require_proof(http)
+            return self._send(http, method, path, {"x-api-key": self._key.reveal()}, json=json, data=body)
+
+    def _require_proof(self, http: requests.Session) -> None:
+        """Raise NotConnected unless the service proves that it has the key."""
+        challenge = proof.new_challenge()
+        data = self._send(http, "GET", f"{proof.PATH}?challenge={challenge}", {}).reply.data
+        said = data.get("proof") if isinstance(data, dict) else None
+        if not isinstance(said, str) or not proof.is_proof(said, self._key, challenge, self._base_url):
+            raise NotConnected(
+                "Another program answers at the local service's address; the API key was not sent to it.",
+                "Retry to start the local service again.",
+            )
+
+    def _send(self, http: requests.Session, method: str, path: str, headers: dict[str, str], **body: Any) -> _Answer:
+        headers = {**headers, "Accept": "application/json", "Accept-Encoding": "gzip"}
+        options = {"headers": headers, **body, "timeout": self._timeout_s, "allow_redirects": False}
+        with network.ask(http, method, self._base_url + path, **options) as answer:
             content = self._read_limited(answer, self._clock() + self._answer_s)
             reply = wire.read_reply(answer.status_code, content, hidden=self._key)
             return _Answer(reply, retry_after.seconds(answer.headers, time.time()))

@@ -62,5 +62,11 @@ class Services:
         known: dict[tuple[str, Secret], Client] = self._clients.__dict__.setdefault("known", {})
         identity = (address, key)
         if identity not in known:
-            known[identity] = Client(address, key, is_online=self._is_online, timeout_s=self._timeout_s)
+            known[identity] = Client(
+                address,
+                key,
+                is_online=self._is_online,
+                timeout_s=self._timeout_s,
+                needs_proof=service == LOCAL,
+            )
         return known[identity]

@@ -98,9 +98,9 @@ class LocalService:
             client.close()
 
     def _running(self) -> tuple[str, Secret] | None:
-        """Return the service that the endpoint file names, if it answers to the key that it was started with.
+        """Return the service that the endpoint file names, if it proves that it has the key.
 
-        A service that was killed leaves the file, and its port to anybody: whoever listens there gets no key.
+        A service that was killed leaves the file, and its port to any program, which gets no key.
         """
         try:
             said = json.loads((self._home.service / "endpoint.json").read_text(encoding="utf-8"))
@@ -160,7 +160,7 @@ class LocalService:
 
 
 def _client(url: str, key: Secret) -> Client:
-    return Client(url, key, is_online=lambda: True, timeout_s=5.0)
+    return Client(url, key, is_online=lambda: True, timeout_s=5.0, needs_proof=True)
 
 
 def _is_there(said: Mapping[str, Any]) -> bool:
