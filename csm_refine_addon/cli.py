@@ -94,12 +94,19 @@ def _run(arguments: list[str]) -> outcome.Outcome:
         failure = error
     except KeyboardInterrupt:
         failure = outcome.interrupted()
-    except Exception:  # noqa: BLE001 -- the top of the program
-        _log.exception("unexpected")
-        failure = _Unexpected("Something failed that should not.", "Report it, please.")
+    except Exception as error:  # noqa: BLE001 -- the top of the program
+        failure = _unexpected(error)
     else:
         return found
     return outcome.failure(failure, options.at_hand, is_about_several=verbs.is_about_several(options))
+
+
+def _unexpected(error: Exception) -> CsmError:
+    """Return what to say about an error that is none of ours."""
+    if isinstance(error, ModuleNotFoundError) and error.name == "requests":  # every Blender has it
+        return InputError("This Python has no module requests.", "Install it: python -m pip install requests")
+    _log.exception("unexpected")
+    return _Unexpected("Something failed that should not.", "Report it, please.")
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # python -P leaves it out
 
 import environment
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 MORE = "--more" in sys.argv
 environment.run_inside(__file__, environment.judge(environment.python_at_hand(), more=MORE))
 

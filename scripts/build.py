@@ -25,7 +25,7 @@ FIXED_DATE = (1980, 1, 1, 0, 0, 0)
 
 def build(folder: Path) -> Path:
     """The path of the validated zip in this folder. Raises SystemExit with the builder's message when it refuses."""
-    environment.bundled_wheels(Path(sys.executable))
+    environment.bundled_wheels()
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as work:
         archive = Path(work, archive_name())
@@ -72,8 +72,11 @@ def make_reproducible(archive: Path) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--output", type=Path, default=environment.ROOT / "dist", help="folder for the zip")
-    archive = build(parser.parse_args().output)
-    print(archive)
+    options = parser.parse_args()
+    try:
+        print(build(options.output))
+    except environment.SetupError as error:
+        sys.exit(str(error))
     return 0
 
 

@@ -10,23 +10,23 @@ from __future__ import annotations
 import sys
 from os.path import abspath, dirname
 
+sys.path.insert(0, dirname(dirname(abspath(__file__))))
 sys.path.insert(0, dirname(abspath(__file__)))  # python -P leaves it out
 
 import environment
 
 environment.run_inside(__file__)
 
-import contextlib  # noqa: E402 -- what follows needs the environment
+import argparse  # noqa: E402 -- what follows needs the environment
+import contextlib  # noqa: E402
 import io  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
 import time  # noqa: E402
-from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
-ROOT = Path(__file__).resolve().parents[1]
-FOLDER = ROOT / "demo"
-sys.path.insert(0, str(ROOT))
+argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+FOLDER = environment.ROOT / "demo"
 os.environ["CSM_REFINE_HOME"] = str(FOLDER / "home")
 
 import bpy  # noqa: E402

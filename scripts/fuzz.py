@@ -10,16 +10,16 @@ import importlib
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # python -P leaves it out
 
 import environment
 
 environment.run_inside(__file__, environment.reliability(environment.BLENDER_OF_PYTHON[environment.python_at_hand()]))
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
 
 if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
-    sys.exit(f"{__doc__}\nTARGET: {', '.join(importlib.import_module('tests.reliability.fuzz_targets').TARGETS)}")
+    print(f"{__doc__}\nTARGET: {', '.join(importlib.import_module('tests.reliability.fuzz_targets').TARGETS)}")
+    sys.exit(0 if environment.HELP & set(sys.argv[1:]) else 2)
 target, *options = sys.argv[1:]
-folder = ROOT / "build" / "fuzz" / target
+folder = environment.ROOT / "build" / "fuzz" / target
 importlib.import_module("tests.reliability.fuzz_program").main([target, str(folder), *options])

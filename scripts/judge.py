@@ -15,9 +15,13 @@ import environment
 
 environment.run_inside(__file__, environment.judge(environment.python_at_hand()))
 
+import argparse  # noqa: E402 -- what follows needs the environment
+
 from refining.judge import main  # noqa: E402
 
 if __name__ == "__main__":
-    if not 2 <= len(sys.argv[1:]) <= 3:
-        sys.exit(__doc__)
-    sys.exit(main(sys.argv[1:]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", metavar="SOURCE")
+    parser.add_argument("result", metavar="RESULT")
+    parser.add_argument("polygons", metavar="OBJ", nargs="?")
+    sys.exit(main([path for path in vars(parser.parse_args()).values() if path]))

@@ -15,7 +15,7 @@ import pytest
 USER_FOLDER = Path(tempfile.mkdtemp(prefix="csm_refine_tests_"))
 os.environ["BLENDER_USER_RESOURCES"] = str(USER_FOLDER / "blender")
 os.environ["CSM_REFINE_HOME"] = str(USER_FOLDER / "home")
-for name in ("CSM_API_KEY", "CSM_SERVICE"):
+for name in ("CSM_API_KEY", "CSM_SERVICE", "PYTHONSAFEPATH"):
     os.environ.pop(name, None)
 
 # No deadline: a first call into Blender may take a second. Derandomized: a run can be repeated.

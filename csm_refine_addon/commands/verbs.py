@@ -213,9 +213,9 @@ def _exported(options: Namespace, desk: Desk) -> tuple[Path, tuple[str, ...]]:
 
 def serve(arguments: Sequence[str]) -> int:
     """Run the local refine service until it is told to stop."""
-    from ..service import server
+    from ..service.__main__ import main
 
-    return server.main(arguments)
+    return main(arguments)
 
 
 def _asked(options: Namespace, scene: Any) -> Asked:

@@ -2,10 +2,28 @@
 
 from ..core import import_paths  # before all others
 
-import_paths.leave_current_folder_out()
+if __name__ == "__main__":
+    import_paths.leave_current_folder_out()
 
-import sys  # noqa: E402
+import sys
+from collections.abc import Sequence
 
-from .server import main  # noqa: E402
+from ..core.errors import CsmError
+from ..core.processes import libraries
+from ..core.streams import write
 
-sys.exit(main())
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the service and return the exit code, as :func:`.server.main`; 7 where its libraries are missing."""
+    try:
+        libraries.add_to_path()
+    except CsmError as error:
+        write(sys.stderr, f"{error}\n")
+        return error.exit_code
+    from .server import main as run
+
+    return run(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

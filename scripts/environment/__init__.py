@@ -30,9 +30,11 @@ ROOT = Path(__file__).resolve().parents[2]
 PYTHON_OF_BLENDER = {"4.2": "3.11", "4.5": "3.11", "5.2": "3.13"}
 BLENDER_OF_PYTHON = {"3.13": "5.2", "3.11": "4.5"}
 OLDEST_AND_NEWEST_BLENDER = ("4.2", "5.2")
+HELP = {"-h", "--help"}
 
 __all__ = [
     "BLENDER_OF_PYTHON",
+    "HELP",
     "OLDEST_AND_NEWEST_BLENDER",
     "PYTHON_OF_BLENDER",
     "ROOT",
@@ -104,15 +106,19 @@ def python_at_hand() -> str:
 def run_inside(script: str, environment: Environment | None = None) -> None:
     """Returns inside the environment (default: the Blender for the Python at hand); else starts the script there.
 
-    Ends the process with the script's exit code, with 1 and a sentence when the environment cannot be made.
+    Ends the process with the script's exit code, with 1 and a sentence when the environment cannot be made. ``--help``
+    makes none: where it is not there yet, the script's docstring is printed.
     """
     if _is_inside(environment):
         return
     try:
         chosen = environment or blender(BLENDER_OF_PYTHON[python_at_hand()])
+        if HELP & set(sys.argv[1:]) and not chosen.is_ready():
+            print(sys.modules["__main__"].__doc__)
+            sys.exit(0)
         python = chosen.ensure()
         if chosen.imports_bpy:
-            bundled_wheels(python)
+            bundled_wheels()
     except SetupError as error:
         sys.exit(str(error))
     except KeyboardInterrupt:

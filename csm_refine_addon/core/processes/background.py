@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import PrepareFailed
+from . import libraries
 
 Pause = Callable[[float], bool]
 """Waits at most so many seconds; True: stop, the process ends or the user follows no longer."""
@@ -131,16 +132,8 @@ def clean_environment() -> dict[str, str]:
 
 def module_environment() -> dict[str, str]:
     """Return the environment in which a plain Python finds this package and the libraries that we use."""
-    folders = [str(PACKAGE_PARENT), *_library_folders()]
+    folders = [str(PACKAGE_PARENT), *libraries.folders()]
     return {**clean_environment(), "PYTHONPATH": os.pathsep.join(folders)}
-
-
-def _library_folders() -> list[str]:
-    """Where this process has the bundled libraries from: Blender keeps an extension's wheels in a folder of its own."""
-    specs = (importlib.util.find_spec(name) for name in ("bottle", "waitress"))
-    found = [Path(spec.origin).parent for spec in specs if spec and spec.origin]
-    folders = {str(path.parent if path.name == "waitress" else path) for path in found}
-    return sorted(folders) or [str(wheel) for wheel in sorted((PACKAGE_PARENT / "wheels").glob("*.whl"))]
 
 
 def detached() -> dict[str, Any]:

@@ -23,6 +23,7 @@ from ..api.client import Client
 from ..errors import CsmError, ServiceUnreachable
 from ..models import Secret
 from ..storage.home import Home
+from . import libraries
 from .background import KEY_VARIABLE, PACKAGE, Pause, Stopped, detached, module_environment
 
 START_LIMIT_S = 30.0
@@ -126,6 +127,7 @@ class LocalService:
         return (self._home.service / "key").read_text(encoding="utf-8").strip() if origin == KeyOrigin.FOLDER else ""
 
     def _start(self) -> None:
+        libraries.require()
         self._home.ensure()
         folder = self._home.service_folder()
         command = [self._python, "-m", MODULE, "--port", "0", "--data", str(folder), "--until-unused"]
