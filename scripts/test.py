@@ -1,11 +1,13 @@
 """Runs the checks and every test that needs no window, and ends with a table and one line of totals.
 
-Without options: ruff, mypy, and the tests with the Blender for the Python at hand. With --all: also the tests of
-core on each Python without Blender, and everything on each Blender of the matrix, and more of the faults and crashes.
-With --long: instead of these, faults, crashes, hostile input and load at full length, on one Blender; it writes
-docs/reliability.md. What cannot run is named as NOT RUN.
-With --window: instead of these, the tests in real Blenders with a window, as root on Debian; they leave their pictures
-and a sheet of all of them in build/window. Arguments after -- go to pytest.
+Without options: ruff, mypy, and the tests with the Blender for the Python at hand.
+--all is what a merge needs: core on each Python without Blender and its network and process tests in each Blender;
+the other tests whole on the oldest and the newest Blender, and without the refining on the one between.
+--long runs in full what --all thins: every test on every Blender, and faults, crashes, hostile input and load at full
+length; it writes docs/reliability.md. What cannot run is named as NOT RUN.
+--window runs the tests in real Blenders with a window, as root on Debian: all of them on the newest Blender and a
+smoke part on the older one (--window --long: all on both). They leave their pictures and a sheet of all of them in
+build/window. Arguments after -- go to pytest.
 """
 
 from __future__ import annotations
@@ -23,16 +25,28 @@ import environment
 from testing.reliability import write_page
 from testing.report import NOT_RUN, Row, print_summary
 from testing.runs import DEADLINE_S, Console, Run, check_runs, pytest_run
-from testing.windows import SUITES, install_tools, keep_pictures, write_sheet
+from testing.windows import NEWEST_SUITE, SUITES, install_tools, keep_pictures, write_sheet
 
-WITH_BLENDER = ("tests/core", "tests/service", "tests/blender", "tests/package")
-WITHOUT_BLENDER = ("tests/core",)
+CORE = ("tests/core",)
+CORE_IN_BLENDER = (
+    "tests/core/test_background.py",
+    "tests/core/test_client.py",
+    "tests/core/test_confinement.py",
+    "tests/core/test_downloads.py",
+    "tests/core/test_local_service.py",
+    "tests/core/test_network.py",
+    "tests/core/test_worker.py",
+)
+"""What depends on the Python, the requests and the urllib3 that a Blender brings along."""
+IN_BLENDER = ("tests/blender", "tests/package")
+REFINING = ("tests/service",)
 ABOUT_THE_SOURCES = ("tests/meta",)
 OF_THE_JUDGE = ("tests/judge",)
 IN_TROUBLE = ("tests/reliability",)
 KILLS = ("tests/reliability/test_crashes.py", "tests/reliability/test_three_processes.py")
 LONG_S = 3 * 60 * 60
 IN_A_WINDOW = ("tests/window",)
+SMOKE_IN_A_WINDOW = ("tests/window/test_first_steps.py", "tests/window/test_refining.py")
 AT_A_TIME = min(2, os.cpu_count() or 1)
 
 
@@ -44,33 +58,59 @@ def plan(everything: bool, blender: str | None, pytest_arguments: list[str]) -> 
         pytest_run("the sources", environment.plain(here), ABOUT_THE_SOURCES, pytest_arguments),
         pytest_run("the judge", environment.judge(here, tests=True), OF_THE_JUDGE, pytest_arguments),
     ]
-    versions = list(environment.PYTHON_OF_BLENDER) if everything else [blender or environment.BLENDER_OF_PYTHON[here]]
-    blenders = [
-        pytest_run(f"Blender {version}", environment.blender(version, tests=True), WITH_BLENDER, pytest_arguments)
-        for version in versions
-    ]
+    reliability = _in_trouble("in trouble", "short", blender, pytest_arguments)
     if not everything:
-        return [*checks, *blenders, reliability_run("short", blender, pytest_arguments)]
-    plain = [
-        pytest_run(f"core on Python {version}", environment.plain(version), WITHOUT_BLENDER, pytest_arguments)
+        version = blender or environment.BLENDER_OF_PYTHON[here]
+        return [*checks, blender_run(version, (*CORE, *REFINING, *IN_BLENDER), pytest_arguments), reliability]
+    return [reliability, *merge_runs(pytest_arguments), *checks, *core_runs(pytest_arguments)]
+
+
+def merge_runs(pytest_arguments: list[str]) -> list[Run]:
+    """Each Blender of the matrix, thinned to what differs between them."""
+    folders = {
+        version: (
+            *CORE_IN_BLENDER,
+            *(REFINING if version in environment.OLDEST_AND_NEWEST_BLENDER else ()),
+            *IN_BLENDER,
+        )
+        for version in environment.PYTHON_OF_BLENDER
+    }
+    return [blender_run(version, these, pytest_arguments) for version, these in folders.items()]
+
+
+def blender_run(version: str, folders: tuple[str, ...], arguments: list[str]) -> Run:
+    return pytest_run(f"Blender {version}", environment.blender(version, tests=True), folders, arguments)
+
+
+def core_runs(pytest_arguments: list[str]) -> list[Run]:
+    """Core on each Python without Blender."""
+    return [
+        pytest_run(f"core on Python {version}", environment.plain(version), CORE, pytest_arguments)
         for version in environment.BLENDER_OF_PYTHON
     ]
-    return [reliability_run("all", blender, pytest_arguments), *blenders, *checks, *plain]
-
-
-def reliability_run(length: str, blender: str | None, pytest_arguments: list[str]) -> Run:
-    """Faults, crashes, hostile input and load, on one Blender."""
-    return _in_trouble("in trouble", length, blender, pytest_arguments)
 
 
 def long_plan(pytest_arguments: list[str]) -> list[Run]:
-    """The same at full length; kills and everything else go side by side."""
-    without_kills = [f"--ignore={path}" for path in KILLS]
+    """Everything at full length on every Blender; kills and the other reliability tests go side by side."""
+    arguments = ["--length", "long", *pytest_arguments]
+    whole = [
+        pytest_run(
+            f"Blender {version}",
+            environment.blender(version, tests=True),
+            (*CORE, *REFINING, *IN_BLENDER),
+            arguments,
+            deadline_s=LONG_S,
+        )
+        for version in environment.PYTHON_OF_BLENDER
+    ]
     if any(Path(environment.ROOT, text.partition("::")[0]).exists() for text in pytest_arguments):
-        return [_in_trouble("in trouble", "long", None, pytest_arguments)]
+        return [_in_trouble("in trouble", "long", None, pytest_arguments), *whole]
+    without_kills = [f"--ignore={path}" for path in KILLS]
     return [
         _in_trouble("in trouble, kills", "long", None, [*KILLS, *pytest_arguments]),
         _in_trouble("in trouble, the rest", "long", None, [*without_kills, *pytest_arguments]),
+        *whole,
+        *core_runs(pytest_arguments),
     ]
 
 
@@ -82,11 +122,17 @@ def _in_trouble(name: str, length: str, blender: str | None, arguments: list[str
     return pytest_run(f"{name}, Blender {version}", where, IN_TROUBLE, arguments, deadline_s=deadline_s)
 
 
-def window_plan(suite: str | None, pytest_arguments: list[str]) -> list[Run]:
-    """One run for each Blender with a window."""
+def window_plan(suite: str | None, long: bool, pytest_arguments: list[str]) -> list[Run]:
+    """One run for each Blender with a window; a suite that is asked for runs whole."""
     here = environment.blender(environment.BLENDER_OF_PYTHON[environment.python_at_hand()], tests=True)
+    whole = {name for name in SUITES if long or name in (suite, NEWEST_SUITE)}
     return [
-        pytest_run(f"window, Blender {version}", here, IN_A_WINDOW, ["--suite", name, *pytest_arguments])
+        pytest_run(
+            f"window, Blender {version}",
+            here,
+            IN_A_WINDOW if name in whole else SMOKE_IN_A_WINDOW,
+            ["--suite", name, *pytest_arguments],
+        )
         for name, version in SUITES.items()
         if suite in (None, name)
     ]
@@ -121,8 +167,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--all", action="store_true", help="every Blender and every Python of the matrix")
     which.add_argument("--blender", choices=list(environment.PYTHON_OF_BLENDER), help="this Blender, not the default")
-    which.add_argument("--long", action="store_true", help="faults, crashes, hostile input and load at full length")
     which.add_argument("--window", action="store_true", help="real Blenders with a window")
+    parser.add_argument("--long", action="store_true", help="in full, whatever --all or --window thins")
     parser.add_argument("--suite", choices=list(SUITES), help="with --window: only the Blender of this Debian")
     parser.add_argument("--keep-pictures", action="store_true", help="with --window: renew the pictures in docs")
     parser.add_argument("pytest", nargs="*", metavar="-- ARGUMENTS", help="for pytest, for example: -- -k journal")
@@ -132,7 +178,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def in_windows(options: argparse.Namespace) -> int:
     """Run the tests in windows, and leave their pictures; those in docs are renewed on request, and by a full run."""
     install_tools()
-    failed = print_summary(one_by_one(window_plan(options.suite, options.pytest)))
+    failed = print_summary(one_by_one(window_plan(options.suite, options.long, options.pytest)))
     write_sheet()
     if options.keep_pictures:
         keep_pictures()

@@ -22,11 +22,11 @@ for name in ("CSM_API_KEY", "CSM_SERVICE", "PYTHONSAFEPATH"):
 hypothesis.settings.register_profile("project", deadline=None, derandomize=True, database=None, print_blob=True)
 hypothesis.settings.load_profile("project")
 
-LENGTHS = ("short", "all", "long")
+LENGTHS = ("short", "long")
 
 
 def pytest_addoption(parser):
-    parser.addoption("--length", choices=LENGTHS, default="short", help="how long tests/reliability goes on")
+    parser.addoption("--length", choices=LENGTHS, default="short", help="what a merge needs, or every case")
 
 
 exit_code = pytest.StashKey[int]()

@@ -13,6 +13,7 @@ import environment
 
 SUITES = {"sid": "5.2", "trixie": "4.3"}
 """Debian's suites whose Blender is tried, with its version; as in scripts/window/room.py."""
+NEWEST_SUITE = "sid"
 PICTURES = environment.ROOT / "build" / "window"
 TOOLS = {"mmdebstrap": "mmdebstrap", "zstd": "zstd", "unshare": "util-linux", "montage": "imagemagick"}
 DOCUMENTED = {"docs/panel.png": "5.2/panel/*_panel.png", "docs/languages/": "5.2/languages/panel_*.png"}

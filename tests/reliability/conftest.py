@@ -20,9 +20,9 @@ class Length(NamedTuple):
 
     name: str
 
-    def choose(self, *, short: _T, all: _T, long: _T) -> _T:  # noqa: A002 -- the option's own word
+    def choose(self, *, short: _T, long: _T) -> _T:
         """Return what fits this length."""
-        return {"short": short, "all": all, "long": long}[self.name]
+        return {"short": short, "long": long}[self.name]
 
 
 def pytest_collection_modifyitems(config, items):

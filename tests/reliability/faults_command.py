@@ -20,9 +20,9 @@ DEADLINE_S = 400.0
 UNCERTAIN_S = 12
 """How long an unclear outcome is looked up here."""
 REFUSED_S = 3.0
-IN_SHORT = {("401", Stage.BASELINE), ("reset-after", Stage.POST), ("mesh-cut at 50 %", Stage.DOWNLOAD)}
-AT_ALL = IN_SHORT | {
-    ("refused", Stage.POST), ("certificate", Stage.BASELINE), ("answer-cut", Stage.POLL),
+IN_SHORT = {
+    ("401", Stage.BASELINE), ("reset-after", Stage.POST), ("mesh-cut at 50 %", Stage.DOWNLOAD), ("refused", Stage.POST),
+    ("certificate", Stage.BASELINE), ("answer-cut", Stage.POLL),
     ("404", Stage.BASELINE), ("402", Stage.POST), ("429-seconds", Stage.POST),
     ("502-html", Stage.POST), ("wrong-types", Stage.POLL), ("expired", Stage.DOWNLOAD), ("endless", Stage.DOWNLOAD),
     ("length-too-long", Stage.DOWNLOAD),

@@ -120,7 +120,7 @@ def main_way_cases(length) -> list[Case]:
         if victim != "local service":
             cases.append(Case(victim, "while the preparing Blender works", while_working(victim, "prepare")))
     alone = Case("Blender and worker", "PREPARED>SUBMITTING before, and nobody comes for half a minute", left_alone)
-    return length.choose(short=cases[::3] + cases[-5:], all=[alone, *cases], long=[alone, *cases])
+    return length.choose(short=cases[::3] + cases[-5:], long=[alone, *cases])
 
 
 def main_way(victim: str, place: str) -> Callable[[House], dict]:
@@ -254,7 +254,7 @@ def engine_cases(length) -> list[Case]:
     ]
     slow_first = sorted(both, key=lambda case: "UNCERTAIN>FAILED" not in case.where)
     quick = [case for case in both[::4] + both[3::4] if "UNCERTAIN>FAILED" not in case.where]
-    return length.choose(short=quick, all=slow_first, long=slow_first)
+    return length.choose(short=quick, long=slow_first)
 
 
 def by_engine(place: str, way: crash_ways.Way, moment: str) -> Callable[[Scripted], dict]:
@@ -402,7 +402,7 @@ VICTIMS = ("Blender", "worker", "local service", "preparing Blender", "refining 
 
 
 def random_cases(length) -> list[Case]:
-    count = length.choose(short=8, all=40, long=500)
+    count = length.choose(short=8, long=500)
     chance = random.Random(SEED)  # noqa: S311 -- to be repeated
     drawn = [(chance.choice(VICTIMS), chance.uniform(0.0, 2.0)) for _ in range(count)]
     return [Case(victim, f"after {moment:.3f} s", at_random(victim, moment)) for victim, moment in drawn]
@@ -442,8 +442,7 @@ def real_cases(length) -> list[Case]:
         Case("preparing Blender", "while it works, a real one", in_the_middle("preparing Blender", "prepare")),
     ]
     placing = [Case("Blender", f"READY>PLACED {moment}, a real one", while_placing(moment)) for moment in MOMENTS]
-    some = [*placing, working[1], working[-1], *own]
-    return length.choose(short=[placing[0], working[1]], all=some, long=[*placing, *working * 5, *own * 5])
+    return length.choose(short=[placing[0], working[1]], long=[*placing, *working * 5, *own * 5])
 
 
 def in_the_middle(victim: str, work: str) -> Callable[[House], dict]:

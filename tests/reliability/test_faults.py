@@ -309,7 +309,7 @@ def test_faults_that_do_not_pass(lasting, opened, rows):
 def test_the_command_line(tmp_path, rows, length):
     """`refine` as a process ends with the exit code of its result, and its JSON tells the same."""
     cases = [case for case in network_cases() if faults_command.can_be_commanded(case)]
-    chosen = length.choose(short=faults_command.IN_SHORT, all=faults_command.AT_ALL, long=None)
+    chosen = length.choose(short=faults_command.IN_SHORT, long=None)
     cases = [case for case in cases if chosen is None or (case.name, case.stage) in chosen]
     folders = [tmp_path / str(number) for number in range(len(cases))]
     for folder in folders:

@@ -264,7 +264,7 @@ def is_told(home: Home) -> bool:
 
 def test_found_by_several_at_once(home, seen, length):
     """Processes that find the damage at once: one keeps it aside, and none loses what another writes into the new."""
-    rounds = length.choose(short=2, all=6, long=60)
+    rounds = length.choose(short=2, long=60)
     with ProcessPoolExecutor(4, mp_context=SPAWN) as pool:
         for number in range(rounds):
             filled(home, 20)

@@ -15,7 +15,7 @@ from tests.support.repository import ROOT
 
 def test_two_million_triangles_become_five_thousand(tmp_path, length):
     """It is refined by the first method, within the limits that every refine has, and never only cleaned."""
-    if length.choose(short=True, all=False, long=False):
+    if length.choose(short=True, long=False):
         pytest.skip("takes a minute")
     run = tmp_path / "run"
     (run / "scratch").mkdir(parents=True)

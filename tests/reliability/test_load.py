@@ -77,7 +77,7 @@ def percentile(values: list[float], part: float) -> float:
 
 def test_a_turn_of_the_timer(tmp_path, monkeypatch, length, rows):
     """Of 1,000 jobs 200 change, a few in each turn and now and then all at once: no turn goes through all of them."""
-    turns = length.choose(short=600, all=900, long=3000)
+    turns = length.choose(short=600, long=3000)
     with panel.enabled(tmp_path / "home", monkeypatch), panel.journal(tmp_path / "home") as journal:
         journal._connection.execute("PRAGMA synchronous=OFF")
         states = [S.RUNNING] * 200 + [S.PLACED] * 500 + [S.FAILED] * 300
@@ -164,7 +164,7 @@ def settled() -> float | None:
 
 def test_many_running_refines(tmp_path, api, length, rows):
     """They are all looked at, in time, with never more than a set rate of requests, and fewer requests than looks."""
-    running, on_the_page = length.choose(short=(60, 40), all=(150, PAGE_LIMIT), long=(200, PAGE_LIMIT))
+    running, on_the_page = length.choose(short=(60, 40), long=(200, PAGE_LIMIT))
     home = Home(tmp_path / "home").ensure()
     load_house.serve(api, running, on_the_page)
     jobs = load_house.fill(home, api.url, running)
@@ -198,7 +198,7 @@ def test_many_running_refines(tmp_path, api, length, rows):
 
 def test_refines_of_the_local_service(tmp_path, length, rows):
     """All run at once and come to their end: sent once each, at the set rate, on no kept connection."""
-    count, sent = length.choose(short=(30, 4), all=(100, 10), long=(200, 200))
+    count, sent = length.choose(short=(30, 4), long=(200, 200))
     home = Home(tmp_path / "home").ensure()
     with contextlib.closing(load_refines.Refines(home, count)) as service, Journal(home.journal) as journal:
         codes = [service.session() for _ in range(count)]
@@ -260,7 +260,7 @@ def kept_kb() -> float:
 
 def test_an_hour(tmp_path, api, length, rows):
     """What a worker keeps of its jobs, clients and pages does not grow from minute 10 to minute 60."""
-    running = length.choose(short=6, all=12, long=60)
+    running = length.choose(short=6, long=60)
     home, clock = Home(tmp_path / "home").ensure(), Clock()
     load_house.serve(api, running, running)
     jobs = load_house.fill(home, api.url, running, clock())

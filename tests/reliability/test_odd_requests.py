@@ -83,7 +83,7 @@ def asking(tmp_path_factory, note):
 @pytest.fixture
 def each(length):
     """Calls a function with so many cases of an operation as this length has for it, and whether to name a session."""
-    shares = length.choose(short=36, all=130, long=440)
+    shares = length.choose(short=36, long=440)
 
     def call(operation, mode, ask, share: float = 1.0) -> None:
         settings = hypothesis.settings(

@@ -281,7 +281,7 @@ def test_a_refine_in_blender_and_its_children(tmp_path, places, length):
         api.posts = [refine_ack()]
         blenders = Blenders(tmp_path, api, places, watch)
         blenders.run("refine", CODE, "--output", "scene.blend")
-        if length.choose(short=False, all=True, long=True):
+        if length.choose(short=False, long=True):
             code = blenders.run("create", "mesh.glb", "--service", "local")["session"]
             blenders.run("refine", code, "--service", "local", "--output", "scene.glb")
             assert "csm_refine_addon.service" in " ".join(watch.seen.values())

@@ -60,7 +60,7 @@ def said(house: House, module: str, number: int, process: subprocess.Popen[str])
 
 def test_all_see_the_same(house, length, note):
     """The same counts in each; a result stands in one scene; as many refines as somebody said yes; nobody is left."""
-    seconds = length.choose(short=10.0, all=60.0, long=600.0)
+    seconds = length.choose(short=10.0, long=600.0)
     started = time.monotonic()
     shared, own = [house.session()], [[house.session() for _ in range(3)] for _ in range(3)]
     modules = ("crash_window", "crash_window", "crash_line")
