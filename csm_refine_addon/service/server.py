@@ -27,6 +27,7 @@ from ..core.keys.secret_files import kept_secret
 from ..core.models import Secret
 from ..core.processes.background import BackgroundBlender, find_background_blender
 from ..core.processes.local_service import endpoint
+from ..core.storage import private_files
 from ..core.storage.home import chosen_home
 from ..core.streams import write
 from . import intake
@@ -72,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     0 after SIGTERM or when it ends unused, 130 after SIGINT, 2 for bad arguments, a used port, or a data folder that
     another service has; the error's own code where no Blender is found.
     """
-    os.umask(0o077)  # sessions, key and log are their owner's alone
+    os.umask(private_files.OWN_UMASK)
     try:
         settings = _settings(_parser().parse_args(argv))
         with _logging(settings.data):
@@ -111,7 +112,7 @@ def _settings(options: argparse.Namespace) -> Settings:
     return Settings(
         host=options.host,
         port=options.port,
-        data=(options.data or chosen_home().service).expanduser().absolute(),
+        data=(options.data or chosen_home().service_folder()).expanduser().absolute(),
         workers=options.workers,
         key_file=options.key_file,
         blender=find_background_blender(options.blender),
@@ -225,7 +226,7 @@ def _announced(path: Path, said: Mapping[str, object], url: str) -> Iterator[Non
 @contextlib.contextmanager
 def _logging(folder: Path) -> Iterator[None]:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_files.open_home(folder)
         file = logging.handlers.RotatingFileHandler(folder / LOG_FILE, maxBytes=_LOG_BYTES, backupCount=1)
     except OSError as error:
         reason = f"The data folder {folder} cannot be written: {error.strerror}."

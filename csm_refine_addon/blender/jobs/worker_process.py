@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import bpy
 
+from ...core.storage import private_files
 from ...core.storage.home import Home
 
 if TYPE_CHECKING:
@@ -107,9 +108,9 @@ def _start(home: Home, *arguments: str, answers: bool = False) -> subprocess.Pop
     from ...core.driving import worker
     from ...core.processes.background import detached
 
-    home.folder.mkdir(parents=True, exist_ok=True)
+    home.ensure()
     fresh = not home.worker_log.exists() or home.worker_log.stat().st_size > LOG_LIMIT_BYTES
-    with home.worker_log.open("wb" if fresh else "ab") as log:
+    with open(home.worker_log, "wb" if fresh else "ab", opener=private_files.opener) as log:
         return subprocess.Popen(
             [*worker.command(home, sys.executable, bpy.app.binary_path), *arguments],
             stdin=subprocess.PIPE,

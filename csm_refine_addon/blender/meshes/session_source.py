@@ -19,6 +19,7 @@ from mathutils import Matrix, Quaternion, Vector
 
 from ...core.driving import flow
 from ...core.errors import CsmError, InputError, MeshUnusable, StorageError
+from ...core.storage import private_files
 from ..measuring import bounds
 from ..measuring.family import with_children
 from . import mesh_io
@@ -35,6 +36,7 @@ def write(active: bpy.types.Object, objects: Sequence[bpy.types.Object], path: P
         raise InputError(f"“{active.name}” is hidden.", "Show it, or select another object.")
     try:
         bpy.data.libraries.write(str(path), set(shown), path_remap="ABSOLUTE", fake_user=True)
+        private_files.touch(path)
     except (RuntimeError, OSError) as error:
         raise StorageError(f"The source cannot be written to {path}: {error}.", "Free some disk space.") from error
     return (active.name, *(obj.name for obj in shown if obj != active))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from .. import errors, limits
 from ..models import Secret
+from ..storage import private_files
 from . import retry_after
 from .network import ask, pieces, translated
 
@@ -80,8 +81,8 @@ class MeshDownload:
             total = _total_bytes(answer, start)
             _check_size(total or 0)
             if not start:
-                self._tag_file.write_text(_strong_tag(answer), encoding="utf-8")
-            with self.part.open("ab" if start else "wb") as target:
+                private_files.write_text(self._tag_file, _strong_tag(answer))
+            with open(self.part, "ab" if start else "wb", opener=private_files.opener) as target:
                 done = room_for = start
                 self.on_progress(done, total)
                 for piece in pieces(answer):

@@ -22,6 +22,7 @@ from ..errors import CsmError
 from ..mesh_files import check
 from ..models import Job, JobState, MeshReport
 from ..processes.background import Pause, Stopped
+from ..storage import private_files
 from ..storage.home import Home
 from ..storage.journal import Journal
 from . import fetching, flow, pauses
@@ -235,7 +236,7 @@ class Engine:
         if not content.startswith(PNG):
             return ""
         part = path.with_suffix(".part")
-        part.write_bytes(content)
+        private_files.write_bytes(part, content)
         part.replace(path)
         return str(path)
 

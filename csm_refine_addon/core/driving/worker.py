@@ -36,6 +36,7 @@ from ..processes.workshop import BlenderWorkshop
 from ..questions.answering import Answering
 from ..storage.home import Home
 from ..storage.journal import Journal
+from ..storage.private_files import OWN_UMASK
 from ..streams import write
 from . import flow
 from .engine import LEASE_S, Engine
@@ -324,6 +325,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", metavar="SERVICE")
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    os.umask(OWN_UMASK)
     home, control = Home(options.home), Control()
     if not control.read_line(sys.stdin.buffer):
         return 0

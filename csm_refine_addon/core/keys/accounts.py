@@ -17,6 +17,7 @@ from ..driving.engine import LEASE_S
 from ..driving.flow import Step, next_step
 from ..errors import InputError, KeyMissing, OtherAccount, StorageError
 from ..models import LOCAL, Job, Secret
+from ..storage.home import Home
 from ..storage.journal import Journal
 from .secret_files import kept_secret
 
@@ -31,7 +32,7 @@ def fingerprint(folder: Path, service: str, key: Secret | None) -> str:
     """
     if key is None or service == LOCAL:
         return ""
-    folder.mkdir(parents=True, exist_ok=True)
+    Home(folder).open()
     own = kept_secret(folder / OWN_FILE).reveal().encode()
     text = f"{service}\n{key.reveal()}".encode()
     return hashlib.blake2b(text, digest_size=DIGEST_BYTES, key=own, person=b"csm account").hexdigest()

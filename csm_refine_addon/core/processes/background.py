@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import PrepareFailed
+from ..storage import private_files
 from . import libraries
 
 Pause = Callable[[float], bool]
@@ -78,8 +79,8 @@ class BackgroundBlender:
     def _started(self, module: str, arguments: Sequence[str], log: Path, scratch: Path) -> subprocess.Popen[bytes]:
         shutil.rmtree(scratch, ignore_errors=True)
         try:
-            scratch.mkdir()
-            with log.open("wb") as output:
+            private_files.make_folder(scratch)
+            with open(log, "wb", opener=private_files.opener) as output:
                 return subprocess.Popen(
                     self.command(module, *arguments),
                     stdin=subprocess.PIPE,  # never written to; its end tells the child that we are gone
@@ -87,6 +88,7 @@ class BackgroundBlender:
                     stderr=subprocess.STDOUT,
                     cwd=scratch,
                     env=confined_environment(scratch),
+                    umask=private_files.OWN_UMASK,
                     **detached(),
                 )
         except OSError as error:

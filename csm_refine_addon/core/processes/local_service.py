@@ -22,6 +22,7 @@ from typing import Any
 from ..api.client import Client
 from ..errors import CsmError, ServiceUnreachable
 from ..models import Secret
+from ..storage import private_files
 from ..storage.home import Home
 from . import libraries
 from .background import KEY_VARIABLE, PACKAGE, Pause, Stopped, detached, module_environment
@@ -134,7 +135,7 @@ class LocalService:
         if self._blender:
             command += ["--blender", self._blender]
         try:
-            with (folder / "service.log").open("ab") as log:
+            with open(folder / "service.log", "ab", opener=private_files.opener) as log:
                 subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,

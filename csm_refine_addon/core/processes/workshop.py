@@ -14,6 +14,7 @@ from typing import Any
 from .. import documents, limits
 from ..errors import MeshUnusable, PrepareFailed
 from ..models import Job, MeshReport
+from ..storage import private_files
 from ..storage.home import Home
 from .background import Pause, find_background_blender
 
@@ -40,7 +41,7 @@ class BlenderWorkshop:
         folder = self.home.job_folder(job.id)
         blend, report, request = folder / "result.blend", folder / "report.json", folder / "request.json"
         wanted = {"placement": job.placement and dataclasses.asdict(job.placement), "fit": job.fit_to_box}
-        request.write_text(json.dumps(wanted), encoding="utf-8")
+        private_files.write_text(request, json.dumps(wanted))
         report.unlink(missing_ok=True)
         arguments = ["--mesh", str(mesh), "--blend", str(blend), "--report", str(report)]
         named = ["--name", job.request.session_code, "--request", str(request)]

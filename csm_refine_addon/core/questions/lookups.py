@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from .. import checks, documents
 from ..errors import BlenderOffline, CsmError, InputError, ServiceUnreachable
 from ..models import JobError, RemoteStatus, Secret
+from ..storage import private_files
 
 if TYPE_CHECKING:  # Blender's panels draw from the values here; the client brings the network's libraries
     from ..api import wire
@@ -192,8 +193,8 @@ def _picture_kind(content: bytes) -> str:
 
 
 def _written(folder: Path, name: str, content: bytes) -> str:
-    folder.mkdir(parents=True, exist_ok=True)
+    private_files.make_folder(folder)
     part = folder / f"{name}.{secrets.token_hex(4)}.part"
-    part.write_bytes(content)
+    private_files.write_bytes(part, content)
     os.replace(part, folder / name)
     return name

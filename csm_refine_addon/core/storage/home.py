@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import StorageError
+from . import private_files
 
 HOME_VARIABLE = "CSM_REFINE_HOME"
 
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """The folder's layout. Only :meth:`ensure` and :meth:`job_folder` touch the disk."""
+    """The folder's layout. Only methods touch the disk; folders that they make are private: :mod:`.private_files`."""
 
     folder: Path
 
@@ -60,20 +61,28 @@ class Home:
         return self._made(self.service)
 
     def ensure(self) -> Home:
-        """Make the folder and see that it can be written, or raise StorageError."""
+        """Open the folder and see that it can be written, or raise StorageError."""
         import tempfile  # and with it shutil and zip: nothing that enabling the add-on should wait for
 
+        self.open()
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.folder):
                 pass
         except OSError as error:
             raise self._not_writable(error) from error
         return self
 
-    def _made(self, folder: Path) -> Path:
+    def open(self) -> None:
+        """Make the folder, or check that an existing one is the user's alone. Raises StorageError."""
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            private_files.open_home(self.folder)
+        except OSError as error:
+            raise self._not_writable(error) from error
+
+    def _made(self, folder: Path) -> Path:
+        self.open()
+        try:
+            private_files.make_folder(folder)
         except OSError as error:
             raise self._not_writable(error) from error
         return folder

@@ -22,7 +22,7 @@ from ..driving.flow import TRANSITIONS, IllegalTransition
 from ..errors import InputError, JournalBusy, StorageError
 from ..models import Job
 from ..questions.lookups import QUESTION_LIMIT_S, Lookup
-from . import mending, records
+from . import mending, private_files, records
 
 SCHEMA_VERSION = 3
 """1: jobs; 2: look-ups, too; 3: sentences for the user, too."""
@@ -72,7 +72,7 @@ class Journal:
         self._busy_timeout_s = busy_timeout_s
         self._times_mended = mending.times_mended(path)
         with self._explained(mends=False):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            private_files.open_home(path.parent)
             try:
                 self._connection = self._opened()
             except sqlite3.DatabaseError as error:
@@ -260,6 +260,7 @@ class Journal:
 
     def _opened(self) -> sqlite3.Connection:
         is_emptied = self._path.exists() and not self._path.stat().st_size and any(self._path.parent.glob("jobs/*"))
+        private_files.touch(self._path)  # SQLite gives its rollback journal the same mode
         connection = sqlite3.connect(self._path, timeout=self._busy_timeout_s, isolation_level=None)
         connection.text_factory = mending.as_text
         try:

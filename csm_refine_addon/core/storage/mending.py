@@ -21,6 +21,7 @@ from pathlib import Path
 from ..driving import flow
 from ..errors import StorageError
 from ..models import Job, JobState
+from . import private_files
 
 PATIENT_S = 30.0
 """How long to wait for another process that is mending."""
@@ -59,7 +60,7 @@ def mend(path: Path, fill: Callable[[Path, Sequence[Job], str], None]) -> None:
         draft = path.with_name(f"{path.name}.new")
         draft.unlink(missing_ok=True)
         fill(draft, jobs, f"The journal was damaged. It is kept as {aside.name}; jobs saved out of it: {len(jobs)}.")
-        with _list_of(path).open("a", encoding="utf-8") as mended:
+        with open(_list_of(path), "a", encoding="utf-8", opener=private_files.opener) as mended:
             mended.write(f"{aside.name}\n")
         _rollback_journal(path).unlink(missing_ok=True)  # SQLite would play it back into the new one
         os.replace(draft, path)
@@ -68,7 +69,9 @@ def mend(path: Path, fill: Callable[[Path, Sequence[Job], str], None]) -> None:
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """Let one process at a time in; the lock goes with the process, however it ends."""
-    lock = sqlite3.connect(path.with_name(f"{path.stem}.lock"), timeout=PATIENT_S, isolation_level=None)
+    file = path.with_name(f"{path.stem}.lock")
+    private_files.touch(file)
+    lock = sqlite3.connect(file, timeout=PATIENT_S, isolation_level=None)
     with contextlib.closing(lock):
         lock.execute("BEGIN EXCLUSIVE")
         yield
@@ -141,9 +144,10 @@ def _kept_aside(path: Path) -> Path:
     stem = f"{path.stem}.corrupt-{time.strftime('%Y%m%d-%H%M%S')}"
     names = (path.with_name(f"{stem}{more}{path.suffix}") for more in ("", *(f"-{n}" for n in range(2, 1000))))
     aside = next(name for name in names if not name.exists())
-    shutil.copyfile(path, aside)
-    if _rollback_journal(path).exists():
-        shutil.copyfile(_rollback_journal(path), _rollback_journal(aside))
+    for source, target in ((path, aside), (_rollback_journal(path), _rollback_journal(aside))):
+        if source.exists():
+            private_files.touch(target)
+            shutil.copyfile(source, target)
     return aside
 
 
