@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import re
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
+from . import addresses
 from .axes import PIVOT_LIMIT, Vector3
 from .errors import InputError, KeyMissing
 from .models import CSM_BASE_URL, LOCAL, Secret
@@ -63,38 +62,15 @@ def service_address(text: str, *, allow_plain_http: bool = False) -> str:
         return LOCAL
     if text.lower() == "csm":
         return CSM_BASE_URL
-    try:
-        parts = urlsplit(text)
-        host, _port = parts.hostname, parts.port
-    except ValueError:
-        raise InputError("The service's address is not a URL.", "Write it like https://api.example.com.") from None
-    if parts.scheme not in ("http", "https") or not host or not text.isprintable() or " " in text:
-        raise InputError(
-            "The service's address is not a URL with http or https.", "Write it like https://api.example.com."
-        )
-    if "@" in parts.netloc:
-        raise InputError("The service's address holds a name or password.", "Take it out; the key has its own place.")
-    if parts.query or parts.fragment:
-        raise InputError("The service's address holds a query.", "Give the address up to the path only.")
-    if parts.scheme == "http" and not is_loopback(text) and not allow_plain_http:
+    address = addresses.parse(text)
+    if any(sign in address.rest for sign in "?# "):
+        raise InputError("The service's address holds a query or a space.", "Give the address up to the path only.")
+    if address.scheme == "http" and not address.is_loopback and not allow_plain_http:
         raise InputError(
             "The service's address is plain http to another machine: the key could be read on the way.",
             "Use https, or allow plain http in the preferences (--allow-http on the command line).",
         )
     return text
-
-
-def is_loopback(address: str) -> bool:
-    """Tell whether a base URL, or LOCAL, stays on this machine: such requests need no online access."""
-    if address == LOCAL:
-        return True
-    try:
-        host = urlsplit(address).hostname or ""
-        if host == "localhost":
-            return True
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def api_key(text: str) -> Secret:

@@ -7,10 +7,10 @@ rebinding), and a request that a page has sent is refused, a preflight included:
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import re
 from collections.abc import Mapping
 
+from ..core.addresses import is_loopback_host
 from ..core.models import Secret
 
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[0-9A-Za-z._-]+)(?::\d{1,5})?", re.ASCII)
@@ -18,10 +18,7 @@ _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[0-9A-Za-z._-]+)(?::\d{1,5})?", re.ASCI
 
 def is_loopback(host: str) -> bool:
     """Tell whether ``host``, a name or an address to listen on, is reached from this machine alone."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
+    return is_loopback_host(host.strip("[]").lower())
 
 
 class HostCheck:

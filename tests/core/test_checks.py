@@ -8,7 +8,7 @@ import math
 import pytest
 from hypothesis import given, strategies as st
 
-from csm_refine_addon.core import checks
+from csm_refine_addon.core import addresses, checks
 from csm_refine_addon.core.errors import InputError, KeyMissing
 from csm_refine_addon.core.models import CSM_BASE_URL, LOCAL, Secret
 
@@ -186,7 +186,7 @@ def test_plain_http_may_be_allowed():
 )
 def test_loopback(address, stays):
     """Only what surely stays on this machine counts as such; no text breaks the question."""
-    assert checks.is_loopback(address) is stays
+    assert addresses.is_loopback(address) is stays
 
 
 @pytest.mark.parametrize("text", ["", " ", "\t", "a\nb", "abc\n", "a b", "abc\r\n", "schlüssel", "a\x00b"])

@@ -245,8 +245,6 @@ def test_refused_connection_is_not_connected():
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:99999", "http://.example.invalid", "http://no such host"])
 def test_an_address_that_is_none(address):
-    """An address that cannot be asked is a sentence."""
-    client = Client(address, Secret(KEY), is_online=lambda: True)
-    with pytest.raises(NotConnected):
-        client.submit(REQUEST)
-    client.close()
+    """An address that no service can have, as in a journal that was passed on, is a sentence."""
+    with pytest.raises(errors.InputError, match="not a URL"):
+        Client(address, Secret(KEY), is_online=lambda: True)

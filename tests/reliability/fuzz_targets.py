@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from csm_refine_addon.core import checks, limits, mesh_files
+from csm_refine_addon.core import addresses, checks, limits, mesh_files
 from csm_refine_addon.core.api import wire
 from csm_refine_addon.core.errors import CsmError
 from csm_refine_addon.core.mesh_files import blend_files
@@ -137,7 +137,7 @@ def read_wire(data: bytes) -> None:
 def read_typed(data: bytes) -> None:
     """Everything that a user may paste."""
     text = data.decode("utf-8", "surrogatepass" if len(data) % 2 else "replace") if _is_text(data) else repr(data)
-    for check in (checks.session_code, checks.service_address, checks.api_key, checks.is_loopback):
+    for check in (checks.session_code, checks.service_address, checks.api_key, addresses.is_loopback):
         _quietly(lambda check=check: check(text))
     for check_numbers in (checks.scaled_bbox, checks.pivot_point):
         _quietly(lambda check=check_numbers: check(text.split()))

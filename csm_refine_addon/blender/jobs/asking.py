@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import bpy
 
-from ...core import checks, placement
+from ...core import addresses, checks, placement
 from ...core.axes import Vector3
 from ...core.driving import flow
 from ...core.errors import BlenderOffline, CsmError, InputError
@@ -144,7 +144,7 @@ def ready_service() -> str:
 
 def require_online(service: str) -> None:
     """Raise BlenderOffline where a request to the service would need online access that Blender does not allow."""
-    if not checks.is_loopback(service) and not preferences.is_online():
+    if not addresses.is_loopback(service) and not preferences.is_online():
         raise BlenderOffline(
             "Blender's online access is off.", "Allow it in the preferences under System, or use the local service."
         )

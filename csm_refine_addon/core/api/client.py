@@ -11,10 +11,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
-from urllib.parse import urlsplit
 
-from .. import errors
-from ..checks import is_loopback, session_code
+from .. import addresses, errors
+from ..checks import session_code
 from ..keys import proof
 from ..models import RefineRequest, Secret
 from . import downloads, network, retry_after, wire
@@ -53,6 +52,7 @@ class Client:
     ``is_online`` is asked before each request that leaves this machine. ``timeout_s`` bounds connecting and each
     pause between two pieces of an answer; twice that, but at least a minute, is what a whole answer may take.
     ``clock`` is monotonic. With ``needs_proof`` the key is sent only after the service has proved that it has it.
+    Raises InputError where ``base_url`` is no usable address.
     """
 
     def __init__(
@@ -66,6 +66,7 @@ class Client:
         needs_proof: bool = False,
     ) -> None:
         self._base_url = base_url
+        self._address = addresses.parse(base_url)
         self._needs_proof = needs_proof
         self._key = key
         self._is_online = is_online
@@ -155,19 +156,19 @@ class Client:
 
     def require_online(self) -> None:
         """Raise BlenderOffline where the service is another machine and Blender's online access is off."""
-        self._require_online(self._base_url)
+        self._require_online(self._address)
 
-    def _allow(self, url: str) -> None:
+    def _allow(self, address: addresses.Address) -> None:
         """Raise where an address may not be asked, wherever it came from."""
-        self._require_online(url)
-        if urlsplit(self._base_url).scheme == "https" and urlsplit(url).scheme != "https":
+        self._require_online(address)
+        if self._address.scheme == "https" and address.scheme != "https":
             raise errors.ServiceUnreachable(
                 "The service leads from https to an address without: what comes from there could be read and changed.",
                 "Tell whoever runs the service.",
             )
 
-    def _require_online(self, url: str) -> None:
-        if not is_loopback(url) and not self._is_online():
+    def _require_online(self, address: addresses.Address) -> None:
+        if not address.is_loopback and not self._is_online():
             raise errors.BlenderOffline(
                 "Blender is offline.",
                 "Allow online access in the preferences under System, or start Blender with --online-mode.",

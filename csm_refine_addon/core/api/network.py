@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from .. import errors
-from ..checks import is_loopback
+from ..addresses import Address, parse
 
 if TYPE_CHECKING:
     import requests
@@ -171,11 +171,11 @@ class PacedReader(io.RawIOBase):
 
 
 def open_session(
-    allow: Callable[[str], None], *, clock: Callable[[], float], window_s: float = WINDOW_S
+    allow: Callable[[Address], None], *, clock: Callable[[], float], window_s: float = WINDOW_S
 ) -> requests.Session:
     """Return a session that asks ``allow`` before each request, redirects included, and repeats none.
 
-    ``allow`` gets the URL and raises where it must not be asked. ``clock`` is monotonic, in seconds.
+    ``allow`` gets the address and raises where it must not be asked. ``clock`` is monotonic, in seconds.
     """
     import requests
     from requests.adapters import HTTPAdapter
@@ -200,8 +200,9 @@ def open_session(
 
         def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
             url = request.url or ""
-            allow(url)
-            if is_loopback(url):
+            address = _address(url)
+            allow(address)
+            if address.is_loopback:
                 options["proxies"] = None  # a proxy has its own loopback, and would see the local service's key
             return super().send(request, *args, **options)
 
@@ -209,6 +210,20 @@ def open_session(
     session.mount("https://", Adapter(max_retries=0))
     session.mount("http://", Adapter(max_retries=0))
     return session
+
+
+def _address(url: str) -> Address:
+    """Return the address of a URL, of which urllib3 reads the same host. Raises InvalidSchema."""
+    import requests
+    import urllib3
+
+    try:
+        address = parse(url)
+    except errors.InputError:
+        address = None
+    if address is None or (urllib3.util.parse_url(url).host or "").strip("[]") != address.host:
+        raise requests.exceptions.InvalidSchema
+    return address
 
 
 def _answer_with(response: type[http.client.HTTPResponse], manager: Any) -> None:

@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..errors import ServiceUnreachable
+from ..addresses import parse
+from ..errors import InputError, ServiceUnreachable
 from ..models import RefineRequest, RemoteKind, RemoteStatus, Secret
 
 _K = RemoteKind
@@ -249,10 +250,10 @@ def _v3_urls(data: Mapping[str, Any]) -> dict[str, Secret]:
 def _url(data: Mapping[str, Any], key: str) -> str:
     url = _text(data, key)
     try:
-        parts = urlsplit(url)
-    except ValueError:
+        parse(url)
+    except InputError:
         return ""
-    return url if parts.scheme in ("http", "https") and parts.hostname and url.isprintable() else ""
+    return url
 
 
 def _moment(text: str) -> float | None:

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Protocol
 
 from .. import errors
+from ..addresses import is_loopback
 from ..api.client import Client, Unanswered
 from ..api.network import NotConnected
 from ..api.wire import Session
-from ..checks import is_loopback
 from ..errors import CsmError
 from ..mesh_files import check
 from ..models import Job, JobState, MeshReport

@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from .. import documents
+from ..addresses import is_loopback
 from ..api.client import Client
 from ..api.polling import Asking, Polling
 from ..api.services import DEFAULT_TIMEOUT_S, Services
-from ..checks import is_loopback
 from ..errors import CsmError, JournalBusy, KeyMissing, KeyRefused, StorageError
 from ..keys.accounts import Gate
 from ..keys.key_sources import KeyCommand, Keyring

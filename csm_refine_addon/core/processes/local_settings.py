@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import checks
+from .. import addresses
 from ..errors import InputError
 from ..models import LocalSettings
 
@@ -46,7 +46,7 @@ def checked(settings: LocalSettings) -> LocalSettings | None:
 
 def require_local(service: str, settings: LocalSettings | None) -> None:
     """Raise InputError where settings would go to a service that does not know them: the vendor's never gets them."""
-    if settings is not None and not checks.is_loopback(service):
+    if settings is not None and not addresses.is_loopback(service):
         raise InputError(
             "Topology, faces, texture size, symmetry, aspect and loose parts are for the local service only.",
             "Use the local service (--service local), or leave them out.",
