@@ -1,5 +1,7 @@
 """Builds the extension: dist/csm_refine-VERSION.zip, made and validated by Blender's own builder.
 
+It holds the manifest, the licence, the package, the two pinned wheels and their licences; other files in the checkout
+stay out, whether git tracks them or not.
 The same sources make the same bytes: the builder's archive is written again with sorted names and one fixed date.
 """
 
@@ -8,6 +10,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,15 +28,52 @@ FIXED_DATE = (1980, 1, 1, 0, 0, 0)
 
 def build(folder: Path) -> Path:
     """The path of the validated zip in this folder. Raises SystemExit with the builder's message when it refuses."""
-    environment.bundled_wheels()
+    wheels = environment.bundled_wheels()
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as work:
-        archive = Path(work, archive_name())
-        run_builder("build", "--source-dir", str(environment.ROOT), "--output-filepath", str(archive))
+        archive, sources = Path(work, archive_name()), Path(work, "sources")
+        copy_sources(sources, wheels)
+        run_builder("build", "--source-dir", str(sources), "--output-filepath", str(archive))
         make_reproducible(archive)
         run_builder("validate", str(archive))
         os.replace(archive, folder / archive.name)
     return folder / archive.name
+
+
+def copy_sources(target: Path, wheels: list[Path]) -> None:
+    """Copy what the extension consists of, and nothing else that lies in the checkout."""
+    for path in product_files():
+        copy = target / path.relative_to(environment.ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+    for folder in ("wheels", "licenses"):
+        (target / folder).mkdir()
+    for wheel in wheels:
+        shutil.copyfile(wheel, target / "wheels" / wheel.name)
+        library = wheel.name.partition("-")[0]
+        (target / "licenses" / f"{library}.txt").write_bytes(license_text(wheel))
+
+
+def product_files() -> list[Path]:
+    """The manifest, the licence, the modules of the package, and the tables of its translations."""
+    package = environment.ROOT / "csm_refine_addon"
+    tables = (package / "blender" / "translations").glob("*.json")
+    beside = (environment.ROOT / name for name in ("blender_manifest.toml", "__init__.py", "LICENSE"))
+    found = [*beside, *(path for path in package.rglob("*.py") if is_module(path)), *tables]
+    return sorted(path for path in found if not path.is_symlink())
+
+
+def is_module(path: Path) -> bool:
+    """Whether Python can import it as a part of the package; copies that editors leave cannot be."""
+    names = path.relative_to(environment.ROOT).with_suffix("").parts
+    is_in_package = all((folder / "__init__.py").is_file() for folder in path.parents[: len(names) - 1])
+    return is_in_package and all(name.isidentifier() for name in names)
+
+
+def license_text(wheel: Path) -> bytes:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if Path(name).name.startswith("LICENSE"))
+        return archive.read(name)
 
 
 def archive_name() -> str:
