@@ -1,7 +1,8 @@
 """The command line: one program for Blender's ``--python`` and ``--command``, a Python with ``bpy``, and one without.
 
 stdout carries results only: a line of text, or with ``--json`` exactly one JSON object as the last line, in failures
-too. Progress and warnings go to stderr. The exit codes are those of the error tree.
+too. Progress and warnings go to stderr. The exit codes are those of the error tree. SIGINT, SIGTERM and SIGHUP end a
+command with 130 and leave its job in the journal.
 """
 
 if __name__ == "__main__":
@@ -15,12 +16,13 @@ import json
 import logging
 import os
 import re
+import shutil
 import sys
 import time
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from .commands import ctrl_c, outcome, verbs
+from .commands import interrupts, outcome, verbs
 from .commands.progress import tell
 from .commands.verbs import BOX_NAMES, PIVOT_NAMES
 from .core.driving.orders import FOLLOW_S
@@ -52,7 +54,7 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; never raises, but for ``--help``'s SystemExit turned into 0."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    with ctrl_c.heard():
+    with interrupts.handled():
         return verbs.serve(arguments[1:]) if arguments[:1] == ["serve"] else _told(arguments)
 
 
@@ -60,6 +62,7 @@ def _told(arguments: list[str]) -> int:
     """Run a command and say what came of it."""
     started_at = time.monotonic()
     found = _run(arguments)
+    interrupts.ignore()
     text = f"{found.text}\n" if found.text else ""
     if "--json" in arguments:
         document = {**found.document, "seconds": round(time.monotonic() - started_at, 3)}
@@ -77,9 +80,16 @@ def _told(arguments: list[str]) -> int:
 
 
 def exit_process(code: int) -> NoReturn:
-    """End a process that has used ``bpy``: at a usual exit some Blenders crash or hang (4.2 and 4.5, as a module)."""
+    """End a process that has used ``bpy``, and nothing that Blender writes at its end comes behind the result.
+
+    At a usual exit some Blenders crash or hang (4.2 and 4.5, as a module), and a Blender program writes its version to
+    stdout. What it would do besides in the background is to delete its temporary folder.
+    """
     for stream in (sys.stdout, sys.stderr):
         write(stream, "")
+    folder = sys.modules["bpy"].app.tempdir if "bpy" in sys.modules else ""
+    if os.path.basename(os.path.normpath(folder)).startswith("blender_"):  # not the folder in which it lies
+        shutil.rmtree(folder, ignore_errors=True)
     os._exit(code)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import bpy
 from bpy.app.handlers import persistent
@@ -120,13 +120,14 @@ def _stop_pump() -> None:
     session_rows.forget()
 
 
-def _run_command(arguments: Sequence[str]) -> int:
+def _run_command(arguments: Sequence[str]) -> NoReturn:
+    """Run ``blender --command csm_refine``; the process ends with it, so that the result is stdout's last line."""
     from ..core import import_paths
 
     import_paths.leave_current_folder_out()
     from .. import cli
 
-    return cli.main(arguments)
+    cli.exit_process(cli.main(arguments))
 
 
 _command: list[Any] = []

@@ -20,7 +20,7 @@ from ..core.keys import accounts, key_sources
 from ..core.models import CSM_BASE_URL, LOCAL, Job, JobState, RefineRequest, Secret
 from ..core.placement import Asked
 from . import outcome
-from .ctrl_c import pause
+from .interrupts import pause
 from .outcome import Outcome
 from .progress import Progress, describe, tell
 from .settings import can_prepare, settings

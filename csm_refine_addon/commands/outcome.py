@@ -50,7 +50,7 @@ def warned(found: Outcome, warnings: tuple[str, ...]) -> Outcome:
 
 
 def interrupted() -> errors.Interrupted:
-    """Return what Ctrl-C comes to."""
+    """Return what Ctrl-C comes to, and a signal that ends the program."""
     return errors.Interrupted("Interrupted.", "The job stays in the journal; wait follows it on.")
 
 

@@ -70,8 +70,8 @@ class Settings:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the service until it is told to stop; return the exit code.
 
-    0 after SIGTERM or when it ends unused, 130 after SIGINT, 2 for bad arguments, a used port, or a data folder that
-    another service has; the error's own code where no Blender is found.
+    0 after SIGTERM, SIGHUP or when it ends unused, 130 after SIGINT or where a signal interrupts its start, 2 for bad
+    arguments, a used port, or a data folder that another service has; the error's own code where no Blender is found.
     """
     os.umask(private_files.OWN_UMASK)
     try:
@@ -81,6 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CsmError as error:
         write(sys.stderr, f"{error}\n")
         return error.exit_code
+    except KeyboardInterrupt:
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -190,12 +192,18 @@ def _files_listening(settings: Settings) -> contextlib.AbstractContextManager[so
 
 
 class _StopSignals:
-    """SIGTERM and SIGINT, remembered; the handlers of before come back at the end of ``stack``."""
+    """SIGTERM, SIGHUP and SIGINT, remembered; the handlers of before come back at the end of ``stack``.
+
+    A SIGHUP that is ignored, as ``nohup`` has it, stays so.
+    """
 
     def __init__(self, stack: contextlib.ExitStack) -> None:
         self._stop = threading.Event()
         self.exit_code = 0
-        for number in (signal.SIGTERM, signal.SIGINT):
+        numbers = [signal.SIGTERM, signal.SIGINT]
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+            numbers.append(signal.SIGHUP)
+        for number in numbers:
             stack.callback(signal.signal, number, signal.signal(number, self._received))
 
     def _received(self, number: int, _frame: object) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from csm_refine_addon.commands.interrupts import SIGNALS
 from csm_refine_addon.core import errors
 from csm_refine_addon.core.driving import flow
 from csm_refine_addon.core.models import JobState as S
@@ -381,17 +382,28 @@ def test_nobody_there(terminal):
     assert done.err == "The service cannot be reached. Check the network and the service's address.\n"
 
 
-@pytest.mark.parametrize("where", ["in a pause", "in a request"])
-def test_interrupted(terminal, api, where):
-    """Ctrl-C ends at once with 130 and one JSON object; the job stays and is followed on."""
-    api.after = [Answer(hangs=True) if where == "in a request" else session_2024("training_refine")]
+WHERE = {
+    "in a pause": (S.RUNNING, session_2024("training_refine")),
+    "in a request": (S.RUNNING, Answer(hangs=True)),
+    "in a download": (S.DOWNLOADING, session_2024("refine_done", "mesh.obj")),
+}
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+@pytest.mark.parametrize("where", list(WHERE))
+def test_interrupted(terminal, api, where, number):
+    """Ctrl-C and what a farm sends end at once with 130 and one JSON object; the job stays and is followed on."""
+    state, answer = WHERE[where]
+    api.after = [answer]
+    api.storage.script = [Answer(body=TRIANGLE_OBJ, cut_after=20, hangs=True)] if state is S.DOWNLOADING else []
     job = terminal.add()
     process = terminal.start("wait", job.id, "--json")
-    wait_until(lambda: len(api.looks) > 1)
-    process.send_signal(signal.SIGINT)
+    wait_until(lambda: api.storage.seen if state is S.DOWNLOADING else len(api.looks) > 1)
+    process.send_signal(number)
     done = ended(process)
     assert (done.code, done.document["error"]["code"]) == (130, "interrupted")
-    assert terminal.job(job.id).state is S.RUNNING
+    assert done.err.count("Interrupted.") == 1
+    assert terminal.job(job.id).state is state
     api.after = [session_2024("training_refine"), session_2024("refine_done", "mesh.obj")]
     assert terminal.run("wait", job.id).code == 0
     assert len(api.refines) == 1

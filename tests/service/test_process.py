@@ -33,11 +33,28 @@ def test_it_says_where_it_listens_and_leaves_nothing(start_service, tmp_path):
     assert not (service.folder / "endpoint.json").exists()
 
 
-def test_an_interrupt_ends_it_too(start_service):
-    """SIGINT ends it cleanly, with the exit code of an interrupted program."""
-    service = start_service()
-    assert service.stop(signal.SIGINT) < 2
-    assert service.process.returncode == 130
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such signals")
+def test_other_signals_end_it_too(start_service):
+    """SIGHUP ends it cleanly like SIGTERM, and SIGINT with the exit code of an interrupted program."""
+    for number, code in ((signal.SIGHUP, 0), (signal.SIGINT, 130)):
+        service = start_service()
+        assert service.stop(number) < 2
+        assert service.process.returncode == code
+        assert not (service.folder / "endpoint.json").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such signals")
+def test_nohup_keeps_it(start_service):
+    """A SIGHUP that was ignored when it started stays ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        service = start_service()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    service.process.send_signal(signal.SIGHUP)
+    assert service.ask("GET", "/user/userdata").status_code == 200
+    assert service.stop() < 2
+    assert service.process.returncode == 0
 
 
 def test_the_key_is_made_once_and_kept_to_its_owner(start_service):

@@ -1,4 +1,4 @@
-"""Ctrl-C reaches a command that waits, even where Python drops the exception that it makes of it."""
+"""Signals reach a command that waits, even where Python drops the exception that it makes of them."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import threading
 
 import pytest
 
-from csm_refine_addon.commands import ctrl_c
+from csm_refine_addon.commands import interrupts
 from tests.support.repository import ROOT
 
 DROPPED = """
 import os, signal, sys
-from csm_refine_addon.commands import ctrl_c
+from csm_refine_addon.commands import interrupts
 
 class Tidied:
     def __del__(self):
         os.kill(os.getpid(), signal.SIGINT)
         sum(range(1_000_000))  # the handler runs here: what it raises is dropped
 
-with ctrl_c.heard():
+with interrupts.handled():
     one = Tidied()
     del one
     print("it was dropped", flush=True)
     try:
-        ctrl_c.pause(600)
+        interrupts.pause(600)
     except KeyboardInterrupt:
         print("it was heard")
 """
@@ -50,14 +50,15 @@ def test_other_dropped_exceptions_are_told():
     assert "ZeroDivisionError" in done.stderr
 
 
-def test_a_signal_in_a_block_is_forgotten_after_it():
+@pytest.mark.parametrize("number", interrupts.SIGNALS, ids=lambda number: number.name)
+def test_a_signal_in_a_block_is_forgotten_after_it(number):
     """The handler that was there comes back, and the next command begins anew."""
-    before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt), ctrl_c.heard():
-        signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) == before
-    with ctrl_c.heard():
-        assert ctrl_c.pause(0.0) is False
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt), interrupts.handled():
+        signal.raise_signal(number)
+    assert signal.getsignal(number) == before
+    with interrupts.handled():
+        assert interrupts.pause(0.0) is False
 
 
 def test_other_threads_leave_signals_alone():
@@ -66,7 +67,7 @@ def test_other_threads_leave_signals_alone():
 
     def run() -> None:
         before = signal.getsignal(signal.SIGINT)
-        with ctrl_c.heard():
+        with interrupts.handled():
             found.append(signal.getsignal(signal.SIGINT) == before)
 
     thread = threading.Thread(target=run)
@@ -75,12 +76,22 @@ def test_other_threads_leave_signals_alone():
     assert found == [True]
 
 
-def test_an_ignored_signal_stays_ignored():
+@pytest.mark.parametrize("number", interrupts.SIGNALS, ids=lambda number: number.name)
+def test_an_ignored_signal_stays_ignored(number):
     """So nohup has it."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.signal(number, signal.SIG_IGN)
     try:
-        with ctrl_c.heard():
-            signal.raise_signal(signal.SIGINT)
-            assert ctrl_c.pause(0.0) is False
+        with interrupts.handled():
+            signal.raise_signal(number)
+            assert interrupts.pause(0.0) is False
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(number, before)
+
+
+def test_a_result_that_is_being_written():
+    """Once a command has ended, a second signal does not cut off what it writes."""
+    with interrupts.handled():
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        interrupts.ignore()
+        signal.raise_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""What a Blender without a window runs: the command line as scripts/refine.py starts it, and a Ctrl-C in its middle."""
+"""What a Blender without a window runs: the command line as scripts/refine.py starts it, and a signal in its middle."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def press() -> None:
     with Journal(chosen_home().journal) as journal:
         while not any(job.state is JobState.RUNNING for job in journal.all()):
             time.sleep(0.05)
-    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.Signals[os.environ["SIGNAL"]])
 
 
 chosen_home().ensure()
