@@ -6,7 +6,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -19,7 +19,7 @@ from ..core.mesh_files import MeshKind
 from ..core.models import Secret
 from . import envelopes
 from .guard import HostCheck, holds_key, host_name, is_from_a_page
-from .inbox import BODY_LIMIT_BYTES, BodyTooLarge, Inbox, small_body
+from .inbox import BodyTooLarge, Inbox, small_body
 from .links import Links
 from .losses import losses
 from .orders import parse_order
@@ -74,11 +74,6 @@ class Api:
         for method, path, handler in self._routes():
             app.route(path, method, _in_envelope(handler))
         return app
-
-    def body_limit(self, method: str, path: str, headers: Mapping[str, str]) -> int:
-        """Return how much of a body is kept until it is asked for: a mesh's of whoever has the key, else little."""
-        is_mesh = (method, path) == ("POST", _LOCAL) and holds_key(self._key, headers.get("X_API_KEY", ""))
-        return self._inbox.limit_bytes if is_mesh else BODY_LIMIT_BYTES
 
     def _routes(self) -> list[tuple[str, str, Callable[..., Any]]]:
         return [
@@ -238,8 +233,11 @@ def _failure(status: int, sentence: str) -> Any:
 
 
 def _refused(status: int, sentence: str) -> Any:
+    """Return a refusal without a length: Waitress closes the connection after it, and has no other way to be told."""
     _note(status, 0.0)
-    return _failure(status, sentence)
+    refusal = _failure(status, sentence)
+    refusal.body = iter([refusal.body.encode()])
+    return refusal
 
 
 def _note(status: int, seconds: float) -> None:

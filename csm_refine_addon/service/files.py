@@ -96,12 +96,13 @@ class MeshOrigin:
         return None if environ["REQUEST_METHOD"] in {"GET", "HEAD"} else "405 Method Not Allowed"
 
 
-def _refuse(status: str, start_response: StartResponse) -> list[bytes]:
+def _refuse(status: str, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer without a length, after which Waitress closes the connection."""
     code, message = _ERRORS[status]
     head = '<?xml version="1.0" encoding="utf-8"?>'
     body = f"{head}<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
-    start_response(status, [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
-    return [body]
+    start_response(status, [("Content-Type", "application/xml")])
+    return iter([body])
 
 
 def _send(path: Path, file: Any, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

@@ -13,6 +13,7 @@ from typing import IO
 from ..core.errors import InputError
 
 BODY_LIMIT_BYTES = 64 * 1024
+"""Of JSON; and for each request without the key."""
 MESH_LIMIT_BYTES = 2 << 30
 _BLOCK_BYTES = 1 << 20
 

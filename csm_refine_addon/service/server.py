@@ -16,6 +16,7 @@ import shutil
 import signal
 import socket
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,10 +31,11 @@ from ..core.processes.local_service import endpoint
 from ..core.storage import private_files
 from ..core.storage.home import chosen_home
 from ..core.streams import write
-from . import intake
+from . import http_limits
 from .app import Api
 from .files import MeshOrigin
 from .guard import HostCheck, is_loopback
+from .http_limits import Listener
 from .inbox import BODY_LIMIT_BYTES, MESH_LIMIT_BYTES, Inbox
 from .keys import key_origin, service_key
 from .links import Links
@@ -128,7 +130,7 @@ def _serve(settings: Settings) -> int:
     with contextlib.ExitStack() as stack:
         sessions = Sessions(settings.data / "sessions")
         stack.callback(sessions.close)
-        shutil.rmtree(settings.data / INBOX, ignore_errors=True)  # uploads that an earlier end cut off
+        _prepare_inbox(settings.data / INBOX)
         key = service_key(settings.data, settings.key_file, is_loopback=is_loopback(settings.host))
         api_socket = stack.enter_context(_listening(settings.host, settings.port))
         files_socket = stack.enter_context(_files_listening(settings))
@@ -138,13 +140,22 @@ def _serve(settings: Settings) -> int:
         api, files = _applications(settings, key, sessions, refining, users, api_socket, files_socket)
         refining.start()
         stack.callback(refining.stop)
-        intake.start(api.application(), api_socket, limit=api.body_limit, greatest_body=2 * settings.mesh_limit)
-        intake.start(files, files_socket, limit=lambda *_request: 0, greatest_body=BODY_LIMIT_BYTES)
+        http_limits.allow_open_files()
+        api_socket.key = key
+        http_limits.start(api.application(), api_socket, greatest_body=2 * settings.mesh_limit)
+        http_limits.start(files, files_socket, greatest_body=BODY_LIMIT_BYTES)
         said = endpoint(_hosts(api_socket).url, key_origin(settings.key_file))
         shown_url = HostCheck(settings.host, _port(api_socket)).url
         stack.enter_context(_announced(settings.data / ENDPOINT_FILE, said, shown_url))
         stop.wait(lambda: settings.until_unused and users.is_unused(is_busy=refining.is_busy()))
         return stop.exit_code
+
+
+def _prepare_inbox(folder: Path) -> None:
+    """Remove uploads that an earlier end cut off; bodies are kept in this folder while they arrive, as meshes are."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    tempfile.tempdir = str(folder)
 
 
 def _applications(
@@ -171,10 +182,10 @@ def _applications(
 
 
 @contextlib.contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
+def _listening(host: str, port: int) -> Iterator[Listener]:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener = Listener(family, socket.SOCK_STREAM)
         if os.name == "posix":  # elsewhere the option lets two servers share a port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
@@ -186,7 +197,7 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
-def _files_listening(settings: Settings) -> contextlib.AbstractContextManager[socket.socket]:
+def _files_listening(settings: Settings) -> contextlib.AbstractContextManager[Listener]:
     """The mesh origin stands on the next port where a port was asked for, so that a firewall can be told."""
     return _listening(settings.host, settings.port + 1 if settings.port else 0)
 

@@ -69,11 +69,13 @@ class Running:
 
 
 def read_answers(connection: socket.socket) -> Iterator[Answer]:
-    """Each answer until the other side closes; each has a Content-Length, but for 304."""
+    """Each answer until the other side closes; each has a Content-Length or is chunked, but for 304."""
     with connection.makefile("rb") as stream:
         while line := _line(stream):
             headers = dict(_headers(stream))
-            yield Answer(int(line.split()[1]), headers, stream.read(int(headers.get("content-length", "0"))))
+            chunks = b"".join(_chunks(stream)) if headers.get("transfer-encoding") == "chunked" else b""
+            body = chunks or stream.read(int(headers.get("content-length", "0")))
+            yield Answer(int(line.split()[1]), headers, body)
 
 
 def _line(stream) -> bytes:
@@ -81,6 +83,13 @@ def _line(stream) -> bytes:
         return stream.readline().strip()
     except ConnectionError:
         return b""
+
+
+def _chunks(stream) -> Iterator[bytes]:
+    while size := int(_line(stream) or b"0", 16):
+        yield stream.read(size)
+        stream.readline()
+    stream.readline()
 
 
 def _headers(stream) -> Iterator[tuple[str, str]]:
