@@ -182,6 +182,31 @@ class Texture:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class MeshCounts:
+    """Faces by their number of sides, vertices, and how the faces hang together; None: not measured."""
+
+    triangles: int
+    quads: int
+    ngons: int
+    vertices: int
+    open_edges: int | None = None
+    """Edges with one face."""
+    non_manifold_edges: int | None = None
+    """Edges with more than two faces."""
+    pieces: int | None = None
+    """Parts that share no vertex."""
+    uv_islands: int | None = None
+    """None also where there is no UV map."""
+
+    @property
+    def is_watertight(self) -> bool | None:
+        """Whether each edge has exactly two faces; None where nobody measured it."""
+        if self.open_edges is None or self.non_manifold_edges is None:
+            return None
+        return self.open_edges == 0 and self.non_manifold_edges == 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class MeshReport:
     """What the preparing Blender found in the mesh; ``box`` is as returned, in Blender axes around its origin.
 
@@ -198,8 +223,8 @@ class MeshReport:
     correction: str = ""
     """What *Fit to box* changed, in words; empty where nothing had to be changed."""
     images: tuple[Texture, ...] = ()
-    open_edges: int | None = None
-    """Edges that have not exactly two faces, vertices at the same place taken as one; 0: the mesh is watertight."""
+    counts: MeshCounts | None = None
+    """Of the mesh as it will be placed."""
     has_uv: bool | None = None
     size: Vector3 | None = None
     """Along Blender's axes, as it will be placed."""

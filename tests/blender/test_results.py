@@ -12,15 +12,16 @@ from csm_refine_addon.blender.jobs import job_rows, pump
 from csm_refine_addon.blender.measuring import units
 from csm_refine_addon.blender.panels import results
 from csm_refine_addon.blender.scene import marks
-from csm_refine_addon.core.models import LOCAL, Box, JobState, MeshReport, Placement, RefineRequest, Texture
+from csm_refine_addon.core.models import LOCAL, Box, JobState, MeshCounts, MeshReport, Placement, RefineRequest, Texture
 from tests.support import panel, scenes
 from tests.support.panel import CODE
 from tests.support.strict_layout import draw, operators, texts
 
 JOBS = next(kind for kind in panels.CLASSES if kind.__name__ == "CSM_PT_jobs")
+COUNTS = MeshCounts(1234567, 0, 0, 650000, open_edges=0, non_manifold_edges=0, pieces=1, uv_islands=1)
 GOOD = MeshReport(
     1234567, 650000, 2, (f"{CODE} albedo", f"{CODE} normal"), Box((0, 0, 0), (1, 2, 3)), 1000,
-    images=(Texture(f"{CODE} albedo", 2048, 1024), Texture(f"{CODE} normal", 512, 512)), open_edges=0, has_uv=True,
+    images=(Texture(f"{CODE} albedo", 2048, 1024), Texture(f"{CODE} normal", 512, 512)), counts=COUNTS, has_uv=True,
     size=(1.0, 2.0, 3.0), difference=1e-9,
 )  # fmt: skip
 
@@ -76,7 +77,7 @@ def test_what_is_off_has_a_warning_sign_and_is_not_red():
 
 def test_an_open_surface_has_no_warning_sign():
     """Open surfaces are only told."""
-    added(report=dataclasses.replace(GOOD, open_edges=12))
+    added(report=dataclasses.replace(GOOD, counts=dataclasses.replace(COUNTS, open_edges=12)))
     assert "Watertight No" in said()
     assert "12 edges" in said()
     assert warned() == []

@@ -8,12 +8,13 @@ import pytest
 
 from csm_refine_addon.core import documents
 from csm_refine_addon.core.driving.orders import new_job
-from csm_refine_addon.core.models import Box, Job, MeshReport, RefineRequest, Texture
+from csm_refine_addon.core.models import Box, Job, MeshCounts, MeshReport, RefineRequest, Texture
 from csm_refine_addon.core.reports import quality
 
 BOX = Box((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+COUNTS = MeshCounts(12, 0, 0, 8, open_edges=0, non_manifold_edges=0, pieces=1, uv_islands=1)
 GOOD = MeshReport(
-    12, 8, 1, ("albedo",), BOX, 1000, images=(Texture("albedo", 2048, 1024),), open_edges=0, has_uv=True,
+    12, 8, 1, ("albedo",), BOX, 1000, images=(Texture("albedo", 2048, 1024),), counts=COUNTS, has_uv=True,
     size=(1.0, 1.0, 1.0), difference=1e-7,
 )  # fmt: skip
 OLD = MeshReport(12, 8, 1, ("albedo",), BOX, 1000)
@@ -22,6 +23,10 @@ OLD = MeshReport(12, 8, 1, ("albedo",), BOX, 1000)
 def job(report: MeshReport | None, **changes) -> Job:
     made = new_job(RefineRequest("SESSION_1_2"), "local", now=0.0)
     return dataclasses.replace(made, report=report, **changes)
+
+
+def with_open_edges(count: int) -> MeshReport:
+    return dataclasses.replace(GOOD, counts=dataclasses.replace(COUNTS, open_edges=count))
 
 
 def said(report: MeshReport | None, **changes) -> list[tuple[bool, str]]:
@@ -53,8 +58,8 @@ def test_what_is_off_is_a_warning(changes, words):
 
 def test_an_open_surface_is_said_calmly():
     """Cloth and leaves are open: that is worth knowing, and nothing is off."""
-    assert said(dataclasses.replace(GOOD, open_edges=1)) == [(False, quality.OPEN_ONE)]
-    ((is_warning, text),) = said(dataclasses.replace(GOOD, open_edges=42))
+    assert said(with_open_edges(1)) == [(False, quality.OPEN_ONE)]
+    ((is_warning, text),) = said(with_open_edges(42))
     assert (is_warning, "42 edges" in text) == (False, True)
 
 
@@ -72,7 +77,7 @@ def test_the_fit_counts_once_it_is_placed():
 
 def test_warnings_come_first():
     """What is off stands above what is only worth knowing."""
-    found = said(dataclasses.replace(GOOD, open_edges=3, correction="moved", difference=0.5))
+    found = said(dataclasses.replace(with_open_edges(3), correction="moved", difference=0.5))
     assert [is_warning for is_warning, _ in found] == [True, False, False]
 
 
@@ -83,7 +88,7 @@ def test_what_the_service_says_of_it_is_a_note():
 
 def test_watertight_is_known_or_not():
     """Three answers: yes, no, nobody looked."""
-    reports = (GOOD, dataclasses.replace(GOOD, open_edges=2), OLD)
+    reports = (GOOD, with_open_edges(2), OLD)
     assert [quality.is_watertight(report) for report in reports] == [True, False, None]
 
 
@@ -91,11 +96,12 @@ def test_reports_of_older_versions_still_read():
     """A job of an older journal comes back with what it has; a new one comes back whole."""
     document = job(GOOD).to_json()
     assert Job.from_json(document).report == GOOD
-    for name in ("images", "open_edges", "has_uv", "size", "difference"):
+    document["report"]["open_edges"] = 0  # counted by places, until counts were
+    for name in ("images", "counts", "has_uv", "size", "difference"):
         del document["report"][name]
     del document["fetch_only"]
     found = Job.from_json(document)
-    assert (found.report.images, found.report.open_edges, found.report.size, found.fetch_only) == (
+    assert (found.report.images, found.report.counts, found.report.size, found.fetch_only) == (
         (),
         None,
         None,

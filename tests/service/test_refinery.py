@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from csm_refine_addon.blender.meshes import mesh_io
+from csm_refine_addon.blender.meshes.topology import connected
 from csm_refine_addon.core import axes
 from csm_refine_addon.core.errors import MeshUnusable
 from csm_refine_addon.service.refinery.cleaning import clean
 from csm_refine_addon.service.refinery.fitting import fit
-from csm_refine_addon.service.refinery.wrong_faces import part_of_vertex
 
 SIDES = st.floats(1e-3, 1e3)
 PIVOTS = st.floats(-0.5, 0.5)
@@ -177,6 +177,6 @@ def test_the_aspect_is_kept_where_that_is_asked():
 def test_parts_are_told_by_their_edges():
     """Vertices are one part where edges connect them, along however long a chain."""
     chain = np.array([[index, index + 1] for index in range(999)])[::-1]
-    labels = part_of_vertex(1003, np.concatenate([chain, [[1001, 1002]]]))
+    labels = connected(1003, *np.concatenate([chain, [[1001, 1002]]]).T)
     assert set(labels[:1000]) == {0}
     assert labels[1000:].tolist() == [1000, 1001, 1001]

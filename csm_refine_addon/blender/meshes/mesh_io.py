@@ -22,6 +22,7 @@ from ...core import limits, mesh_files
 from ...core.errors import InputError, MeshUnusable
 from ...core.mesh_files import MeshKind
 from .joining import join
+from .merging import weld_mesh
 
 BLENDER_FROM_FILE = Matrix(((1, 0, 0, 0), (0, 0, -1, 0), (0, 1, 0, 0), (0, 0, 0, 1)))
 """Y up, +Z front (OBJ as CSM writes it) to Z up, -Y front: exact, unlike the importer's rotated object."""
@@ -31,7 +32,8 @@ def import_mesh(path: Path, work_folder: Path) -> bpy.types.Object:
     """Read a GLB, OBJ, zip of OBJ, or FBX as one mesh object and return it.
 
     The kind is told by the first bytes. All meshes of the file are joined; their node transforms, negative scales
-    included, go into the vertices. The object has an identity transform, no parent, no modifiers, no animation, and
+    included, go into the vertices. Vertices that an exporter has split are one again (see :mod:`.welding`), in each of
+    the file's meshes by itself. The object has an identity transform, no parent, no modifiers, no animation, and
     its origin is the file's origin, in Blender axes (Z up). Materials, UV maps and custom normals stay; images are
     packed, and those from outside the file's own folder are dropped. ``work_folder`` takes what a zip unpacks to, and
     a copy of what names files elsewhere, without those names.
@@ -215,7 +217,7 @@ def _joined(brought: list[bpy.types.Object], name: str, turn: Matrix) -> bpy.typ
 
 
 def _standing_mesh(obj: bpy.types.Object, turn: Matrix) -> bpy.types.Mesh:
-    """Return a mesh of its own with the object's modifiers, shape keys and world transform applied."""
+    """Return a mesh of its own, welded, with the object's modifiers, shape keys and world transform applied."""
     mesh: Any = obj.data
     if obj.modifiers or mesh.shape_keys:
         depsgraph = bpy.context.evaluated_depsgraph_get()
@@ -224,6 +226,7 @@ def _standing_mesh(obj: bpy.types.Object, turn: Matrix) -> bpy.types.Mesh:
         )
     elif mesh.users > 1:
         mesh = mesh.copy()
+    weld_mesh(mesh)
     transform_mesh(mesh, turn @ obj.matrix_world)
     return mesh
 

@@ -27,7 +27,7 @@ from ...core import documents, limits, mesh_files
 from ...core.errors import CsmError, PrepareFailed
 from ...core.mesh_files import blend_files
 from ...core.models import Box, MeshReport, Placement
-from . import data_only, fitting, inspecting, instalments, mesh_io
+from . import data_only, fitting, inspecting, instalments, mesh_io, topology
 from .slimming import slim
 
 FAILED = 8
@@ -121,7 +121,7 @@ def _report(obj: bpy.types.Object, found: Box, size_bytes: int) -> MeshReport:
         box=found,
         size_bytes=size_bytes,
         images=inspecting.textures(obj),
-        open_edges=inspecting.open_edges(mesh),
+        counts=topology.measure(mesh),
         has_uv=bool(mesh.uv_layers),
         size=fitting.mesh_box(mesh).size,
     )

@@ -44,7 +44,7 @@ def findings(job: Job) -> tuple[Finding, ...]:
 
 def is_watertight(report: MeshReport) -> bool | None:
     """Tell whether every edge of the mesh has exactly two faces; None where nobody measured it."""
-    return None if report.open_edges is None else report.open_edges == 0
+    return report.counts.is_watertight if report.counts else None
 
 
 def percent(part: float) -> str:
@@ -84,6 +84,7 @@ def _of_fit(job: Job, report: MeshReport) -> list[str]:
 
 
 def _of_edges(report: MeshReport) -> list[str]:
-    if not report.open_edges:
+    count = (report.counts.open_edges or 0) + (report.counts.non_manifold_edges or 0) if report.counts else 0
+    if not count:
         return []
-    return [OPEN_ONE if report.open_edges == 1 else OPEN.format(count=report.open_edges)]
+    return [OPEN_ONE if count == 1 else OPEN.format(count=count)]

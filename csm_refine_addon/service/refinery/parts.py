@@ -8,16 +8,16 @@ import bpy  # where Blender is a Python module, bmesh is there only after it
 import bmesh
 import numpy as np
 
+from ...blender.meshes.topology import connected
 from .cleaning import edited_mesh
 from .edges import edges_of
 from .surface import Array, Surface, areas, of_mesh, triangles_of_mesh
-from .wrong_faces import part_of_vertex
 
 
 def part_of_face(faces: Array, count: int) -> Array:
     """Return per face the number of the part it belongs to, from 0, by shared vertices."""
     edges = edges_of(faces, count)
-    label = part_of_vertex(count, np.stack([edges.start[edges.first], edges.end[edges.first]], axis=1))
+    label = connected(count, edges.start[edges.first], edges.end[edges.first])
     return np.unique(label[faces[:, 0]], return_inverse=True)[1]
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import bpy
 import numpy as np
 
+from ...blender.meshes.topology import connected
 from . import tuning
 from .edges import Edges, edges_of
 from .parts import part_of_face
 from .surface import Array, Surface, areas, of_mesh, of_triangles, triangles_of_mesh
-from .wrong_faces import part_of_vertex
 
 
 def repaired(mesh: bpy.types.Mesh) -> Surface:
@@ -44,7 +44,7 @@ def untied(surface: Surface) -> Surface:
             for face in (edges.face[one], edges.face[other])
         ]
         links.append(np.stack(places, axis=1))
-    fans = part_of_vertex(3 * len(triangles), np.concatenate(links))
+    fans = connected(3 * len(triangles), *np.concatenate(links).T)
     first, corner = np.unique(fans, return_inverse=True)
     return of_triangles(surface.points[triangles.ravel()[first]], corner.reshape(-1, 3))
 

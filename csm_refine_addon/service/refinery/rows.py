@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...blender.meshes.topology import connected
 from . import tuning
 from .edges import Edges, edges_of
 from .surface import Array, Surface
-from .wrong_faces import part_of_vertex
 
 
 def with_rows_cut(quads: Surface, least: int, most: int) -> Surface:
@@ -54,7 +54,7 @@ def _rows(quads: Surface) -> _Rows:
     edge = np.searchsorted(edges.keys, edges.key(quads.faces, np.roll(quads.faces, -1, axis=1)))
     edge = np.where(quads.is_quad[:, None], edge, 0)
     whole = edge[quads.is_quad]
-    found = part_of_vertex(len(edges.keys), np.concatenate([whole[:, [0, 2]], whole[:, [1, 3]]]))
+    found = connected(len(edges.keys), whole[:, :2].ravel(), whole[:, 2:].ravel())
     _, row = np.unique(found, return_inverse=True)
     count = int(row.max(initial=-1)) + 1
     ends = edges.start[edges.first], edges.end[edges.first]

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ...blender.meshes.topology import connected
+
 Array = np.ndarray[Any, Any]
 
 
@@ -39,7 +41,7 @@ class WrongFaces:
 
 def find_wrong_faces(faces: Faces) -> WrongFaces:
     """Return the faces of all parts whose normals are to be repaired."""
-    part = part_of_vertex(len(faces.positions), faces.edges)[faces.corner_vertex[faces.starts]]
+    part = connected(len(faces.positions), *faces.edges.T)[faces.corner_vertex[faces.starts]]
     _, part = np.unique(part, return_inverse=True)
     count = int(part.max()) + 1
     open_edges, odd_edges = _edge_faults(faces)
@@ -48,25 +50,6 @@ def find_wrong_faces(faces: Faces) -> WrongFaces:
     volume = np.bincount(part, weights=_volumes(faces), minlength=count)
     inside_out = ~at_odds & ~is_open & (volume < 0) & ~_in_a_larger_part(faces, part, count)
     return WrongFaces(np.flatnonzero(at_odds[part]), np.flatnonzero(inside_out[part]))
-
-
-def part_of_vertex(count: int, edges: Array) -> Array:
-    """Return for each of ``count`` vertices the least number of a vertex that edges connect it with.
-
-    Labels spread along edges and jump along earlier labels, so the rounds grow with the logarithm of a part's width.
-    """
-    label = np.arange(count)
-    if not len(edges):
-        return label
-    while True:
-        least = np.minimum(label[edges[:, 0]], label[edges[:, 1]])
-        before = label.copy()
-        for side in (0, 1):
-            np.minimum.at(label, before[edges[:, side]], least)
-            np.minimum.at(label, edges[:, side], least)
-        label = label[label]
-        if np.array_equal(label, before):
-            return label
 
 
 def _edge_faults(faces: Faces) -> tuple[Array, Array]:
