@@ -664,6 +664,7 @@ def test_a_dead_worker_is_replaced_but_not_for_ever(home):
         keeper._process.wait()
     keeper.keep_up(folder, line)
     assert not keeper.is_alive
+    assert "signal 9." in keeper.trouble
     assert str(folder.worker_log) in keeper.trouble
     now = 61.0
     keeper.keep_up(folder, line)
@@ -672,6 +673,22 @@ def test_a_dead_worker_is_replaced_but_not_for_ever(home):
     process = keeper._process
     keeper.let_go()
     until(lambda: process.poll() is not None, 5.0)
+    reap()
+
+
+def test_a_worker_that_cannot_start_says_why(home):
+    """What it wrote last is in the panel's sentence, without the log's date and name."""
+    folder = Home(home)
+    folder.journal.mkdir(parents=True)
+    keeper = WorkerProcess()
+    for _ in range(RESTARTS + 1):
+        keeper.keep_up(folder, worker.control_line(False, {}))
+        until(lambda: not keeper.is_alive)
+    keeper.keep_up(folder, worker.control_line(False, {}))
+    said = folder.worker_log.read_text().splitlines()[-1].partition(" ERROR ")[2]
+    assert said
+    assert f"in a minute: {said} " in keeper.trouble
+    keeper.let_go()
     reap()
 
 

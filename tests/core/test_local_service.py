@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 
@@ -14,10 +17,14 @@ from csm_refine_addon.core.keys.proof import proof
 from csm_refine_addon.core.models import Secret
 from csm_refine_addon.core.processes.local_service import KeyOrigin, LocalService, endpoint
 from csm_refine_addon.core.storage.home import Home
+from tests.core.terminal import ended
+from tests.support import sample_meshes
 from tests.support.api_server import KEY, Answer, Seen, envelope, refusal
 
 OWN_KEY = "the-key-of-the-local-service"
 NO_PYTHON = "/there/is/no/python"
+AT_ONCE_S = 10.0
+"""Far above the second that it takes, and below the 30 s that a service has to start."""
 
 
 @pytest.fixture
@@ -96,3 +103,57 @@ def test_an_endpoint_file_of_another_form(home, api, said):
     (home.service / "endpoint.json").write_text(json.dumps(said))
     with pytest.raises(ServiceUnreachable):
         LocalService(home, python=NO_PYTHON).find_or_start(lambda _seconds: True)
+
+
+# --- a service that does not start
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the program is a shell script")
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        (
+            "echo Traceback; echo \"ModuleNotFoundError: No module named 'one'\"",
+            "ModuleNotFoundError: No module named 'one'.",
+        ),
+        ("echo '2026-01-01 12:00:00,000 WARNING It is late.'", "It is late."),
+        (f"echo the key is {KEY}", "the key is [taken out]."),
+        ("exit 3", "exit code 3."),
+        ("kill -9 $$", "signal 9."),
+    ],
+)
+def test_what_it_says_is_the_error(home, tmp_path, script, reason):
+    """The last line that the service wrote since its start, or its exit code, is in the error, and at once."""
+    (home.service / "service.log").write_text("An older trouble.\n")
+    program = tmp_path / "python"
+    program.write_text(f"#!/bin/sh\n{script}\nexit 1\n")
+    program.chmod(0o755)
+    started = time.monotonic()
+    with pytest.raises(ServiceUnreachable) as caught:
+        LocalService(home, python=str(program)).find_or_start(threading.Event().wait)
+    assert caught.value.message == f"The local service does not start: {reason}"
+    assert str(home.service / "service.log") in caught.value.action
+    assert time.monotonic() - started < AT_ONCE_S
+
+
+def test_a_command_says_why_it_does_not_start(terminal):
+    """A data folder that the service cannot use is named in the JSON object, and on stderr."""
+    terminal.home.service_folder()
+    (terminal.home.service / "sessions").write_text("")
+    mesh = terminal.folder / "mesh.glb"
+    mesh.write_bytes(b"")
+    done = terminal.run("create", str(mesh), "--service", "local", "--json")
+    assert (done.code, done.document["error"]["code"]) == (7, "service_unreachable")
+    assert "cannot be used" in done.document["error"]["message"]
+    assert done.document["error"]["message"] in done.err
+    assert done.document["seconds"] < AT_ONCE_S
+
+
+def test_two_that_start_it_at_once(terminal, tmp_path):
+    """One of the two services finds the folder locked and ends; both commands use the other."""
+    mesh = terminal.folder / "mesh.glb"
+    mesh.write_bytes(sample_meshes.glb())
+    both = [terminal.start("create", str(mesh), "--service", "local", CSM_REFINE_BLENDER="blender") for _ in range(2)]
+    assert [ended(process).code for process in both] == [0, 0]
+    said = json.loads((terminal.home.service / "endpoint.json").read_text())
+    os.kill(said["pid"], signal.SIGTERM)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import bpy
 
+from ...core.processes.child_log import ChildLog
 from ...core.storage import private_files
 from ...core.storage.home import Home
 
@@ -36,6 +37,7 @@ class WorkerProcess:
         self._clock = clock
         self._process: subprocess.Popen[bytes] | None = None
         self._told = b""
+        self._log: ChildLog | None = None
         self._starts: deque[float] = deque(maxlen=RESTARTS + 1)
         self.trouble = ""
         """Why there is no worker though there should be one; empty while all is well."""
@@ -75,12 +77,14 @@ class WorkerProcess:
     def _start_again(self, home: Home) -> None:
         now = self._clock()
         if len(self._starts) > RESTARTS and now - self._starts[0] < WITHIN_S:
+            said = self._log.reason(self._process) if self._log and self._process else ""
             self.trouble = (
-                f"The background worker ended {RESTARTS} times in a minute. What it said is in {home.worker_log}."
+                f"The background worker ended {RESTARTS} times in a minute: {said} Its log is {home.worker_log}."
             )
             return
         self._starts.append(now)
         self.let_go()
+        self._log = ChildLog.at_start(home.worker_log)
         try:
             self._process = _start(home)
         except OSError as error:
@@ -152,6 +156,7 @@ class ServiceCheck:
         self.service = service
         self._clock = clock
         self._ends_at = clock() + CHECK_LIMIT_S
+        self._log = ChildLog.at_start(home.worker_log)
         self._process = _start(home, "--check", service, answers=True)
         if self._process.stdin:  # it stays open: its end is ours
             with contextlib.suppress(OSError):
@@ -188,4 +193,5 @@ class ServiceCheck:
             said = json.loads(text)
             return CheckAnswer(self.service, is_good=bool(said["ok"]), message=str(said["message"]))
         except (ValueError, KeyError, TypeError):
-            return CheckAnswer(self.service, is_good=False, message="The check itself failed; see worker.log.")
+            message = f"The check failed: {self._log.reason(self._process)}"
+            return CheckAnswer(self.service, is_good=False, message=message)

@@ -20,18 +20,24 @@ from pathlib import Path
 from typing import Any
 
 from ..api.client import Client
-from ..errors import CsmError, ServiceUnreachable
+from ..errors import CsmError, InputError, ServiceUnreachable
 from ..models import Secret
 from ..storage import private_files
 from ..storage.home import Home
 from . import libraries
 from .background import KEY_VARIABLE, PACKAGE, Pause, Stopped, detached, module_environment
+from .child_log import ChildLog
 
 START_LIMIT_S = 30.0
 HELD_S = 1.0
 """How long a service that has answered is used without being asked whether it is still there."""
+OTHER_S = 0.3
+"""How long a service that another process starts is looked for, where ours ended because of its input."""
 MODULE = f"{PACKAGE}.service"
+LOG_FILE = "service.log"
 _NAMESPACE = Path("/proc/self/ns/pid")
+_started: list[subprocess.Popen[bytes]] = []
+"""Services that run on when this process ends; kept, because Python warns of one that it forgets."""
 
 
 class KeyOrigin(enum.StrEnum):
@@ -73,8 +79,7 @@ class LocalService:
                 return found
             found = self._running()
             if found is None:
-                self._start()
-                found = self._await(pause)
+                found = self._start_and_wait(pause)
             self._used, self._answered_at = found, self._clock()
             return found
 
@@ -127,7 +132,25 @@ class LocalService:
             return os.environ.get(KEY_VARIABLE, "").strip()
         return (self._home.service / "key").read_text(encoding="utf-8").strip() if origin == KeyOrigin.FOLDER else ""
 
-    def _start(self) -> None:
+    def _start_and_wait(self, pause: Pause) -> tuple[str, Secret]:
+        """Start the service and return its address and key, or those of one that another process starts meanwhile.
+
+        Of two that start at once, one finds the data folder locked and ends; so does one whose predecessor is just
+        ending. Therefore a start that ended because of its input is tried once more.
+        """
+        ends_at = self._clock() + START_LIMIT_S
+        for _ in range(2):
+            log = ChildLog.at_start(self._home.service / LOG_FILE)
+            process = self._start()
+            _started[:] = [process, *(each for each in _started if each.poll() is None)]
+            found = self._await(process, pause, ends_at)
+            if found:
+                return found
+            if process.returncode != InputError.exit_code:
+                break
+        raise self._did_not_start(log.reason(process))
+
+    def _start(self) -> subprocess.Popen[bytes]:
         libraries.require()
         self._home.ensure()
         folder = self._home.service_folder()
@@ -135,8 +158,8 @@ class LocalService:
         if self._blender:
             command += ["--blender", self._blender]
         try:
-            with open(folder / "service.log", "ab", opener=private_files.opener) as log:
-                subprocess.Popen(
+            with open(folder / LOG_FILE, "ab", opener=private_files.opener) as log:
+                return subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
@@ -145,21 +168,28 @@ class LocalService:
                     **detached(),
                 )
         except OSError as error:
-            raise self._did_not_start() from error
+            raise self._did_not_start(f"{error.strerror or error}.") from error
 
-    def _await(self, pause: Pause) -> tuple[str, Secret]:
-        ends_at = self._clock() + START_LIMIT_S
+    def _await(self, process: subprocess.Popen[bytes], pause: Pause, ends_at: float) -> tuple[str, Secret] | None:
+        """Return the service once it answers, or None where it ended, and no other came up, or the time is over."""
+        has_ended = False
         while self._clock() < ends_at:
             if pause(0.1):
                 raise Stopped
             found = self._running()
             if found:
                 return found
-        raise self._did_not_start()
+            if not has_ended and process.poll() is not None:
+                has_ended = True
+                is_input = process.returncode == InputError.exit_code
+                ends_at = min(ends_at, self._clock() + (OTHER_S if is_input else 0.0))
+        return None
 
-    def _did_not_start(self) -> ServiceUnreachable:
-        log = self._home.service / "service.log"
-        return ServiceUnreachable("The local service does not start.", f"What it says is in {log}.")
+    def _did_not_start(self, reason: str) -> ServiceUnreachable:
+        said = f"The local service does not start within {START_LIMIT_S:.0f} s."
+        if reason:
+            said = f"The local service does not start: {reason}"
+        return ServiceUnreachable(said, f"Its log is {self._home.service / LOG_FILE}.")
 
 
 def _client(url: str, key: Secret) -> Client:

@@ -59,14 +59,17 @@ class Redactor:
 
     def __call__(self, text: str) -> str:
         """Return the text without anything that is nobody's business."""
+        return self._without_home(self.without_secrets(text))
+
+    def without_secrets(self, text: str) -> str:
+        """Return the text without keys, signatures and the like, for the user's own eyes: folders stay as they are."""
         for known in sorted((secret.reveal() for secret in self.secrets if secret), key=len, reverse=True):
             text = text.replace(known, TAKEN_OUT)
         text = _URL.sub(_bare_url, text)
         text = _BEARER.sub(rf"\1 {TAKEN_OUT}", text)
         text = _PARAMETER.sub(rf"\1\2{TAKEN_OUT}", text)
         text = _MAIL.sub(TAKEN_OUT, text)
-        text = _USUAL_KEY.sub(TAKEN_OUT, text)
-        return self._without_home(text)
+        return _USUAL_KEY.sub(TAKEN_OUT, text)
 
     def _without_home(self, text: str) -> str:
         for spelling in _spellings(self.home):
