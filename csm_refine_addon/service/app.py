@@ -86,6 +86,7 @@ class Api:
             ("GET", "/user/userdata", self.userdata),
             ("GET", "/v3/sessions/<code>", self.session_v3),
             ("POST", _LOCAL, self.create_from_mesh),
+            ("DELETE", f"{_LOCAL}/<code>", self.delete),
             ("DELETE", f"{_LOCAL}/<code>/refine", self.cancel),
             ("GET", "/local/info", self.info),
             ("GET", PROOF_PATH, self.prove_key),
@@ -152,6 +153,11 @@ class Api:
 
     def cancel(self, code: str) -> Any:
         return _answer(200, "Cancelled", self._data(self._refining.cancel(code)))
+
+    def delete(self, code: str) -> Any:
+        self._refining.delete(code)
+        log.info("%s: deleted", code)
+        return _answer(200, "Deleted", {})
 
     def info(self) -> Any:
         running, waiting = self._refining.counts()

@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import SessionNotRefinable
+from ..core.errors import SessionNotRefinable, SessionUnknown
 from ..core.processes.background import BackgroundBlender, confined_environment, detached
 from .refinery import ladder
 from .sessions import Session, Sessions
@@ -105,6 +105,17 @@ class Refining:
                 kill(self._processes[run])
         return session
 
+    def delete(self, code: str) -> None:
+        """End a session's refine, if one is running or waiting, and delete the session. Raises SessionUnknown."""
+        with self._lock:
+            process = self._processes.get(self._sessions.find(code).run)
+        with contextlib.suppress(SessionNotRefinable):
+            self.cancel(code)
+        if process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_S)
+        self._sessions.delete(code)
+
     def stop(self) -> None:
         """End all processes and workers, within about a second; the sessions keep their stage."""
         with self._lock:
@@ -167,7 +178,10 @@ class Refining:
             is_cancelled = session.run in self._cancelled
             self._cancelled.discard(session.run)
         if is_cancelled:
-            shutil.rmtree(self._sessions.run_folder(session), ignore_errors=True)
+            folder = self._sessions.run_folder(session)
+            shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):  # of a session that was deleted meanwhile, nothing else is left
+                folder.parent.rmdir()
 
     def _is_wanted(self, session: Session) -> bool:
         with self._lock:
@@ -242,6 +256,8 @@ class Refining:
                 return
             try:
                 write()
+            except SessionUnknown:
+                pass  # deleted meanwhile
             except Exception:  # whatever the store has: neither the worker nor the session shall stay with it
                 self._unwritten[session.run] = session, write
                 if not known:

@@ -10,6 +10,7 @@ import dataclasses
 import enum
 import json
 import os
+import re
 import secrets
 import shutil
 import sqlite3
@@ -20,11 +21,14 @@ from pathlib import Path
 
 from ..core import documents
 from ..core.axes import Vector3
-from ..core.errors import InputError, SessionNotRefinable, SessionUnknown, StorageError
+from ..core.errors import SessionNotRefinable, SessionUnknown
 from ..core.mesh_files import MeshKind
+from ..core.storage import mending
 from .refinery.settings import PICTURE, RefineSettings
+from .session_database import open_database
 
-_SCHEMA = "CREATE TABLE IF NOT EXISTS sessions (number INTEGER PRIMARY KEY, code TEXT UNIQUE, document TEXT NOT NULL)"
+_PART = re.compile(r"\w*(\.\w+)?", re.ASCII)
+"""A part of a path."""
 
 
 class Stage(enum.StrEnum):
@@ -82,12 +86,13 @@ class Sessions:
     def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
         """Open the store in ``folder``.
 
-        Raises InputError where another service has it open, StorageError where it cannot be written.
+        Raises InputError where another service has it open, StorageError where it cannot be written or a newer version
+        wrote it.
         """
         self._folder = folder
         self._clock = clock
         self._lock = threading.RLock()
-        self._database = _opened(folder / "sessions.sqlite")
+        self._database = open_database(folder / "sessions.sqlite", _is_readable)
 
     def close(self) -> None:
         """Let another service have the folder."""
@@ -107,24 +112,38 @@ class Sessions:
         return self._folder / session.code / "original" / session.original
 
     def create(self, mesh: Path, kind: MeshKind, warnings: tuple[str, ...] = ()) -> Session:
-        """Move a checked mesh file into a new session at ``preview_done``."""
+        """Move a checked mesh file into a new session at ``preview_done``; where that fails, no file of it is left."""
         now = self._clock()
-        with self._writing() as database:
-            while True:
-                code = f"SESSION_{int(now) % 10**10:010d}_{secrets.randbelow(9 * 10**6) + 10**6}"
-                if database.execute("SELECT 1 FROM sessions WHERE code = ?", (code,)).fetchone() is None:
-                    break
-            session = Session(code, now, now, original=f"mesh.{kind}", warnings=warnings)
-            target = self.original(session)
-            target.parent.mkdir(parents=True)
-            os.replace(mesh, target)
-            database.execute("INSERT INTO sessions (code, document) VALUES (?, ?)", (code, _encoded(session)))
+        folder = None
+        try:
+            with self._writing() as database:
+                code = self._new_code(database, now)
+                folder = self._folder / code
+                session = Session(code, now, now, original=f"mesh.{kind}", warnings=warnings)
+                target = self.original(session)
+                target.parent.mkdir(parents=True)
+                os.replace(mesh, target)
+                database.execute("INSERT INTO sessions (code, document) VALUES (?, ?)", (code, _encoded(session)))
+        except BaseException:
+            if folder:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
         return session
+
+    def _new_code(self, database: sqlite3.Connection, now: float) -> str:
+        while True:
+            code = f"SESSION_{int(now) % 10**10:010d}_{secrets.randbelow(9 * 10**6) + 10**6}"
+            is_known = database.execute("SELECT 1 FROM sessions WHERE code = ?", (code,)).fetchone()
+            if not is_known and not (self._folder / code).exists():
+                return code
 
     def find(self, code: str) -> Session:
         """Return a session. Raises SessionUnknown."""
         with self._lock:
-            row = self._database.execute("SELECT document FROM sessions WHERE code = ?", (code,)).fetchone()
+            row = self._database.execute("SELECT document FROM readable WHERE code = ?", (code,)).fetchone()
+            is_known = self._database.execute("SELECT 1 FROM sessions WHERE code = ?", (code,)).fetchone()
+        if row is None and is_known:
+            raise SessionUnknown("This version of the service cannot read this session.", "Update the extension.")
         if row is None:
             raise SessionUnknown("This service has no session of this code.", "Check the code, and which service.")
         return _decoded(row[0])
@@ -133,15 +152,15 @@ class Sessions:
         """Return sessions, the newest first, and how many there are in all."""
         with self._lock:
             rows = self._database.execute(
-                "SELECT document FROM sessions ORDER BY number DESC LIMIT ? OFFSET ?", (limit, offset)
+                "SELECT document FROM readable ORDER BY number DESC LIMIT ? OFFSET ?", (limit, offset)
             ).fetchall()
-            (total,) = self._database.execute("SELECT COUNT(*) FROM sessions").fetchone()
+            (total,) = self._database.execute("SELECT COUNT(*) FROM readable").fetchone()
         return [_decoded(document) for (document,) in rows], total
 
     def unfinished(self) -> list[Session]:
         """Return the sessions whose refine has been ordered and has not ended, in the order of their orders."""
         with self._lock:
-            rows = self._database.execute("SELECT document FROM sessions").fetchall()
+            rows = self._database.execute("SELECT document FROM readable").fetchall()
         found = [session for (document,) in rows if (session := _decoded(document)).stage is Stage.TRAINING_REFINE]
         return sorted(found, key=lambda session: session.ordered_at)
 
@@ -197,6 +216,20 @@ class Sessions:
             code, lambda session: dataclasses.replace(_idle(session), stage=Stage.PREVIEW_DONE, message="")
         )
 
+    def delete(self, code: str) -> None:
+        """Delete a session that is not refining, with its files. Raises SessionUnknown.
+
+        Files that are in use (Windows) are deleted when the service starts the next time.
+        """
+        self.find(code)
+        with self._writing() as database:
+            database.execute("DELETE FROM sessions WHERE code = ?", (code,))
+            database.execute("INSERT OR IGNORE INTO removed VALUES (?)", (code,))
+        shutil.rmtree(self._folder / code, ignore_errors=True)
+        if not (self._folder / code).exists():
+            with self._writing() as database:
+                database.execute("DELETE FROM removed WHERE code = ?", (code,))
+
     def _change(self, code: str, change: Callable[[Session], Session]) -> Session:
         with self._writing() as database:
             before = self.find(code)
@@ -225,28 +258,14 @@ def _idle(session: Session) -> Session:
     return session
 
 
-def _opened(path: Path) -> sqlite3.Connection:
+def _is_readable(code: str, document: str) -> bool:
+    """Return whether a row is a session of this version, whose paths lie in the folder of sessions."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        database = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
-        database.execute("PRAGMA locking_mode = EXCLUSIVE")
-        database.execute("PRAGMA synchronous = FULL")
-        database.execute("BEGIN EXCLUSIVE")  # with that mode, the lock is kept after the transaction
-        database.execute(_SCHEMA)
-        database.execute("COMMIT")
-    except sqlite3.OperationalError as error:
-        if "locked" in str(error):
-            raise InputError(
-                f"Another service is running on the data folder {path.parent}.", "Stop it, or choose another --data."
-            ) from error
-        raise _unusable(path, error) from error
-    except (OSError, sqlite3.DatabaseError) as error:
-        raise _unusable(path, error) from error
-    return database
-
-
-def _unusable(path: Path, error: Exception) -> StorageError:
-    return StorageError(f"The data folder {path.parent} cannot be used: {error}.", "Choose another --data folder.")
+        session = documents.decode(Session, json.loads(document), strict=True)
+        parts = (session.code, session.original, session.run, session.result)
+        return session.code == code and all(map(_PART.fullmatch, parts))
+    except mending.NOT_OURS:
+        return False
 
 
 def _encoded(session: Session) -> str:

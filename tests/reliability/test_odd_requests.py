@@ -22,6 +22,7 @@ WITHOUT_INPUT = {"GET /user/userdata", "GET /local/info"}
 WITHOUT_KEY = {"GET /local/proof"}
 TAKES_NOT_ALL = {"POST /image-to-3d-sessions", "POST /local/sessions"}
 """No image at all; of bytes, only meshes."""
+DELETES = "DELETE /local/sessions/{code}"
 
 
 @strategies.composite
@@ -49,10 +50,10 @@ class Asking:
         self.service = service
         self.session = requests.Session()
         self.session.trust_env = False
-        self.codes = [self._made(mesh) for mesh in MESHES]
+        self.codes = [self.made(mesh) for mesh in MESHES]
         self.rows: dict[str, collections.Counter] = {}
 
-    def _made(self, mesh: bytes) -> str:
+    def made(self, mesh: bytes) -> str:
         address, headers = f"{self.service.url}/local/sessions", {"x-api-key": self.service.key}
         answer = self.session.post(address, data=mesh, headers=headers, timeout=DEADLINE_S)
         return answer.json()["data"]["session_code"]
@@ -105,7 +106,7 @@ def test_what_fits_the_description_is_taken(asking, each, label):
 
     def ask(case, number):
         if "code" in case.path_parameters and number >= 0:
-            case.path_parameters["code"] = asking.codes[number]
+            case.path_parameters["code"] = asking.made(MESHES[number]) if label == DELETES else asking.codes[number]
         asking.ask("fitting", case, asking.service.key)
 
     each(OPERATIONS[label], GenerationMode.POSITIVE, ask)

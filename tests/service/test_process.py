@@ -6,13 +6,17 @@ import contextlib
 import json
 import os
 import signal
+import sqlite3
 import stat
 import sys
 
 import pytest
 import requests
 
+from csm_refine_addon.core.api.client import Client
+from csm_refine_addon.core.errors import InputError, SessionUnknown
 from csm_refine_addon.core.mesh_files import MeshKind
+from csm_refine_addon.core.models import Secret
 from csm_refine_addon.core.processes.background import find_background_blender
 from csm_refine_addon.service.refining import Refining
 from csm_refine_addon.service.sessions import Order, Sessions
@@ -258,6 +262,62 @@ def test_a_cancel_leaves_nothing_on_the_disk(start_service, stalled_blender):
         assert service.ask("DELETE", f"/local/sessions/{code}/refine").status_code == 200
     wait_for(lambda: not any(run.exists() for run in runs), 10)
     assert all((service.folder / "sessions" / code / "original").is_dir() for code in codes)
+
+
+@pytest.mark.parametrize("stage", ["preview_done", "waiting", "running", "refine_done"])
+def test_a_session_is_deleted_with_its_files(start_service, stalled_blender, waiting_blender, tmp_path, stage):
+    """A deleted session is gone with its files and its refine, after a restart too; another one stays."""
+    is_done = stage == "refine_done"
+    service = start_service("--blender", waiting_blender if is_done else stalled_blender, "--workers", "1")
+    (tmp_path / "go").touch()
+    code, other = service.create(), service.create()
+    child = 0
+    if stage == "waiting":
+        service.order(other)
+        started_process(service, other)
+    if stage in ("waiting", "running"):
+        service.order(code)
+        child = started_process(service, code) if stage == "running" else 0
+    if is_done:
+        assert service.refine(code)["status"] == "refine_done"
+    answer = service.ask("DELETE", f"/local/sessions/{code}")
+    assert (answer.status_code, answer.json()["data"]) == (200, {})
+    assert not child or not is_alive(child)
+    wait_for(lambda: not (service.folder / "sessions" / code).exists())
+    for method, path in (("GET", f"/image-to-3d-sessions/{code}"), ("DELETE", f"/local/sessions/{code}")):
+        assert service.ask(method, path).status_code == 404
+    service.stop()
+    service = start_service("--blender", stalled_blender)
+    assert service.ask("GET", "/image-to-3d-sessions").json()["data"]["total"] == 1
+    assert service.session(other)["session_code"] == other
+    assert "files are kept" not in (tmp_path / "stderr.txt").read_text()
+
+
+def test_the_client_deletes_a_session(start_service):
+    """The client deletes a session, and reports one that does not exist and what is no code."""
+    service = start_service()
+    code, client = service.create(), Client(service.url, Secret(service.key), is_online=lambda: True)
+    client.delete_session(code)
+    with pytest.raises(SessionUnknown):
+        client.delete_session(code)
+    with pytest.raises(InputError):
+        client.delete_session("../users/me")
+
+
+def test_a_deleted_session_does_not_come_back(start_service):
+    """Recovery of a damaged database does not bring back a session that was deleted, of which pages still tell."""
+    service = start_service()
+    code, other = service.create(), service.create()
+    assert service.ask("DELETE", f"/local/sessions/{code}").status_code == 200
+    service.stop()
+    (service.folder / "sessions" / code).mkdir()  # as where it could not be deleted
+    with contextlib.closing(sqlite3.connect(service.folder / "sessions" / "sessions.sqlite")) as database, database:
+        database.execute("INSERT INTO removed VALUES (?)", (code,))
+        database.execute("UPDATE sessions SET document = document || ' broken' WHERE code = ?", (other,))
+    service = start_service()
+    assert service.ask("GET", f"/image-to-3d-sessions/{code}").status_code == 404
+    assert service.session(other)["session_code"] == other
+    assert not (service.folder / "sessions" / code).exists()
 
 
 def test_a_failed_refine_leaves_its_log_alone(start_service, crashing_blender):

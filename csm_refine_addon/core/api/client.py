@@ -132,6 +132,13 @@ class Client:
                 "The service's answer holds no session code.", "Check the service's address; try again later."
             ) from None
 
+    def delete_session(self, code: str) -> None:
+        """Delete a session with its files, ending its refine: only the local service can.
+
+        Raises InputError where ``code`` is none; else as :meth:`read_session`.
+        """
+        self._ask("DELETE", f"/local/sessions/{session_code(code)}")
+
     def check_key(self) -> None:
         """Ask for the account's data, which costs nothing: raises where address or key are not good."""
         self._ask("GET", "/user/userdata")

@@ -39,6 +39,7 @@ CREATE TABLE IF NOT EXISTS notices (sentence TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS counter (revision INTEGER NOT NULL);
 INSERT INTO counter SELECT 0 WHERE NOT EXISTS (SELECT * FROM counter);
 """
+_CONTENTS = mending.Contents(("jobs", "lookups"), first_key="id")
 _INSERT = "INSERT INTO jobs (document, revision, id) VALUES (?, ?, ?)"
 _AGAIN = "Do it again: a new one has what can be read."
 _EMPTIED = (
@@ -78,7 +79,7 @@ class Journal:
             except sqlite3.DatabaseError as error:
                 if not mending.is_damage(error):
                     raise
-                mending.mend(path, _fill)
+                mending.mend(path, _CONTENTS, _fill)
                 self._times_mended = mending.times_mended(path)
                 self._connection = self._opened()
 
@@ -349,7 +350,7 @@ class Journal:
     def _mend(self) -> None:
         self.close()
         with contextlib.suppress(sqlite3.Error, OSError):  # what was found is the error to tell
-            mending.mend(self._path, _fill)
+            mending.mend(self._path, _CONTENTS, _fill)
 
     def _explanation(self, error: Exception) -> StorageError:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
@@ -365,6 +366,8 @@ class Journal:
         )
 
 
-def _fill(path: Path, jobs: Sequence[Job], sentence: str) -> None:
+def _fill(path: Path, saved: mending.Saved) -> None:
+    jobs = records.saved_jobs(saved)
+    sentence = f"The journal was damaged. It is kept as {saved.aside.name}; jobs saved out of it: {len(jobs)}."
     with Journal(path) as journal:
         journal.restore(jobs, sentence)

@@ -1,8 +1,8 @@
-"""A journal that is damaged is kept aside, and what can still be read out of it comes into a new one.
+"""Recovery of damaged databases: the file is kept aside, and what can be read of it is written into a new one.
 
-Several processes may find the damage at once: one mends, the others wait for it and find a sound journal. At no
-moment is there no journal. A process that has the damaged one open finds in the list of mended journals that it was
-replaced, and opens the new one.
+Used for the journal of jobs, and for the sessions of the local service. Several processes may find the damage at once:
+one mends, the others wait for it and find a sound database. At no moment is there none. A process that has the damaged
+one open finds in the list of mended ones that it was replaced, and opens the new one.
 """
 
 from __future__ import annotations
@@ -14,23 +14,43 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from ..driving import flow
-from ..errors import StorageError
-from ..models import Job, JobState
 from . import private_files
 
 PATIENT_S = 30.0
 """How long to wait for another process that is mending."""
-NOT_A_JOB = (ValueError, TypeError, KeyError, AttributeError)
-"""What JSON that is no job of this version raises: that is no damage."""
+NOT_OURS = (ValueError, TypeError, KeyError, AttributeError)
+"""What JSON raises that is no record of this version: that is no damage."""
 as_text = functools.partial(str, encoding="utf-8", errors="replace")
 """For a connection's ``text_factory``: SQLite itself would refuse the whole result."""
-_BEGINNING = json.dumps({"id": ""})[:-2]
 _decoder = json.JSONDecoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a database holds: JSON in the column ``document`` of ``tables``, and ids in the table ``removed``.
+
+    ``first_key`` is the first key of the documents of the first table, the only ones that are saved.
+    """
+
+    tables: tuple[str, ...]
+    first_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What could be read of a damaged database, and where that is kept.
+
+    ``documents`` holds older versions of some documents, too. ``removed`` has the ids of those that were deleted.
+    """
+
+    aside: Path
+    documents: tuple[str, ...]
+    removed: frozenset[str]
 
 
 def is_damage(error: BaseException) -> bool:
@@ -40,28 +60,28 @@ def is_damage(error: BaseException) -> bool:
 
 
 def times_mended(path: Path) -> int:
-    """Return a number that grows each time the journal is replaced by a mended one."""
+    """Return a number that grows each time the database is replaced by a mended one."""
     try:
         return _list_of(path).stat().st_size
     except OSError:
         return 0
 
 
-def mend(path: Path, fill: Callable[[Path, Sequence[Job], str], None]) -> None:
-    """Keep a damaged journal aside and put a new one in its place; nothing where it is not damaged (any more).
+def mend(path: Path, contents: Contents, fill: Callable[[Path, Saved], None]) -> None:
+    """Keep a damaged database aside and put a new one in its place; nothing where it is not damaged (any more).
 
-    ``fill`` makes a journal with these jobs and this sentence for the user. Raises OSError, sqlite3.Error.
+    ``fill`` makes a database out of what was saved. Raises OSError, sqlite3.Error.
     """
     with _alone(path):
-        if not _is_damaged(path):
+        if not _is_damaged(path, contents):
             return
-        jobs = _saved(path)
-        aside = _kept_aside(path)
+        documents = (*_by_rows(path, contents.tables[0], "document"), *_by_bytes(path, contents.first_key))
+        saved = Saved(_kept_aside(path), documents, frozenset(_by_rows(path, "removed", "*")))
         draft = path.with_name(f"{path.name}.new")
         draft.unlink(missing_ok=True)
-        fill(draft, jobs, f"The journal was damaged. It is kept as {aside.name}; jobs saved out of it: {len(jobs)}.")
+        fill(draft, saved)
         with open(_list_of(path), "a", encoding="utf-8", opener=private_files.opener) as mended:
-            mended.write(f"{aside.name}\n")
+            mended.write(f"{saved.aside.name}\n")
         _rollback_journal(path).unlink(missing_ok=True)  # SQLite would play it back into the new one
         os.replace(draft, path)
 
@@ -77,13 +97,14 @@ def _alone(path: Path) -> Iterator[None]:
         yield
 
 
-def _is_damaged(path: Path) -> bool:
+def _is_damaged(path: Path, contents: Contents) -> bool:
     try:
-        with contextlib.closing(_opened(path)) as journal:
-            if journal.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+        with contextlib.closing(_opened(path)) as database:
+            if database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
                 return True
-            for (document,) in journal.execute("SELECT document FROM jobs UNION ALL SELECT document FROM lookups"):
-                json.loads(document)
+            for table in contents.tables:
+                for (document,) in database.execute(f"SELECT document FROM {table}"):  # noqa: S608 -- ours
+                    json.loads(document)
     except sqlite3.Error as error:
         if is_damage(error):
             return True
@@ -93,50 +114,30 @@ def _is_damaged(path: Path) -> bool:
     return False
 
 
-def _saved(path: Path) -> list[Job]:
-    """Return the jobs that can be read, each as it was last written, oldest first."""
-    newest: dict[str, Job] = {}
-    for document in (*_by_rows(path, "jobs", "document"), *_by_bytes(path)):
-        with contextlib.suppress(*NOT_A_JOB):
-            job = Job.from_json(json.loads(document))
-            if job.id not in newest or job.revision > newest[job.id].revision:
-                newest[job.id] = job
-    removed = set(_by_rows(path, "removed", "job"))
-    kept = (_unsent(job) for job in newest.values() if job.id not in removed)
-    return sorted(kept, key=lambda job: job.created_at)
-
-
-def _unsent(job: Job) -> Job:
-    """Leave it to the user to send what stands as not yet sent: a later row that says otherwise may be lost."""
-    if job.state is not JobState.PREPARED or job.fetch_only:
-        return job
-    error = StorageError("The journal was damaged before this was sent, as far as can be read.", "Retry sends it.")
-    return flow.move(job, JobState.STOPPED, error=flow.job_error(error), finished_at=time.time())
-
-
 def _by_rows(path: Path, table: str, column: str) -> Iterator[str]:
-    """Yield what SQLite can read from both ends of a table, up to the damage."""
+    """Yield what SQLite can read from both ends of a table, up to the damage; the first of several columns."""
     for order in ("", " DESC"):
-        with contextlib.suppress(sqlite3.Error), contextlib.closing(_opened(path)) as journal:
-            for (text,) in journal.execute(f"SELECT {column} FROM {table} ORDER BY rowid{order}"):  # noqa: S608 -- ours
-                yield text
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(_opened(path)) as database:
+            for row in database.execute(f"SELECT {column} FROM {table} ORDER BY rowid{order}"):  # noqa: S608 -- ours
+                yield row[0]
 
 
-def _by_bytes(path: Path) -> Iterator[str]:
-    """Yield what looks like a job anywhere in the file, older ones too: a page without its header still holds them."""
+def _by_bytes(path: Path, first_key: str) -> Iterator[str]:
+    """Yield what looks like a document anywhere in the file: a page without its header still holds them."""
     text = path.read_bytes().decode("utf-8", "replace")
-    start = text.find(_BEGINNING)
+    beginning = json.dumps({first_key: ""})[:-2]
+    start = text.find(beginning)
     while start >= 0:
         with contextlib.suppress(ValueError, RecursionError):
             _, end = _decoder.raw_decode(text, start)
             yield text[start:end]
-        start = text.find(_BEGINNING, start + 1)
+        start = text.find(beginning, start + 1)
 
 
 def _opened(path: Path) -> sqlite3.Connection:
-    journal = sqlite3.connect(path)
-    journal.text_factory = as_text
-    return journal
+    database = sqlite3.connect(path)
+    database.text_factory = as_text
+    return database
 
 
 def _kept_aside(path: Path) -> Path:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sqlite3
+import time
 from dataclasses import replace
 from typing import Any
 
+from ..driving import flow
 from ..errors import StorageError
-from ..models import Job
+from ..models import Job, JobState
 from ..questions.lookups import Lookup
 from . import mending
 
@@ -34,7 +37,7 @@ def job(row: Row) -> Job:
     revision, written = row
     try:
         return Job.from_json({**_read(written), "revision": revision})
-    except mending.NOT_A_JOB as error:
+    except mending.NOT_OURS as error:
         raise StorageError(
             "The journal holds a job of another version of CSM Refine.", "Update the extension."
         ) from error
@@ -49,10 +52,30 @@ def job_or_none(row: Row) -> Job | None:
         return None
 
 
+def saved_jobs(saved: mending.Saved) -> list[Job]:
+    """Return the jobs that could be read of a damaged journal, each as it was last written, oldest first."""
+    newest: dict[str, Job] = {}
+    for written in saved.documents:
+        with contextlib.suppress(*mending.NOT_OURS):
+            found = Job.from_json(json.loads(written))
+            if found.id not in newest or found.revision > newest[found.id].revision:
+                newest[found.id] = found
+    kept = (_unsent(found) for found in newest.values() if found.id not in saved.removed)
+    return sorted(kept, key=lambda found: found.created_at)
+
+
 def lookup(row: Row) -> Lookup:
     """Return a row's look-up. Raises Damaged."""
     revision, written = row
     return replace(Lookup.from_json(_read(written)), revision=revision)
+
+
+def _unsent(found: Job) -> Job:
+    """Leave it to the user to send what stands as not yet sent: a later row that says otherwise may be lost."""
+    if found.state is not JobState.PREPARED or found.fetch_only:
+        return found
+    error = StorageError("The journal was damaged before this was sent, as far as can be read.", "Retry sends it.")
+    return flow.move(found, JobState.STOPPED, error=flow.job_error(error), finished_at=time.time())
 
 
 def _read(written: str) -> Any:
