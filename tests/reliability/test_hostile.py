@@ -148,6 +148,7 @@ FILES = {
     "two names that are one": (zipped([("a.obj", OBJ), ("A.OBJ", OBJ)]), "twice"),
     "a file that is a folder": (zipped([("a.obj", OBJ), ("a.obj/b.mtl", MTL)]), "twice"),
     "materials elsewhere": (b"mtllib ../../x.mtl\n" + OBJ, "outside"),
+    "materials elsewhere, in the next line": (OBJ + b"mtllib\\\r\n../../x.mtl\n", "outside"),
     "a line of 9 MB": (b"v " + b"0 " * 4_700_000 + b"\n" + OBJ, "a line of"),
     "100 records inside each other": (fbx(100), "inside each other"),
     "an array of 16 GB in 8 bytes": (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import zipfile
 
 import bpy
 import numpy as np
@@ -159,10 +160,15 @@ f 1/1 2/2 3/3 4/4
 
 
 def obj_file(folder, material: str):
-    (folder / "picture.png").write_bytes(raw_files.png(raw_meshes.checker(48, 64)))
-    (folder / "sheet.mtl").write_text(f"newmtl one\n{material}\n")
-    path = folder / "sheet.obj"
-    path.write_text(OBJ.format("sheet"))
+    picture = raw_files.png(raw_meshes.checker(48, 64))
+    files = {"picture.png": picture, "sheet.mtl": f"newmtl one\n{material}\n", "sheet.obj": OBJ.format("sheet")}
+    return zipped(folder / "sheet.zip", files)
+
+
+def zipped(path, files):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
     return path
 
 
@@ -389,13 +395,11 @@ def bumpy_obj(folder, faces: str) -> bpy.types.Object:
     angles = 2 * np.pi * np.arange(5) / 5
     points = np.column_stack([np.cos(angles), 0 * angles, -np.sin(angles)])
     slope = np.full((4, 4, 3), (200, 90, 220), np.uint8)
-    (folder / "bumps.png").write_bytes(raw_files.png(slope))
-    (folder / "pentagon.mtl").write_text("newmtl one\nmap_Bump -bm 1 bumps.png\n")
+    material = "newmtl one\nmap_Bump -bm 1 bumps.png\n"
     lines = ["mtllib pentagon.mtl", "usemtl one", *(f"v {x} {y} {z}" for x, y, z in points)]
     lines += [*(f"vt {x / 2 + 0.5} {-z / 2 + 0.5}" for x, _, z in points), faces]
-    path = folder / "pentagon.obj"
-    path.write_text("\n".join(lines) + "\n")
-    return mesh_io.import_mesh(path, folder)
+    files = {"bumps.png": raw_files.png(slope), "pentagon.mtl": material, "pentagon.obj": "\n".join(lines) + "\n"}
+    return mesh_io.import_mesh(zipped(folder / "pentagon.zip", files), folder)
 
 
 def test_a_normal_map_on_faces_of_many_corners_is_kept(tmp_path):

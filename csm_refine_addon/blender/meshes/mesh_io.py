@@ -6,12 +6,13 @@ Meant for an empty factory-startup Blender, and safe in a user's file: what was 
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import bpy
@@ -28,26 +29,32 @@ BLENDER_FROM_FILE = Matrix(((1, 0, 0, 0), (0, 0, -1, 0), (0, 1, 0, 0), (0, 0, 0,
 """Y up, +Z front (OBJ as CSM writes it) to Z up, -Y front: exact, unlike the importer's rotated object."""
 
 
-def import_mesh(path: Path, work_folder: Path) -> bpy.types.Object:
+def import_mesh(path: Path, work_folder: Path, left_out: list[str] | None = None) -> bpy.types.Object:
     """Read a GLB, OBJ, zip of OBJ, or FBX as one mesh object and return it.
 
     The kind is told by the first bytes. All meshes of the file are joined; their node transforms, negative scales
     included, go into the vertices. Vertices that an exporter has split are one again (see :mod:`.welding`), in each of
     the file's meshes by itself. The object has an identity transform, no parent, no modifiers, no animation, and
-    its origin is the file's origin, in Blender axes (Z up). Materials, UV maps and custom normals stay; images are
-    packed, and those from outside the file's own folder are dropped. ``work_folder`` takes what a zip unpacks to, and
-    a copy of what names files elsewhere, without those names.
+    its origin is the file's origin, in Blender axes (Z up). Materials, UV maps and custom normals stay. Images that are
+    in the file are packed; all others are dropped, and their names are added to ``left_out``. The file is read in a
+    temporary folder of its own in ``work_folder``, so that none of its relative paths leads to a file.
 
-    Raises MeshUnusable where the file is no mesh, the importer refuses it, it has no faces, or a vertex is not finite.
+    Raises MeshUnusable where the file does not pass :func:`~...core.mesh_files.check`, the importer refuses it, it has
+    no faces, or a vertex is not finite.
     """
-    kind = mesh_files.sniff(path)
-    if kind is MeshKind.ZIP:
-        path, kind = mesh_files.extract_obj(path, work_folder), MeshKind.OBJ
-    if kind is MeshKind.FBX:
-        path = mesh_files.harmless_fbx(path, work_folder)
+    kind = mesh_files.check(path)
     objects, images, meshes = set(bpy.data.objects), set(bpy.data.images), set(bpy.data.meshes)
-    _run_importer(_IMPORTERS[kind], path)
-    _own_images([image for image in bpy.data.images if image not in images], path.parent)
+    with tempfile.TemporaryDirectory(dir=work_folder, ignore_cleanup_errors=True) as folder:
+        if kind is MeshKind.ZIP:
+            path, kind = mesh_files.extract_obj(path, Path(folder)), MeshKind.OBJ
+        if kind is MeshKind.FBX:
+            path = mesh_files.harmless_fbx(path, Path(folder))
+        if not path.is_relative_to(folder):
+            path = _linked(path, Path(folder))
+        _run_importer(_IMPORTERS[kind], path)
+        dropped = _keep_packed([image for image in bpy.data.images if image not in images], Path(folder))
+    if left_out is not None:
+        left_out += dropped
     brought = [found for found in bpy.data.objects if found not in objects]
     obj = _joined(brought, path.stem, BLENDER_FROM_FILE if kind is MeshKind.OBJ else Matrix())
     _remove_unused([mesh for mesh in bpy.data.meshes if mesh not in meshes])
@@ -186,16 +193,32 @@ def _reason(said: str) -> str:
     return lines[-1].removeprefix("Error: ") if lines else "it does not say why."
 
 
-def _own_images(images: list[bpy.types.Image], folder: Path) -> None:
-    """Pack the images that lie in ``folder``; forget those that a file points to elsewhere, or that are missing."""
+def _linked(path: Path, folder: Path) -> Path:
+    """Return another name of a file, in ``folder``; a copy where the file system has no links."""
+    link = folder / path.name
+    try:
+        os.link(path, link)
+    except OSError:
+        shutil.copyfile(path, link)
+    return link
+
+
+def _keep_packed(images: list[bpy.types.Image], folder: Path) -> list[str]:
+    """Pack the images that lie in ``folder``, remove those that then are not packed, and return their names.
+
+    An importer may have opened a file elsewhere, of any kind: a movie or a sequence, too. No path stays.
+    """
+    dropped = []
     for image in images:
-        if image.packed_file or image.source not in {"FILE", "TILED"}:
-            continue
         found = Path(bpy.path.abspath(image.filepath)).resolve()
-        if found.is_relative_to(folder.resolve()) and found.is_file():
+        if not image.packed_file and found.is_relative_to(folder.resolve()) and found.is_file():
             image.pack()
-        else:
+        if image.packed_file:
+            image.filepath_raw = f"//{PureWindowsPath(image.filepath_raw).name}"
+        elif image.source != "GENERATED":
+            dropped.append(image.name.lstrip("_") or image.name)  # its folders, blanked
             bpy.data.images.remove(image)
+    return dropped
 
 
 def _joined(brought: list[bpy.types.Object], name: str, turn: Matrix) -> bpy.types.Object:

@@ -23,7 +23,7 @@ import bpy  # where Blender is a Python module, addon_utils is there only after 
 # isort: split
 import addon_utils
 
-from ...core import documents, limits, mesh_files
+from ...core import documents, limits
 from ...core.errors import CsmError, PrepareFailed
 from ...core.mesh_files import blend_files
 from ...core.models import Box, MeshReport, Placement
@@ -76,7 +76,6 @@ def prepare(mesh: Path, blend: Path, wanted: Wanted) -> MeshReport:
     Raises MeshUnusable where the file is not a usable mesh; then there is no ``blend``.
     """
     blend.unlink(missing_ok=True)
-    mesh_files.check(mesh)
     with tempfile.TemporaryDirectory() as scratch:
         obj = mesh_io.import_mesh(mesh, Path(scratch))
         report = finish(obj, wanted, mesh.stat().st_size)

@@ -16,7 +16,6 @@ from typing import Any
 import bpy
 import numpy as np
 
-from ...core import mesh_files
 from ...core.axes import Vector3
 from ...core.errors import MeshUnusable
 from ...core.models import Box, Placement, Quaternion
@@ -76,7 +75,6 @@ def import_here(
     """Do preparing and placing at once in this Blender, which stands still meanwhile. Raises MeshUnusable."""
     _leave_edit_mode(context)
     with _all_or_nothing(), tempfile.TemporaryDirectory() as scratch:
-        mesh_files.check(mesh_path)
         beside = _present(BESIDE)
         obj = mesh_io.import_mesh(mesh_path, Path(scratch))
         bpy.data.batch_remove(_present(BESIDE) - beside)

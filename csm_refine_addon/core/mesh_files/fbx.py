@@ -130,9 +130,9 @@ class _Records:
             start = self._file.tell()
             if start + length > end:
                 raise damaged(_CUT_OFF)
-            if kind == _RAW:
-                self._pixels.add(self._file)
-            elif kind == _STRING:
+            is_image = kind == _RAW and self._pixels.add(self._file)
+            if kind in (_STRING, _RAW) and not is_image:  # Blender takes either for a path
+                self._file.seek(start)
                 self._last_string = self._file.read(min(length, _LONGEST_PATH))
                 if found := _FOLDERS.match(self._last_string):
                     yield start, found.end()

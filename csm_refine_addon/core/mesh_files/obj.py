@@ -18,9 +18,12 @@ VERTEX, FACE = b"\nv ", b"\nf "
 _PLAIN = bytes(10 if code == 13 else 32 if code < 32 and code != 10 else code for code in range(256))
 """As Blender's importer reads it: a carriage return ends a line, other control characters are spaces."""
 _ODD_VERTEX = re.compile(rb"\nv [^\n]*?(?:nan|inf)", re.IGNORECASE)
-_LIBRARY = re.compile(rb"\n *mtllib ([^\n]*)")
-_ELSEWHERE = re.compile(rb"(?:^|[\s\"'])[/\\]|(?:^|[\s\"'/\\])\.\.+(?:[\s\"'/\\]|$)|[:\0]")
-"""Absolute, upwards, with a drive or a scheme, on another machine: ``\\\\host`` would even tell it the user's name."""
+_LIBRARY = re.compile(rb"\n *mtllib([ \\][^\n]*)")
+_ELSEWHERE = re.compile(rb"(?:^|[\s\"'])[/\\]|(?:^|[\s\"'/\\])\.\.+(?:[\s\"'/\\]|$)|[:\0]|\\ *$")
+"""Absolute, upwards, with a drive or a scheme, on another machine: ``\\\\host`` would even tell it the user's name.
+
+Or with a backslash at its end, after which the path goes on in the next line.
+"""
 _NAMES_NO_FILE = re.compile(
     rb"\s*(?:#|newmtl|k[adest]|n[is]|tf|d|tr|illum|sharpness|pm|pr|ps|pc|pcr|aniso|anisor)(?:\s|$)", re.IGNORECASE
 )

@@ -19,10 +19,11 @@ from .surface import Array, Surface
 def read_source(folder: Path, order: dict[str, Any], settings: RefineSettings) -> tuple[bpy.types.Object, list[str]]:
     """Return the order's mesh, cleaned, and notes of what that took away. Raises MeshUnusable."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
-    obj = mesh_io.import_mesh(Path(order["mesh"]), folder / "scratch")
+    left_out: list[str] = []
+    obj = mesh_io.import_mesh(Path(order["mesh"]), folder / "scratch", left_out)
     obj.name = obj.data.name = order["code"]
     clean(obj.data)
-    notes = []
+    notes = [f"The image {name} was left out: it is not in the file." for name in left_out]
     if settings.drop_parts_below:
         dropped = drop_parts_below(obj.data, settings.drop_parts_below)
         notes += [f"{dropped} faces of small loose parts were dropped."] if dropped else []
