@@ -90,14 +90,22 @@ def place(job: Job) -> Placed:
     return arrivals.place(bpy.context, job)
 
 
-def save_output(object_name: str, path: Path) -> None:
-    """Save the scene as a .blend, or the placed object alone in another format. Raises CsmError."""
-    exporting.export(bpy.data.objects[object_name], path)
+def save_output(object_name: str, path: Path) -> tuple[str, ...]:
+    """Save the scene as a .blend, or the placed object alone in another format.
+
+    Return sentences on what that format cannot hold. Raises CsmError.
+    """
+    obj = bpy.data.objects[object_name]
+    exporting.export(obj, path)
+    return exporting.format_warnings(obj, path)
 
 
-def export_object(name: str, home: Home) -> Path:
-    """Return a GLB of an object and its children as a new session wants it, in a folder of its own. Raises CsmError."""
-    job = new_job(RefineRequest(""), LOCAL, now=time.time())
+def export_object(name: str, home: Home, service: str) -> Path:
+    """Return a mesh file of an object and its children as a new session of a service wants it, in a folder of its own.
+
+    Raises CsmError.
+    """
+    job = new_job(RefineRequest(""), service, now=time.time())
     blend = home.ensure().job_folder(job.id) / "source.blend"
     names = session_source.write(bounds.find_object(bpy.context.view_layer, name), (), blend)
     job = dataclasses.replace(job, source_blend=str(blend), source_objects=names)

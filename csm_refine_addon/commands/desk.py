@@ -15,7 +15,7 @@ from typing import Any, Self
 from ..core import checks
 from ..core.driving import flow, orders
 from ..core.driving.following import LOOK_EVERY_S, Follower
-from ..core.errors import InputError, JournalBusy, KeyMissing, OtherAccount, OtherService
+from ..core.errors import InputError, JournalBusy, KeyMissing, OtherAccount
 from ..core.keys import accounts, key_sources
 from ..core.models import CSM_BASE_URL, LOCAL, Job, JobState, RefineRequest, Secret
 from ..core.placement import Asked
@@ -48,7 +48,6 @@ class Desk:
             self.home,
             key_of=self._key_of,
             is_online=found.is_online,
-            is_chosen=self._is_chosen,
             blender=found.binary_path,
             timeout_s=found.timeout_s,
             pause=pause,
@@ -72,12 +71,6 @@ class Desk:
         text = getattr(self._options, "service", None) or os.environ.get(SERVICE_VARIABLE)
         allow_http = getattr(self._options, "allow_http", False) or self._settings.allow_plain_http
         return checks.service_address(text or self._settings.service or "csm", allow_plain_http=allow_http)
-
-    def _is_chosen(self, service: str) -> bool:
-        try:
-            return self.service == service
-        except InputError:
-            return False
 
     @functools.cached_property
     def _known_key(self) -> Secret | None:
@@ -142,11 +135,11 @@ class Desk:
         """
         self.check_service(job.service)
         if take_over:
-            job = self.journal.change(job.id, functools.partial(accounts.taken_over, folder=self.home.folder))
+            job = self.journal.change(job.id, accounts.taken_over)
         try:
             self._follower.check(job)
         except OtherAccount as error:
-            raise _refused(error, job) from None
+            raise OtherAccount(error.message, TAKE_OVER) from None
         return job
 
     def sent_again(self, job: Job, timeout_s: float | None, *, take_over: bool) -> Job:
@@ -170,13 +163,11 @@ class Desk:
     def seen(self, job: Job) -> Outcome:
         """Return how a job stands, and that it waits for another key where this is known without a key command."""
         text = f"{job.id} {job.state:<11} {describe(job)}"
-        gate = accounts.Gate(self.home.folder, "", lambda _service: self._known_key, self._is_chosen)
-        try:
-            if flow.is_active(job) and job.service != LOCAL:
-                gate.check(job)
-        except OtherAccount as error:
-            return dataclasses.replace(outcome.failure(_refused(error, job), job), text=f"{text} - {error.message}")
-        return Outcome(text, outcome.document(job))
+        ours = accounts.fingerprint(self.home.folder, job.service, self._known_key) if job.account else ""
+        if not (flow.is_active(job) and ours) or ours == job.account:
+            return Outcome(text, outcome.document(job))
+        error = OtherAccount(action=TAKE_OVER)
+        return dataclasses.replace(outcome.failure(error, job), text=f"{text} - {error.message}")
 
     def find(self, target: str | None) -> Job | None:
         """Take the job of this id in hand, the newest one for None; return None for what is no job's id."""
@@ -215,21 +206,22 @@ class Desk:
         if job.state not in (JobState.READY, JobState.PLACED):
             return outcome.of_job(job)
         found = scene.place(job)
-        if output:
-            scene.save_output(found.object_name, output)
+        warnings = scene.save_output(found.object_name, output) if output else ()
+        for warning in warnings:
+            tell(warning)
         job = self._noted(job, lambda job: flow.placed(job, found.object_name, found.fit_error, time.time()))
         error = "" if found.fit_error is None else f", fit error {found.fit_error:.2g}"
         text = f"{job.id} placed as {found.object_name}{error}" + (f", written to {output}" if output else "")
         placed = outcome.of_job(job, text)
         return dataclasses.replace(
-            placed, document={**placed.document, "object": found.object_name, "dimensions": list(found.dimensions)}
+            placed,
+            document={
+                **placed.document,
+                "object": found.object_name,
+                "dimensions": list(found.dimensions),
+                "warnings": warnings,
+            },
         )
-
-
-def _refused(error: OtherAccount, job: Job) -> OtherAccount:
-    """Return the error with what to do on the command line."""
-    other = f"Give --service {job.service} if you trust it, or add --take-over."
-    return type(error)(error.message, other if isinstance(error, OtherService) else TAKE_OVER)
 
 
 def _taken_up(job: Job, now: float, limit_s: float | None) -> Job:

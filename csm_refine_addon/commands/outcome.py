@@ -45,8 +45,9 @@ def of_job(job: Job, text: str = "") -> Outcome:
 
 
 def warned(found: Outcome, warnings: tuple[str, ...]) -> Outcome:
-    """Return an outcome whose document has the warnings that were said before."""
-    return dataclasses.replace(found, document={**found.document, "warnings": warnings})
+    """Return an outcome whose document has the warnings that were said before, in front of its own."""
+    said = (*warnings, *found.document["warnings"])
+    return dataclasses.replace(found, document={**found.document, "warnings": said})
 
 
 def interrupted() -> errors.Interrupted:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import bpy
+import numpy as np
 
 from ...core.errors import InputError, StorageError
 from ..meshes import mesh_io
@@ -60,6 +61,23 @@ def export(obj: bpy.types.Object, path: Path) -> None:
             raise StorageError(f"The disk has no room for {path.name}.", "Free some disk space, then retry.") from error
         reason = _reason(error)
         raise InputError(f"Blender cannot write {path.name}: {reason}", "Choose another file or ending.") from error
+
+
+def format_warnings(obj: bpy.types.Object, path: Path) -> tuple[str, ...]:
+    """Return a sentence on what the format of an output file cannot hold of an object: glTF has triangles only."""
+    if path.suffix.lower() != ".glb":
+        return ()
+    mesh = obj.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
+    sides = np.empty(len(mesh.polygons), np.int32)
+    mesh.polygons.foreach_get("loop_total", sides)
+    counts = ((int((sides == 4).sum()), "quads"), (int((sides > 4).sum()), "n-gons"))
+    cut = " and ".join(f"{count:,} {name}" for count, name in counts if count)
+    triangles = int((sides[sides > 3] - 2).sum())
+    if not cut:
+        return ()
+    return (
+        f"GLB holds triangles only: {cut} were written as {triangles:,} triangles. Use .fbx, .obj or .blend for quads.",
+    )
 
 
 @contextlib.contextmanager
