@@ -193,6 +193,7 @@ def create(options: Namespace) -> Outcome:
         if desk.service == CSM_BASE_URL:
             raise InputError("CSM's service makes no sessions out of meshes.", "Use --service local.")
         desk.check_service()
+        desk.client(desk.service)  # the local service runs then, and its Blender is known
         mesh, losses = (Path(options.mesh), ()) if options.mesh else _exported(options, desk)
         session = desk.client(desk.service).create_session(mesh)
         if options.object:
@@ -204,11 +205,11 @@ def create(options: Namespace) -> Outcome:
 
 
 def _exported(options: Namespace, desk: Desk) -> tuple[Path, tuple[str, ...]]:
-    """Return a GLB of the object, and what a refine will take from it."""
+    """Return a mesh file of the object, and what a refine will take from it."""
     scene = blender("create --object needs Blender")
     if options.blend:
         scene.open_blend(Path(options.blend))
-    return scene.export_object(options.object, desk.home), scene.losses_of(options.object)
+    return scene.export_object(options.object, desk.home, desk.service), scene.losses_of(options.object)
 
 
 def serve(arguments: Sequence[str]) -> int:

@@ -8,7 +8,6 @@ CsmError
 ├── KeyMissing                 3    give a key
 ├── KeyRefused                 3    give another key
 ├── OtherAccount               3    use the key that the job was made with, or take the job over
-│   └── OtherService           3    choose the job's service, or take the job over
 ├── SessionUnknown             4    check the code
 ├── SessionNotRefinable        4    wait for the preview mesh, or take another session
 ├── RefineFailed               5    the service failed or refused the refine: read its words
@@ -19,6 +18,7 @@ CsmError
 ├── BlenderOffline             7    allow online access
 ├── MeshUnusable               8    look at the mesh, refine again
 │   ├── MeshTooLarge           8    raise the limit, or refine with fewer faces
+│   ├── BlendTooNew            8    take another kind of file, or a newer Blender
 │   └── PrepareFailed          8    import the mesh in the window instead
 ├── OutcomeUncertain           9    look again; send again only on purpose
 └── Interrupted              130    nothing
@@ -101,17 +101,6 @@ class OtherAccount(CsmError):
         super().__init__(message, action)
 
 
-class OtherService(OtherAccount):
-    """The job belongs to no account yet, and its service is not the one that the user chose: no key is sent there."""
-
-    def __init__(
-        self,
-        message: str = "This job belongs to no API key yet, and its service is not the chosen one.",
-        action: str = "Choose its service to go on, or take the job over with the present key.",
-    ) -> None:
-        super().__init__(message, action)
-
-
 class SessionUnknown(CsmError):
     """The service knows no session of this code (404)."""
 
@@ -181,6 +170,12 @@ class MeshTooLarge(MeshUnusable):
     """The mesh file is larger than allowed; fetching it again does not help."""
 
 
+class BlendTooNew(MeshUnusable):
+    """The mesh is a .blend that a newer Blender wrote than the one that is to read it."""
+
+    code = "blend_too_new"
+
+
 class PrepareFailed(MeshUnusable):
     """The mesh file passed its checks, but the background Blender could not be started or failed on it."""
 
@@ -199,7 +194,3 @@ class Interrupted(CsmError):
 
     code = "interrupted"
     exit_code = 130
-
-
-HELD_BACK = frozenset({str(OtherAccount()), str(OtherService())})
-"""What a job says that waits for another key or service; *Take Over* is offered then."""

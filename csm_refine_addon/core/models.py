@@ -296,6 +296,8 @@ class Job:
     """Why the job waits, while it is not failed: offline, service out of reach."""
     bytes_done: int = 0
     bytes_total: int | None = None
+    no_blend: bool = False
+    """Whether the local service's .blend was written by a newer Blender than the one that prepares here."""
     mesh_path: str = ""
     blend_path: str = ""
     picture_path: str = ""

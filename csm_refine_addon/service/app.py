@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
@@ -15,7 +16,7 @@ import bottle
 from ..core import mesh_files
 from ..core.errors import CsmError, InputError, MeshUnusable, SessionNotRefinable, SessionUnknown
 from ..core.keys.proof import PATH as PROOF_PATH, is_challenge, proof
-from ..core.mesh_files import MeshKind
+from ..core.mesh_files import MeshKind, blend_files
 from ..core.models import Secret
 from . import envelopes
 from .guard import HostCheck, holds_key, host_name, is_from_a_page
@@ -128,7 +129,8 @@ class Api:
     def meshes(self, code: str) -> Any:
         session = self._sessions.find(code)
         urls = self._mesh_urls(session)
-        found = [{"session_code": code, **envelopes.mesh_urls(urls)}] if urls else []
+        version = self._blend_version(session)
+        found = [{"session_code": code, **envelopes.mesh_urls(urls, version)}] if urls else []
         return _answer(200, "Retrieved", found)
 
     def create_from_image(self) -> Any:
@@ -146,7 +148,7 @@ class Api:
     def create_from_mesh(self) -> Any:
         """Answer with a session at ``preview_done`` that is made out of the mesh file in the body."""
         with self._inbox.taken_in(*_input()) as mesh:
-            kind = mesh_files.check(mesh)
+            kind = mesh_files.check(mesh, allow_blend=True)
             session = self._sessions.create(mesh, kind, losses(mesh, kind))
         log.info("%s: created", session.code)
         return _answer(201, "Created", self._data(session))
@@ -164,7 +166,7 @@ class Api:
         data = {
             "version": API_VERSION,
             "input_formats": sorted(MeshKind),
-            "formats": ["glb", "obj", "zip", "fbx", "usdz"],
+            "formats": ["glb", "obj", "zip", "fbx", "usdz", "blend"],
             "running": running,
             "waiting": waiting,
             "users": self._users.count(),
@@ -189,10 +191,11 @@ class Api:
     def _data(self, session: Session) -> dict[str, Any]:
         preview = {session.original.rpartition(".")[2]: self._url(session, "original", session.original)}
         picture = self._url(session, session.result, PICTURE) if self._has_picture(session) else ""
-        return envelopes.session_data(session, self._percent(session), self._mesh_urls(session), preview, picture)
+        percent, urls, version = self._percent(session), self._mesh_urls(session), self._blend_version(session)
+        return envelopes.session_data(session, percent, urls, preview, picture, version)
 
     def _has_picture(self, session: Session) -> bool:
-        return session.stage is Stage.REFINE_DONE and self._sessions.picture(session).is_file()
+        return session.stage is Stage.REFINE_DONE and self._sessions.result_file(session, PICTURE).is_file()
 
     def _percent(self, session: Session) -> int:
         if session.stage is Stage.REFINE_DONE:
@@ -204,6 +207,14 @@ class Api:
         if session.stage is not Stage.REFINE_DONE:
             return {}
         return {kind: self._url(session, session.result, f"mesh.{kind}") for kind in session.formats}
+
+    def _blend_version(self, session: Session) -> tuple[int, ...]:
+        """Return the version of the Blender that wrote the result's .blend; empty where there is none."""
+        if session.stage is not Stage.REFINE_DONE or MeshKind.BLEND not in session.formats:
+            return ()
+        with contextlib.suppress(MeshUnusable):  # removed for a later refine just now
+            return blend_files.version(self._sessions.result_file(session, "mesh.blend"))
+        return ()
 
     def _url(self, session: Session, folder: str, name: str) -> str:
         host = host_name(bottle.request.get_header("Host", ""))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,13 +32,18 @@ def envelope(status: int, message: str, data: Any, error: str = "") -> dict[str,
 
 
 def session_data(
-    session: Session, percent: int, urls: Mapping[str, str], preview: Mapping[str, str], picture: str = ""
+    session: Session,
+    percent: int,
+    urls: Mapping[str, str],
+    preview: Mapping[str, str],
+    picture: str = "",
+    blend_version: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Return a session. ``urls`` and ``preview`` are signed addresses by format; what is missing is an empty string.
 
-    ``error_message``, ``picture_url`` (of source and result, side by side), ``warnings`` (what a refine will take from
-    the mesh), ``method`` and ``notes`` (on the result) are additions of ours; ``percentage`` is always 0, as the hosted
-    service's was.
+    ``mesh_url_blend`` and ``blend_version`` (see :func:`mesh_urls`), ``error_message``, ``picture_url`` (of source and
+    result, side by side), ``warnings`` (what a refine will take from the mesh), ``method`` and ``notes`` (on the
+    result) are additions of ours; ``percentage`` is always 0, as the hosted service's was.
     """
     order, settings = session.order, session.order.settings
     is_done = session.stage is Stage.REFINE_DONE
@@ -48,7 +53,7 @@ def session_data(
         "session_code": session.code,
         "image_url": "",
         "input_image": "",
-        **mesh_urls(urls),
+        **mesh_urls(urls, blend_version),
         "preview_mesh_url_zip": preview.get("zip", ""),
         "preview_mesh_url_glb": preview.get("glb", ""),
         "preview_mesh_url_usdz": "",
@@ -82,10 +87,13 @@ def session_data(
     }
 
 
-def mesh_urls(urls: Mapping[str, str]) -> dict[str, str]:
-    """Return the mesh addresses under their v2 names; ``mesh_url`` is the zip's."""
-    named = {f"mesh_url_{kind}": urls.get(kind, "") for kind in ("obj", "zip", "glb", "fbx", "usdz")}
-    return {"mesh_url": urls.get("zip", ""), **named}
+def mesh_urls(urls: Mapping[str, str], blend_version: Sequence[int] = ()) -> dict[str, Any]:
+    """Return the mesh addresses under their v2 names; ``mesh_url`` is the zip's.
+
+    ``mesh_url_blend`` is an addition of ours, with the version of the Blender that wrote the .blend beside it.
+    """
+    named = {f"mesh_url_{kind}": urls.get(kind, "") for kind in ("obj", "zip", "glb", "fbx", "usdz", "blend")}
+    return {"mesh_url": urls.get("zip", ""), **named, "blend_version": list(blend_version)}
 
 
 def session_v3(session: Session, percent: int, urls: Mapping[str, str]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ _TYPES = {
     ".obj": "model/obj",
     ".fbx": "application/octet-stream",
     ".usdz": "model/vnd.usdz+zip",
+    ".blend": "application/x-blender",
     ".png": "image/png",
 }
 _ERRORS = {

@@ -27,7 +27,7 @@ from ..core.errors import CsmError, InputError, StorageError
 from ..core.keys.secret_files import kept_secret
 from ..core.models import Secret
 from ..core.processes.background import BackgroundBlender, find_background_blender
-from ..core.processes.local_service import endpoint
+from ..core.processes.local_service import ENDPOINT_FILE, endpoint
 from ..core.storage import private_files
 from ..core.storage.home import chosen_home
 from ..core.streams import write
@@ -46,7 +46,6 @@ from .users import Users
 log = logging.getLogger(__name__)
 
 DEFAULT_PORT = 8787
-ENDPOINT_FILE = "endpoint.json"
 LOG_FILE = "requests.log"
 INBOX = "arriving"
 _LOG_BYTES = 2 << 20
@@ -144,7 +143,7 @@ def _serve(settings: Settings) -> int:
         api_socket.key = key
         http_limits.start(api.application(), api_socket, greatest_body=2 * settings.mesh_limit)
         http_limits.start(files, files_socket, greatest_body=BODY_LIMIT_BYTES)
-        said = endpoint(_hosts(api_socket).url, key_origin(settings.key_file))
+        said = endpoint(_hosts(api_socket).url, key_origin(settings.key_file), settings.blender.program)
         shown_url = HostCheck(settings.host, _port(api_socket)).url
         stack.enter_context(_announced(settings.data / ENDPOINT_FILE, said, shown_url))
         stop.wait(lambda: settings.until_unused and users.is_unused(is_busy=refining.is_busy()))

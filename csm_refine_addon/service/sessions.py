@@ -24,7 +24,7 @@ from ..core.axes import Vector3
 from ..core.errors import SessionNotRefinable, SessionUnknown
 from ..core.mesh_files import MeshKind
 from ..core.storage import mending
-from .refinery.settings import PICTURE, RefineSettings
+from .refinery.settings import RefineSettings
 from .session_database import open_database
 
 _PART = re.compile(r"\w*(\.\w+)?", re.ASCII)
@@ -103,9 +103,9 @@ class Sessions:
         """Return the folder of the session's latest refine."""
         return self._folder / session.code / session.run
 
-    def picture(self, session: Session) -> Path:
-        """Return where the picture of the session's last good refine is, if one was made."""
-        return self._folder / session.code / session.result / PICTURE
+    def result_file(self, session: Session, name: str) -> Path:
+        """Return where a file of the session's last good refine is, if it was made."""
+        return self._folder / session.code / session.result / name
 
     def original(self, session: Session) -> Path:
         """Return the user's mesh file."""

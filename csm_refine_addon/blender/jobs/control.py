@@ -11,23 +11,22 @@ from ...core.models import LOCAL, Job, Secret
 from .. import locations, preferences
 
 
-def line(jobs: Iterable[Job], looked_up: Iterable[str], presses: int) -> bytes:
-    """Return the worker's control line; ``presses`` differs after the user pressed something.
+def services(jobs: Iterable[Job], looked_up: Iterable[str]) -> tuple[str, ...]:
+    """Return the addresses that the key may go to: of the chosen service, of ``jobs`` under way, and ``looked_up``."""
+    found = {job.service for job in jobs}.union(looked_up)
+    with suppress(CsmError):
+        found.add(preferences.service_address())
+    return tuple(sorted(found - {LOCAL}))
 
-    The key may go to the address of the chosen service, those ``looked_up`` here, and those of the ``jobs`` under way
-    that belong to an account.
-    """
+
+def line(addresses: tuple[str, ...], presses: int) -> bytes:
+    """Return the worker's control line; ``presses`` differs after the user pressed something."""
     from ...core.driving import worker
     from ...core.keys import key_sources
 
-    chosen = set(looked_up)
-    with suppress(CsmError):
-        chosen.add(preferences.service_address())
-    addresses = tuple(sorted(chosen.union(job.service for job in jobs if job.account) - {LOCAL}))
     text = preferences.key_command()
     command = key_sources.KeyCommand(text, addresses, presses) if text else key_sources.KeyCommand()
-    timeout_s = preferences.network_timeout_s()
-    return worker.control_line(preferences.is_online(), keys(addresses), timeout_s, command, chosen)
+    return worker.control_line(preferences.is_online(), keys(addresses), preferences.network_timeout_s(), command)
 
 
 def keys(addresses: Iterable[str]) -> dict[str, Secret]:

@@ -23,6 +23,9 @@ def make_plain(obj: bpy.types.Object) -> None:
     for tree in _trees(obj):
         for node in [node for node in tree.nodes if node.type == SCRIPT]:
             tree.nodes.remove(node)
+        for node in tree.nodes:
+            _drop_other_blocks(node)
+    _drop_other_blocks(obj.data)
     for block in _blocks(obj):
         if hasattr(block, "animation_data_clear"):
             block.animation_data_clear()
@@ -30,8 +33,17 @@ def make_plain(obj: bpy.types.Object) -> None:
             del block[key]
         if block.asset_data:
             block.asset_clear()
-    for image in _images(obj):
+    for image in images_of(obj):
         image.filepath_raw = f"//{bpy.path.basename(image.filepath_raw)}" if image.filepath_raw else ""
+
+
+def _drop_other_blocks(owner: Any) -> None:
+    """Set pointers to objects, texts, other meshes to None: such blocks would come along when this one is appended."""
+    for setting in owner.bl_rna.properties:
+        if setting.type == "POINTER" and not setting.is_readonly:
+            value = getattr(owner, setting.identifier)
+            if isinstance(value, bpy.types.ID) and not isinstance(value, bpy.types.Image | bpy.types.NodeTree):
+                setattr(owner, setting.identifier, None)
 
 
 def is_plain(obj: bpy.types.Object) -> bool:
@@ -49,7 +61,7 @@ def is_plain(obj: bpy.types.Object) -> bool:
 
 def has_images_inside(obj: bpy.types.Object) -> bool:
     """Tell whether all images that an object shows are packed."""
-    return all(image.packed_file or image.packed_files for image in _images(obj))
+    return all(image.packed_file or image.packed_files for image in images_of(obj))
 
 
 def without_origin(obj: bpy.types.Object) -> None:
@@ -76,7 +88,7 @@ def without_origin(obj: bpy.types.Object) -> None:
                 if getattr(node, part, None):
                     setattr(node, part, fresh(getattr(node, part)))
     bpy.data.batch_remove(list(copies))
-    for image in _images(obj):
+    for image in images_of(obj):
         forget_place(image)
 
 
@@ -107,10 +119,11 @@ def _blocks(obj: bpy.types.Object) -> Iterator[Any]:
     yield obj.data
     yield from (material for material in obj.data.materials if material)
     yield from _trees(obj)
-    yield from _images(obj)
+    yield from images_of(obj)
 
 
-def _images(obj: bpy.types.Object) -> list[Any]:
+def images_of(obj: bpy.types.Object) -> list[Any]:
+    """Return the images in an object's materials and their node groups, each once."""
     images = (getattr(node, "image", None) for tree in _trees(obj) for node in tree.nodes)
     return list(dict.fromkeys(image for image in images if image))
 

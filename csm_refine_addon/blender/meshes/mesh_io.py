@@ -12,7 +12,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import bpy
@@ -22,16 +22,16 @@ from mathutils import Matrix
 from ...core import limits, mesh_files
 from ...core.errors import InputError, MeshUnusable
 from ...core.mesh_files import MeshKind
+from . import mesh_blend
 from .joining import join
 from .merging import weld_mesh
-from .packed_images import keep_packed
 
 BLENDER_FROM_FILE = Matrix(((1, 0, 0, 0), (0, 0, -1, 0), (0, 1, 0, 0), (0, 0, 0, 1)))
 """Y up, +Z front (OBJ as CSM writes it) to Z up, -Y front: exact, unlike the importer's rotated object."""
 
 
 def import_mesh(path: Path, work_folder: Path, left_out: list[str] | None = None) -> bpy.types.Object:
-    """Read a GLB, OBJ, zip of OBJ, or FBX as one mesh object and return it.
+    """Read a GLB, OBJ, zip of OBJ, FBX, or a .blend of one object as one mesh object and return it.
 
     The kind is told by the first bytes. All meshes of the file are joined; their node transforms, negative scales
     included, go into the vertices. Vertices that an exporter has split are one again (see :mod:`.welding`), in each of
@@ -40,35 +40,39 @@ def import_mesh(path: Path, work_folder: Path, left_out: list[str] | None = None
     in the file are packed; all others are dropped, and their names are added to ``left_out``. The file is read in a
     temporary folder of its own in ``work_folder``, so that none of its relative paths leads to a file.
 
+    A .blend is not welded: it says itself which corners are one vertex.
+
     Raises MeshUnusable where the file does not pass :func:`~...core.mesh_files.check`, the importer refuses it, it has
-    no faces, or a vertex is not finite.
+    no faces, or a vertex is not finite; BlendTooNew where a newer Blender wrote it.
     """
-    kind = mesh_files.check(path)
+    kind = mesh_files.check(path, allow_blend=True)  # the engine has refused one from another service
     objects, images, meshes = set(bpy.data.objects), set(bpy.data.images), set(bpy.data.meshes)
     with tempfile.TemporaryDirectory(dir=work_folder, ignore_cleanup_errors=True) as folder:
         if kind is MeshKind.ZIP:
             path, kind = mesh_files.extract_obj(path, Path(folder)), MeshKind.OBJ
         if kind is MeshKind.FBX:
             path = mesh_files.harmless_fbx(path, Path(folder))
-        if not path.is_relative_to(folder):
+        if kind is not MeshKind.BLEND and not path.is_relative_to(folder):
             path = _linked(path, Path(folder))
         _run_importer(_IMPORTERS[kind], path)
-        dropped = keep_packed([image for image in bpy.data.images if image not in images], Path(folder))
+        dropped = _keep_packed([image for image in bpy.data.images if image not in images], Path(folder))
     if left_out is not None:
         left_out += dropped
     brought = [found for found in bpy.data.objects if found not in objects]
-    obj = _joined(brought, path.stem, BLENDER_FROM_FILE if kind is MeshKind.OBJ else Matrix())
+    turn = BLENDER_FROM_FILE if kind is MeshKind.OBJ else Matrix()
+    obj = _joined(brought, path.stem, turn, welds=kind is not MeshKind.BLEND)
     _remove_unused([mesh for mesh in bpy.data.meshes if mesh not in meshes])
     _refuse_unusable(obj.data)
     return obj
 
 
 def export_mesh(obj: bpy.types.Object, path: Path) -> None:
-    """Write one object, alone, as ``.glb``, ``.obj``, ``.fbx``, ``.usdz`` or ``.zip``, by the path's suffix.
+    """Write one object, alone, as GLB, OBJ, FBX, USDZ, a zip of OBJ or a .blend, by the suffix of the path.
 
     Y up, in the object's world transform, textures inside (beside an ``.obj``, together with its MTL). A zip holds
     ``STEM/mesh.obj`` with MTL and textures, STEM being the zip's. GLB holds the vertices' float32 values as they are,
-    OBJ as many digits as tell them apart. The selection is left on ``obj`` alone.
+    OBJ as many digits as tell them apart. The selection is left on ``obj`` alone. A .blend holds the object as it is,
+    which becomes plain data: see :mod:`.mesh_blend`.
 
     Raises InputError where the suffix is none of these, or this Blender cannot write it (see :func:`writable`).
     """
@@ -168,10 +172,16 @@ def _import_fbx(path: Path) -> Any:
     return bpy.ops.import_scene.fbx(filepath=str(path), use_anim=False)
 
 
+def _import_blend(path: Path) -> Any:
+    bpy.context.scene.collection.objects.link(mesh_blend.read(path))
+    return {"FINISHED"}
+
+
 _IMPORTERS: dict[MeshKind, Callable[[Path], Any]] = {
     MeshKind.GLB: _import_glb,
     MeshKind.OBJ: _import_obj,
     MeshKind.FBX: _import_fbx,
+    MeshKind.BLEND: _import_blend,
 }
 
 
@@ -204,12 +214,30 @@ def _linked(path: Path, folder: Path) -> Path:
     return link
 
 
-def _joined(brought: list[bpy.types.Object], name: str, turn: Matrix) -> bpy.types.Object:
+def _keep_packed(images: list[bpy.types.Image], folder: Path) -> list[str]:
+    """Pack the images that lie in ``folder``, remove those that then are not packed, and return their names.
+
+    An importer may have opened a file elsewhere, of any kind: a movie or a sequence, too. No path stays.
+    """
+    dropped = []
+    for image in images:
+        found = Path(bpy.path.abspath(image.filepath)).resolve()
+        if not image.packed_file and found.is_relative_to(folder.resolve()) and found.is_file():
+            image.pack()
+        if image.packed_file:
+            image.filepath_raw = f"//{PureWindowsPath(image.filepath_raw).name}"
+        elif image.source != "GENERATED":
+            dropped.append(image.name.lstrip("_") or image.name)  # its folders, blanked
+            bpy.data.images.remove(image)
+    return dropped
+
+
+def _joined(brought: list[bpy.types.Object], name: str, turn: Matrix, *, welds: bool) -> bpy.types.Object:
     """Return one new object out of all meshes in ``brought``; everything else in there is removed."""
     for found in brought:
         found.animation_data_clear()
     bpy.context.view_layer.update()
-    parts = [_standing_mesh(found, turn) for found in brought if found.type == "MESH"]
+    parts = [_standing_mesh(found, turn, welds=welds) for found in brought if found.type == "MESH"]
     for found in brought:
         bpy.data.objects.remove(found)
     if not parts:
@@ -222,8 +250,8 @@ def _joined(brought: list[bpy.types.Object], name: str, turn: Matrix) -> bpy.typ
     return objects[0]
 
 
-def _standing_mesh(obj: bpy.types.Object, turn: Matrix) -> bpy.types.Mesh:
-    """Return a mesh of its own, welded, with the object's modifiers, shape keys and world transform applied."""
+def _standing_mesh(obj: bpy.types.Object, turn: Matrix, *, welds: bool) -> bpy.types.Mesh:
+    """Return a mesh of its own with the object's modifiers, shape keys and world transform applied, after welding."""
     mesh: Any = obj.data
     if obj.modifiers or mesh.shape_keys:
         depsgraph = bpy.context.evaluated_depsgraph_get()
@@ -232,7 +260,8 @@ def _standing_mesh(obj: bpy.types.Object, turn: Matrix) -> bpy.types.Mesh:
         )
     elif mesh.users > 1:
         mesh = mesh.copy()
-    weld_mesh(mesh)
+    if welds:
+        weld_mesh(mesh)
     transform_mesh(mesh, turn @ obj.matrix_world)
     return mesh
 
@@ -387,4 +416,5 @@ _EXPORTERS: dict[str, Callable[[bpy.types.Object, Path], None]] = {
     ".fbx": _export_fbx,
     ".usdz": _export_usdz,
     ".zip": _export_zip,
+    ".blend": mesh_blend.write,
 }

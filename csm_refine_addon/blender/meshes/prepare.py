@@ -180,7 +180,7 @@ def _write_json(path: Path, document: dict[str, Any]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="prepare", description=__doc__)
-    parser.add_argument("--mesh", type=Path, required=True, help="GLB, OBJ, zip of OBJ, or FBX")
+    parser.add_argument("--mesh", type=Path, required=True, help="GLB, OBJ, zip of OBJ, FBX or .blend")
     parser.add_argument("--blend", type=Path, required=True, help="the .blend to write")
     parser.add_argument("--report", type=Path, required=True, help="the report to write")
     parser.add_argument("--name", required=True, help="name for object, mesh, materials")

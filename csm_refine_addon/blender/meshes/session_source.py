@@ -1,8 +1,9 @@
-"""The source of a new session: objects of the open file -> a .blend -> one GLB, upright in the source's own frame.
+"""The source of a new session: objects of the open file -> a .blend -> one mesh file, upright in the source's frame.
 
 :func:`write` runs in the window and only copies data into a file; :func:`main` runs in a background Blender and does
-the rest. The GLB holds the source's evaluated geometry turned back by its rotation, with its origin at zero: so the
-refined mesh comes back in the very box that was measured.
+the rest. The mesh file holds the source's evaluated geometry turned back by its rotation, with its origin at zero: so
+the refined mesh comes back in the very box that was measured. A .blend or FBX holds its faces as they are, a GLB as
+triangles.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def export(objects: Sequence[bpy.types.Object], path: Path) -> None:
-    """Write these objects of a scene that nobody needs any more to a GLB, in the frame of the first one.
+    """Write these objects of a scene that nobody needs any more to a mesh file, in the frame of the first one.
 
     Raises InputError where they have no faces, or the frame is not usable.
     """

@@ -53,6 +53,8 @@ _SIGNED = re.compile(r"\b([Ss]ig|[Ss]ignature|[Tt]oken|[Xx]-[Aa]mz-\w+|[Xx]-[Gg]
 
 MESH_PREFERENCE = ("glb", "zip", "obj", "any", "fbx")
 """The kinds of mesh URLs, the one to take first in front; "any" is ``mesh_url``, whose content only its bytes tell."""
+QUADS_PREFERENCE = ("fbx", "zip", "obj", "any", "glb")
+"""The same where quads shall stay quads: glTF has triangles only, OBJ one UV map and no normal maps."""
 _V2_URL_KEYS = {
     "glb": "mesh_url_glb",
     "zip": "mesh_url_zip",
@@ -81,6 +83,8 @@ class Session:
     """The address of the picture that it was made of."""
     picture: Secret | None = None
     """The address of the picture of source and result, which the local service makes."""
+    blend: Secret | None = None
+    """The address of the refined mesh as a .blend. It is used only where it is the local service's."""
     warnings: tuple[str, ...] = ()
     """What a refine will take from the mesh; the local service says it."""
     notes: tuple[str, ...] = ()
@@ -97,9 +101,10 @@ class Session:
         paths = [f"{kind} {urlsplit(url.reveal()).path}" for kind, url in sorted(self.mesh_urls.items())]
         return hashlib.sha256("\n".join(paths).encode()).hexdigest() if paths else ""
 
-    def best_mesh(self) -> Secret | None:
-        """Return the URL to download, or None where there is none."""
-        return next((self.mesh_urls[kind] for kind in MESH_PREFERENCE if kind in self.mesh_urls), None)
+    def best_mesh(self, *, quads: bool = False) -> Secret | None:
+        """Return the URL to download, or None where there is none; with ``quads`` of a kind that keeps them first."""
+        preference = QUADS_PREFERENCE if quads else MESH_PREFERENCE
+        return next((self.mesh_urls[kind] for kind in preference if kind in self.mesh_urls), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +196,7 @@ def _session(data: Mapping[str, Any], hidden: Secret | None) -> Session:
     word = _status_word(data)
     kind = STATUS_WORDS.get(word.lower(), RemoteKind.RUNNING)
     image, picture = _url(data, "image_url") or _url(data, "input_image"), _url(data, "picture_url")
+    blend = _url(data, "mesh_url_blend")
     return Session(
         _text(data, "session_code") or _text(data, "_id"),
         RemoteStatus(_for_the_user(word, hidden), kind, _percent(data)),
@@ -200,6 +206,7 @@ def _session(data: Mapping[str, Any], hidden: Secret | None) -> Session:
         _moment(_text(data, "created_at")),
         Secret(image) if image else None,
         Secret(picture) if picture else None,
+        Secret(blend) if blend else None,
         _sentences(data, "warnings", hidden),
         _sentences(data, "notes", hidden),
     )

@@ -20,12 +20,12 @@ from ..api.network import NotConnected
 from ..api.wire import Session
 from ..errors import CsmError
 from ..mesh_files import check
-from ..models import Job, JobState, MeshReport
+from ..models import LOCAL, Job, JobState, MeshReport, Secret
 from ..processes.background import Pause, Stopped
 from ..storage import private_files
 from ..storage.home import Home
 from ..storage.journal import Journal
-from . import fetching, flow, pauses
+from . import fetching, flow, pauses, result_files
 from .flow import Step
 from .pauses import Watch
 
@@ -63,7 +63,7 @@ class Workshop(Protocol):
     """What needs a background Blender."""
 
     def prepare(self, job: Job, mesh: Path) -> tuple[Path, MeshReport]:
-        """Turn a checked mesh file into a .blend; raises MeshUnusable, or PrepareFailed."""
+        """Turn a checked mesh file into a .blend; raises MeshUnusable, BlendTooNew, or PrepareFailed."""
 
     def export_source(self, job: Job) -> Path:
         """Turn the job's source .blend into a mesh file for a new session."""
@@ -158,6 +158,7 @@ class Engine:
         }[step]
 
     def _create(self, job: Job) -> Job:
+        self.client_for(job.service)  # the service runs then, and its Blender is known
         mesh = self.workshop.export_source(job)
         session = self.client_for(job.service).create_session(mesh)
         mesh.unlink(missing_ok=True)
@@ -203,7 +204,7 @@ class Engine:
         session = client.read_session(job.request.session_code)
         if not flow.has_result(job, session):
             return self._change(job, lambda job: flow.result_gone(job, session, self.clock()))
-        url = session.best_mesh()
+        url = _mesh_url(job, session)
         if url is None:
             raise errors.ServiceUnreachable("The session shows no mesh any more.", errors.LATER)
         folder = self.home.job_folder(job.id)
@@ -215,12 +216,14 @@ class Engine:
             if progress.went_on:  # also where it was cut again before the next note was due
                 self._change(job, progress.noted)
         try:
-            kind = check(part)
+            kind = check(part, allow_blend=job.service == LOCAL)
         except errors.MeshUnusable:
             part.unlink()
             raise
         mesh = folder / f"mesh.{kind}"
         part.replace(mesh)
+        if job.service == LOCAL:
+            result_files.add_other_formats(url, self.home, mesh)
         picture = self._picture(job, client, session)
         return self._change(job, lambda job: flow.downloaded(job, str(mesh), self.clock(), picture, session.notes))
 
@@ -256,7 +259,10 @@ class Engine:
         mesh = Path(job.mesh_path)
         if not mesh.is_file():
             return self._change(job, lambda job: flow.mesh_lost(job, self.clock()))
-        blend, report = self.workshop.prepare(job, mesh)
+        try:
+            blend, report = self.workshop.prepare(job, mesh)
+        except errors.BlendTooNew:
+            return self._change(job, lambda job: flow.mesh_lost(job, self.clock(), no_blend=True))
         return self._change(job, lambda job: flow.prepared(job, str(blend), report, self.clock()))
 
     def _change(self, job: Job, step: Callable[[Job], Job]) -> Job:
@@ -278,3 +284,15 @@ class Engine:
     def _noted(self, job: Job) -> Job:
         self.on_change(job)
         return job
+
+
+def _mesh_url(job: Job, session: Session) -> Secret | None:
+    """Return the address to download: of a local service the .blend that this Blender can read, else of a mesh file.
+
+    Local results keep their quads, save where only triangles were asked for. A .blend of another service is never read.
+    """
+    if job.service != LOCAL:
+        return session.best_mesh()
+    if session.blend and not job.no_blend:
+        return session.blend
+    return session.best_mesh(quads=job.request.local is None or job.request.local.topology != "tris")

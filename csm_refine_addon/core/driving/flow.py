@@ -253,9 +253,10 @@ def downloaded(job: Job, mesh_path: str, now: float, picture_path: str = "", not
     return move(job, S.PREPARING, **files, answered_at=now, failures=0, trouble="", due_at=now)
 
 
-def mesh_lost(job: Job, now: float) -> Job:
-    """The downloaded file is gone: fetch it again."""
-    return move(job, S.DOWNLOADING, mesh_path="", bytes_done=0, bytes_total=None, due_at=now)
+def mesh_lost(job: Job, now: float, *, no_blend: bool = False) -> Job:
+    """The downloaded file is gone, or a .blend that cannot be read here (``no_blend``): fetch it again."""
+    no_blend |= job.no_blend
+    return move(job, S.DOWNLOADING, mesh_path="", bytes_done=0, bytes_total=None, no_blend=no_blend, due_at=now)
 
 
 def prepared(job: Job, blend_path: str, report: MeshReport, now: float) -> Job:

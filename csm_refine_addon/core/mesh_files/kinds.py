@@ -11,6 +11,8 @@ from ..errors import MeshUnusable
 HEAD_BYTES = 4096
 BLOCK_BYTES = 1 << 20
 FBX_MAGIC = b"Kaydara FBX Binary"
+BLEND_MAGIC = b"BLENDER"
+"""Of an uncompressed .blend."""
 AGAIN = "Download it again, or refine again."
 RAISE = "Use a simpler mesh, or raise the limit in CSM_REFINE_LIMITS."
 _OBJ_LINE = re.compile(rb"(?:#|v|vt|vn|vp|f|o|g|s|mtllib|usemtl|l|p)(?:[ \t#]|$)")
@@ -23,6 +25,7 @@ class MeshKind(enum.StrEnum):
     ZIP = "zip"
     OBJ = "obj"
     FBX = "fbx"
+    BLEND = "blend"
 
 
 def sniff(source: Path | bytes) -> MeshKind:
@@ -37,6 +40,8 @@ def sniff(source: Path | bytes) -> MeshKind:
         return MeshKind.ZIP
     if head.startswith(FBX_MAGIC):
         return MeshKind.FBX
+    if head.startswith(BLEND_MAGIC):
+        return MeshKind.BLEND
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     first = next((line.strip() for line in text.splitlines() if line.strip()), b"")
     if b"\0" not in text and _OBJ_LINE.match(first):

@@ -35,6 +35,7 @@ OTHER_S = 0.3
 """How long a service that another process starts is looked for, where ours ended because of its input."""
 MODULE = f"{PACKAGE}.service"
 LOG_FILE = "service.log"
+ENDPOINT_FILE = "endpoint.json"
 _NAMESPACE = Path("/proc/self/ns/pid")
 _started: list[subprocess.Popen[bytes]] = []
 """Services that run on when this process ends; kept, because Python warns of one that it forgets."""
@@ -48,9 +49,17 @@ class KeyOrigin(enum.StrEnum):
     FILE = "file"
 
 
-def endpoint(url: str, key: KeyOrigin) -> dict[str, object]:
-    """Return what a service writes down of itself, for :class:`LocalService` to find."""
-    return {"url": url, "key": key, "pid": os.getpid(), "pids": _namespace()}
+def endpoint(url: str, key: KeyOrigin, blender: str = "") -> dict[str, object]:
+    """Return what a service writes down of itself, for :class:`LocalService` to find; ``blender`` is what refines."""
+    return {"url": url, "key": key, "pid": os.getpid(), "pids": _namespace(), "blender": blender}
+
+
+def works_with(home: Home, blender: str) -> bool:
+    """Return whether the service of a home folder refines with this Blender program, and so reads its .blend files."""
+    try:
+        return bool(json.loads((home.service / ENDPOINT_FILE).read_text(encoding="utf-8"))["blender"] == blender)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 class LocalService:
@@ -110,7 +119,7 @@ class LocalService:
         A service that was killed leaves the file, and its port to any program, which gets no key.
         """
         try:
-            said = json.loads((self._home.service / "endpoint.json").read_text(encoding="utf-8"))
+            said = json.loads((self._home.service / ENDPOINT_FILE).read_text(encoding="utf-8"))
             url, key = str(said["url"]), self._key(said["key"])
             is_there = _is_there(said)
         except (OSError, ValueError, KeyError, TypeError):

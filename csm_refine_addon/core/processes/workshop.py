@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from .. import documents, limits
-from ..errors import MeshUnusable, PrepareFailed
-from ..models import Job, MeshReport
+from ..errors import BlendTooNew, MeshUnusable, PrepareFailed
+from ..models import LOCAL, Job, MeshReport
 from ..storage import private_files
 from ..storage.home import Home
 from .background import Pause, find_background_blender
+from .local_service import works_with
 
 LAST_WORDS_BYTES = 4096
 NO_MEMORY = (b"alloc returns null", b"std::bad_alloc", b"MemoryError")
@@ -36,7 +37,8 @@ class BlenderWorkshop:
     def prepare(self, job: Job, mesh: Path) -> tuple[Path, MeshReport]:
         """Turn a checked mesh file into a .blend with one object; see ``meshes/prepare.py``.
 
-        Raises MeshUnusable where the mesh is at fault, PrepareFailed where Blender is, Stopped.
+        Raises MeshUnusable where the mesh is at fault, BlendTooNew where it was written by a newer Blender,
+        PrepareFailed where Blender is at fault, Stopped.
         """
         folder = self.home.job_folder(job.id)
         blend, report, request = folder / "result.blend", folder / "report.json", folder / "request.json"
@@ -52,14 +54,23 @@ class BlenderWorkshop:
             raise ended from None
 
     def export_source(self, job: Job) -> Path:
-        """Turn the job's source .blend into a GLB; see ``meshes/session_source.py``. Raises as :meth:`prepare`."""
+        """Turn the job's source .blend into a mesh file; see ``meshes/session_source.py``. Raises as :meth:`prepare`.
+
+        That is a .blend where the local service works with the same Blender, else FBX, which keeps quads, too; another
+        service gets a GLB.
+        """
         folder = self.home.job_folder(job.id)
-        mesh, report = folder / "source.glb", folder / "source.json"
+        mesh, report = folder / f"source_mesh{self._source_suffix(job)}", folder / "source.json"
         report.unlink(missing_ok=True)
         arguments = ["--blend", job.source_blend, "--mesh", str(mesh), "--report", str(report), "--objects"]
         ended = self._run(job, "blender.meshes.session_source", [*arguments, *job.source_objects])
         _outcome(report, ended)
         return mesh
+
+    def _source_suffix(self, job: Job) -> str:
+        if job.service != LOCAL:
+            return ".glb"
+        return ".blend" if works_with(self.home, find_background_blender(self.program).program) else ".fbx"
 
     def _run(self, job: Job, module: str, arguments: list[str]) -> PrepareFailed:
         """Run a module, and return what is to be said where it wrote no report."""
@@ -100,6 +111,7 @@ def _outcome(report: Path, crash: PrepareFailed) -> dict[str, Any]:
     if error := found.get("error"):
         if not isinstance(error, dict):
             raise crash
-        kind = PrepareFailed if error.get("code") == PrepareFailed.code else MeshUnusable
+        kinds = {kind.code: kind for kind in (PrepareFailed, BlendTooNew)}
+        kind = kinds.get(str(error.get("code")), MeshUnusable)
         raise kind(str(error.get("message", "The mesh cannot be used.")), str(error.get("action", "")))
     return found

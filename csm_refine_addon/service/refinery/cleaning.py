@@ -20,9 +20,10 @@ from .wrong_faces import Faces, WrongFaces, find_wrong_faces
 _NORMALS = "csm_refine_normals"
 
 
-def clean(mesh: bpy.types.Mesh) -> None:
+def clean(mesh: bpy.types.Mesh, *, merge: bool = True) -> None:
     """Merge doubles, drop edges and vertices without faces, and turn wrong faces; UVs, materials, normals stay.
 
+    Without ``merge``, vertices at the same place stay apart, save those of an edge without length.
     Raises MeshUnusable where nothing with an area is left.
     """
     normals = _corner_normals(mesh) if mesh.has_custom_normals else None
@@ -30,7 +31,12 @@ def clean(mesh: bpy.types.Mesh) -> None:
         kept: Any = mesh.attributes.new(_NORMALS, "FLOAT_VECTOR", "CORNER")
         kept.data.foreach_set("vector", normals.ravel())
     with edited_mesh(mesh) as edited:
-        bmesh.ops.remove_doubles(edited, verts=edited.verts, dist=MERGE_FRACTION * _diagonal(mesh))
+        least = MERGE_FRACTION * _diagonal(mesh)
+        if merge:
+            bmesh.ops.remove_doubles(edited, verts=edited.verts, dist=least)
+        else:
+            short = [edge for edge in edited.edges if edge.calc_length() <= least]
+            bmesh.ops.collapse(edited, edges=short, uvs=True)
         bmesh.ops.delete(edited, geom=[edge for edge in edited.edges if not edge.link_faces], context="EDGES")
         bmesh.ops.delete(edited, geom=[vertex for vertex in edited.verts if not vertex.link_faces], context="VERTS")
     if not mesh.polygons:

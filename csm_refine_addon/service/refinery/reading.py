@@ -9,10 +9,12 @@ import bpy
 import numpy as np
 
 from ...blender.meshes import mesh_io
+from ...core import mesh_files
+from ...core.mesh_files import MeshKind
 from .cleaning import clean
 from .parts import drop_parts_below
 from .repairing import repaired
-from .settings import RefineSettings
+from .settings import RefineSettings, Topology
 from .surface import Array, Surface
 
 
@@ -20,9 +22,12 @@ def read_source(folder: Path, order: dict[str, Any], settings: RefineSettings) -
     """Return the order's mesh, cleaned, and notes of what that took away. Raises MeshUnusable."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
     left_out: list[str] = []
-    obj = mesh_io.import_mesh(Path(order["mesh"]), folder / "scratch", left_out)
+    source = Path(order["mesh"])
+    obj = mesh_io.import_mesh(source, folder / "scratch", left_out)
     obj.name = obj.data.name = order["code"]
-    clean(obj.data)
+    # A .blend tells parts that touch from a surface that a file format has split; a new topology needs one surface.
+    is_kept = settings.topology is Topology.KEEP and mesh_files.sniff(source) is MeshKind.BLEND
+    clean(obj.data, merge=not is_kept)
     notes = [f"The image {name} was left out: it is not in the file." for name in left_out]
     if settings.drop_parts_below:
         dropped = drop_parts_below(obj.data, settings.drop_parts_below)

@@ -1,4 +1,4 @@
-"""The result as files: GLB, which must be written, and the others as far as this Blender can."""
+"""The result as files: .blend and GLB, which must be written, and the others as far as this Blender can."""
 
 from __future__ import annotations
 
@@ -14,10 +14,14 @@ from .progress import Progress
 
 
 def write(obj: bpy.types.Object, folder: Path, code: str, progress: Progress) -> tuple[list[str], list[str]]:
-    """Write the mesh in every format; return those written and a note for each of the others. GLB must be written."""
+    """Write the mesh in every format; return those written and a note for each of the others.
+
+    The .blend holds it as it is, and makes it plain data first; GLB holds triangles. Both must be written.
+    """
+    mesh_io.export_mesh(obj, folder / "mesh.blend")
     mesh_io.export_mesh(obj, folder / "mesh.glb")
     progress.reached(86)
-    formats, notes = ["glb"], []
+    formats, notes = ["blend", "glb"], []
     for percent, (kind, writer) in zip((90, 94, 98), _OTHER_FORMATS.items(), strict=True):
         try:
             formats += writer(obj, folder, code)
