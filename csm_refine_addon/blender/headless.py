@@ -124,10 +124,18 @@ def wait_for(job: Job, timeout_s: float) -> Job:
         locations.home(),
         key_of=key_sources.this_process(values.key_command.strip(), _preferred_key, pause),
         is_online=is_online,
+        is_chosen=_is_chosen,
         blender=bpy.app.binary_path,
         timeout_s=preferences.network_timeout_s(),
     ) as follower:
         return follower.follow(job.id, until=lambda job: job.state is JobState.READY, for_s=timeout_s)
+
+
+def _is_chosen(service: str) -> bool:
+    try:
+        return preferences.service_address() == service
+    except InputError:
+        return False
 
 
 def _preferred_key() -> Secret | None:

@@ -15,7 +15,7 @@ from typing import Any, Self
 from ..core import checks
 from ..core.driving import flow, orders
 from ..core.driving.following import LOOK_EVERY_S, Follower
-from ..core.errors import InputError, JournalBusy, KeyMissing, OtherAccount
+from ..core.errors import InputError, JournalBusy, KeyMissing, OtherAccount, OtherService
 from ..core.keys import accounts, key_sources
 from ..core.models import CSM_BASE_URL, LOCAL, Job, JobState, RefineRequest, Secret
 from ..core.placement import Asked
@@ -48,6 +48,7 @@ class Desk:
             self.home,
             key_of=self._key_of,
             is_online=found.is_online,
+            is_chosen=self._is_chosen,
             blender=found.binary_path,
             timeout_s=found.timeout_s,
             pause=pause,
@@ -71,6 +72,12 @@ class Desk:
         text = getattr(self._options, "service", None) or os.environ.get(SERVICE_VARIABLE)
         allow_http = getattr(self._options, "allow_http", False) or self._settings.allow_plain_http
         return checks.service_address(text or self._settings.service or "csm", allow_plain_http=allow_http)
+
+    def _is_chosen(self, service: str) -> bool:
+        try:
+            return self.service == service
+        except InputError:
+            return False
 
     @functools.cached_property
     def _known_key(self) -> Secret | None:
@@ -135,11 +142,11 @@ class Desk:
         """
         self.check_service(job.service)
         if take_over:
-            job = self.journal.change(job.id, accounts.taken_over)
+            job = self.journal.change(job.id, functools.partial(accounts.taken_over, folder=self.home.folder))
         try:
             self._follower.check(job)
         except OtherAccount as error:
-            raise OtherAccount(error.message, TAKE_OVER) from None
+            raise _refused(error, job) from None
         return job
 
     def sent_again(self, job: Job, timeout_s: float | None, *, take_over: bool) -> Job:
@@ -163,11 +170,13 @@ class Desk:
     def seen(self, job: Job) -> Outcome:
         """Return how a job stands, and that it waits for another key where this is known without a key command."""
         text = f"{job.id} {job.state:<11} {describe(job)}"
-        ours = accounts.fingerprint(self.home.folder, job.service, self._known_key) if job.account else ""
-        if not (flow.is_active(job) and ours) or ours == job.account:
-            return Outcome(text, outcome.document(job))
-        error = OtherAccount(action=TAKE_OVER)
-        return dataclasses.replace(outcome.failure(error, job), text=f"{text} - {error.message}")
+        gate = accounts.Gate(self.home.folder, "", lambda _service: self._known_key, self._is_chosen)
+        try:
+            if flow.is_active(job) and job.service != LOCAL:
+                gate.check(job)
+        except OtherAccount as error:
+            return dataclasses.replace(outcome.failure(_refused(error, job), job), text=f"{text} - {error.message}")
+        return Outcome(text, outcome.document(job))
 
     def find(self, target: str | None) -> Job | None:
         """Take the job of this id in hand, the newest one for None; return None for what is no job's id."""
@@ -222,6 +231,12 @@ class Desk:
                 "warnings": warnings,
             },
         )
+
+
+def _refused(error: OtherAccount, job: Job) -> OtherAccount:
+    """Return the error with what to do on the command line."""
+    other = f"Give --service {job.service} if you trust it, or add --take-over."
+    return type(error)(error.message, other if isinstance(error, OtherService) else TAKE_OVER)
 
 
 def _taken_up(job: Job, now: float, limit_s: float | None) -> Job:

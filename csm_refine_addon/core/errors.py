@@ -8,6 +8,7 @@ CsmError
 ├── KeyMissing                 3    give a key
 ├── KeyRefused                 3    give another key
 ├── OtherAccount               3    use the key that the job was made with, or take the job over
+│   └── OtherService           3    choose the job's service, or take the job over
 ├── SessionUnknown             4    check the code
 ├── SessionNotRefinable        4    wait for the preview mesh, or take another session
 ├── RefineFailed               5    the service failed or refused the refine: read its words
@@ -97,6 +98,17 @@ class OtherAccount(CsmError):
         self,
         message: str = "This job belongs to another API key.",
         action: str = "Use that key to go on, or take the job over with this one.",
+    ) -> None:
+        super().__init__(message, action)
+
+
+class OtherService(OtherAccount):
+    """The job belongs to no account yet, and its service is not the one that the user chose: no key is sent there."""
+
+    def __init__(
+        self,
+        message: str = "This job belongs to no API key yet, and its service is not the chosen one.",
+        action: str = "Choose its service to go on, or take the job over with the present key.",
     ) -> None:
         super().__init__(message, action)
 
@@ -194,3 +206,7 @@ class Interrupted(CsmError):
 
     code = "interrupted"
     exit_code = 130
+
+
+HELD_BACK = frozenset({str(OtherAccount()), str(OtherService())})
+"""What a job says that waits for another key or service; *Take Over* is offered then."""

@@ -49,7 +49,7 @@ def download(address: str) -> dict[str, Any]:
         )
         if process.stdin is None:
             raise AssertionError("stdin is a pipe")
-        process.stdin.write(worker.control_line(online=True, keys={address: Secret(service.KEY)}))
+        process.stdin.write(worker.control_line(online=True, keys={address: Secret(service.KEY)}, chosen=(address,)))
         process.stdin.flush()
         seen, part = _Seen(process.pid), home.job_folder(job.id) / "mesh.part"
         ends_at = time.monotonic() + LIMIT_S

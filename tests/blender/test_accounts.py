@@ -13,7 +13,7 @@ import pytest
 
 from csm_refine_addon.blender import preferences
 from csm_refine_addon.blender.jobs import job_rows, pump
-from csm_refine_addon.core.errors import OtherAccount
+from csm_refine_addon.core.errors import OtherAccount, OtherService
 from csm_refine_addon.core.keys import accounts
 from csm_refine_addon.core.models import CSM_BASE_URL, LOCAL, JobState, Secret
 from tests.support import panel
@@ -100,10 +100,19 @@ def test_take_over(home):
     panel.preferences().api_key = KEY
     job = theirs(home)
     assert ops.csm_refine.take_over("EXEC_DEFAULT", job=job.id) == {"FINISHED"}
-    assert (only_job(home).account, only_job(home).trouble, only_job(home).state) == ("", "", JobState.RUNNING)
+    assert (only_job(home).trouble, only_job(home).state) == ("", JobState.RUNNING)
+    assert only_job(home).account not in ("", job.account)
     assert "csm_refine.take_over" not in buttons()
     with pytest.raises(RuntimeError, match="cannot be done"):
         ops.csm_refine.take_over("EXEC_DEFAULT", job=job.id)
+
+
+def test_a_job_of_another_service(home):
+    """One without an account whose service is not the chosen one says so, and can be taken over as well."""
+    panel.preferences().api_key = KEY
+    show(home, panel.job(JobState.RUNNING, service="https://other.example", trouble=str(OtherService())))
+    assert "its service is not the chosen one." in said()
+    assert "csm_refine.take_over" in buttons()
 
 
 @pytest.mark.parametrize("state", [JobState.RUNNING, JobState.READY, JobState.DOWNLOADING])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from bpy_extras import node_shader_utils
 
-from csm_refine_addon.blender.meshes import mesh_io, prepare
+from csm_refine_addon.blender.meshes import mesh_io, packed_images, prepare
 from csm_refine_addon.core.errors import MeshUnusable
 from csm_refine_addon.service.refinery import reading
 from csm_refine_addon.service.refinery.settings import RefineSettings
@@ -198,5 +198,5 @@ def test_images_of_any_kind(tmp_path, secret, source):
     bpy.ops.wm.read_factory_settings(use_empty=True)
     image = bpy.data.images.load(str(secret))
     image.source = source
-    assert mesh_io._keep_packed([image], tmp_path / "in") == ["secret.png"]
+    assert packed_images.keep_packed([image], tmp_path / "in") == ["secret.png"]
     assert list(bpy.data.images) == []

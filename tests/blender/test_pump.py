@@ -693,17 +693,19 @@ def test_a_worker_that_cannot_start_says_why(home):
 
 
 def test_the_key_goes_only_where_it_is_meant_to_go(home, monkeypatch):
-    """The chosen service and those of unfinished jobs get the key; the local one and finished jobs' do not."""
+    """The chosen service and those of unfinished jobs with an account get the key; local and finished ones do not."""
     monkeypatch.setenv("CSM_API_KEY", panel.KEY)
     panel.settings().service_url = "https://chosen.example"
     keeper = pump.current()
-    active = panel.job(JobState.RUNNING, service="https://active.example")
+    active = panel.job(JobState.RUNNING, service="https://active.example", account="0123456789abcdef")
+    foreign = panel.job(JobState.RUNNING, service="https://foreign.example")
     ended = panel.job(JobState.FAILED, service="https://ended.example")
     local = panel.job(JobState.RUNNING, service=LOCAL)
-    keeper.know({job.id: job for job in (active, ended, local)})
+    keeper.know({job.id: job for job in (active, foreign, ended, local)})
     assert told(keeper) == {"https://chosen.example", "https://active.example"}
     panel.settings().service_url = "half typed"
     assert told(keeper) == {"https://active.example"}
+    assert json.loads(keeper._control_line())["chosen"] == []
 
 
 def told(keeper) -> set[str]:

@@ -12,10 +12,11 @@ import pytest
 
 from csm_refine_addon.core.driving import flow
 from csm_refine_addon.core.driving.orders import new_job
-from csm_refine_addon.core.models import JobState as S, RefineRequest
+from csm_refine_addon.core.keys import accounts
+from csm_refine_addon.core.models import JobState as S, RefineRequest, Secret
 from csm_refine_addon.core.storage.journal import Journal
 from tests.core.terminal import RUNNING_SESSION, ended
-from tests.support.api_server import CODE, Answer, refusal, session_2024, wait_until
+from tests.support.api_server import CODE, KEY, Answer, refusal, session_2024, wait_until
 
 RUNS = session_2024("training_refine")
 
@@ -38,8 +39,9 @@ def test_what_asks_no_service(terminal, api, settings):
 
 
 def test_another_address_than_the_jobs(terminal):
-    """A job is followed at its own service, whatever CSM_SERVICE says now."""
-    assert terminal.run("wait", terminal.add().id, CSM_SERVICE="http://farm:8787").code == 0
+    """A job that belongs to the key at hand is followed at its own service, whatever CSM_SERVICE says now."""
+    ours = accounts.fingerprint(terminal.home.folder, terminal.api.url, Secret(KEY))
+    assert terminal.run("wait", terminal.add(account=ours).id, CSM_SERVICE="http://farm:8787").code == 0
 
 
 # --- the job is named

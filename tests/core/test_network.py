@@ -183,6 +183,25 @@ def test_a_proxy_that_refuses_the_tunnel(monkeypatch, api):
     client.close()
 
 
+@pytest.mark.parametrize("where", ["HOME", "NETRC"])
+def test_netrc_is_not_used(monkeypatch, tmp_path, api, client, where):
+    """No password of ~/.netrc is sent: not to the service, not to a storage, not along redirects."""
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password s3cret\ndefault login me password s3cret\n")
+    (tmp_path / ".netrc").chmod(0o600)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    if where == "NETRC":
+        monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    assert requests.utils.get_netrc_auth(api.url) == ("me", "s3cret")
+    client.read_session(CODE)
+    client.submit(REQUEST)
+    elsewhere = api.storage.signed("mesh.obj").replace("127.0.0.1", "localhost")
+    api.storage.script = [Answer(302, b"", {"Location": "/again"}), Answer(302, b"", {"Location": elsewhere})]
+    download(client, api, tmp_path / "part")
+    assert len(api.storage.seen) == 3
+    assert not [seen for seen in (*api.seen, *api.storage.seen) if "authorization" in seen.headers]
+
+
 @pytest.mark.parametrize(
     "location",
     ["file:///etc/hostname", "ftp://store.example/mesh.glb", "http://[::1", "http://caf\xe9.example/\xff", ""],

@@ -57,9 +57,9 @@ class Workers:
         self.tell(process, online=online, key=key)
         return process
 
-    @staticmethod
-    def tell(process, *, online=True, key=KEY, service="") -> None:
-        process.stdin.write(worker.control_line(online, {service: Secret(key)} if key else {}, 20.0))
+    def tell(self, process, *, online=True, key=KEY, service="") -> None:
+        keys, chosen = {service: Secret(key)} if key else {}, (service or self.api.url, "http://api.csm.example")
+        process.stdin.write(worker.control_line(online, keys, 20.0, chosen=chosen))
         process.stdin.flush()
 
     def add(self, service="", poll_s=(0.05, 0.1), **options):
@@ -183,7 +183,7 @@ def test_a_job_waits_for_its_key(workers, api):
     other = workers.journal.add(new_job(RefineRequest(CODE), "https://api.csm.example", now=time.time()))
     workers.tell(process, service=api.url)
     assert workers.wait_for(waiting, S.READY)
-    assert workers.journal.get(other.id) == other
+    assert (workers.journal.get(other.id).state, workers.journal.get(other.id).account) == (S.PREPARED, "")
     assert api.seen[0].headers["x-api-key"] == KEY
 
 

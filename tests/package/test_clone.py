@@ -98,6 +98,18 @@ def test_what_cannot_be_fetched_is_named(run, clone, python, mesh, tmp_path):
     assert len(list((clone / "wheels").iterdir())) == 2
 
 
+def test_serve_without_bpy(run, python, clone, tmp_path):
+    """With the wheels in the clone, a Python that has nothing else serves, and SIGTERM ends it with 0."""
+    assert run(python, "scripts/wheels.py").returncode == 0
+    command = [sys.executable, "-S", "-m", "csm_refine_addon.cli", "serve", "--port", "0", "--data", str(tmp_path)]
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environ["CSM_REFINE_BLENDER"] = sys.executable
+    with subprocess.Popen(command, cwd=clone, env=environ, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline().startswith("listening on http://127.0.0.1:")
+        process.terminate()
+    assert process.returncode == 0
+
+
 @pytest.mark.parametrize(("command", "code", "missing"), [(["serve"], 7, "bottle"), (["status", CODE], 2, "requests")])
 def test_a_python_without_any_library(run, monkeypatch, command, code, missing):
     """serve names what it lacks, and so does a command that sends something; neither ends in a traceback."""

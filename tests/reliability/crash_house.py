@@ -21,8 +21,9 @@ import psutil
 from csm_refine_addon.core.api.client import Client
 from csm_refine_addon.core.driving import crash_points
 from csm_refine_addon.core.driving.orders import new_job
+from csm_refine_addon.core.keys import accounts
 from csm_refine_addon.core.mesh_files import check
-from csm_refine_addon.core.models import LOCAL, TERMINAL, Job, JobState, RefineRequest
+from csm_refine_addon.core.models import LOCAL, TERMINAL, Job, JobState, RefineRequest, Secret
 from csm_refine_addon.core.processes.background import BLENDER_VARIABLE
 from csm_refine_addon.core.processes.local_service import LocalService
 from csm_refine_addon.core.storage.home import Home
@@ -243,6 +244,8 @@ class House:
         wait_until(lambda: (found := self.find("local service")) and found.pid == self._service.pid)
 
     def new_job(self, code: str, service: str = LOCAL, **options: Any) -> Job:
+        account = accounts.fingerprint(self.home.folder, service, Secret(self._key) if self._key else None)
+        options = {"account": account, **options}
         return new_job(RefineRequest(code), service, now=time.time(), poll_s=(0.05, 0.1), **options)
 
     def wait_for(self, job: Job, condition: Callable[[Job], bool], within_s: float = ENDS_S) -> Job:

@@ -11,7 +11,7 @@ from pathlib import Path
 from csm_refine_addon.core.api import wire
 from csm_refine_addon.core.driving import flow, worker
 from csm_refine_addon.core.driving.orders import new_job
-from csm_refine_addon.core.models import Job, RefineRequest, Secret
+from csm_refine_addon.core.models import LOCAL, Job, RefineRequest, Secret
 from csm_refine_addon.core.storage.home import Home
 from csm_refine_addon.core.storage.journal import Journal
 from tests.support.api_server import KEY, SESSIONS, Answer, Api, envelope
@@ -48,7 +48,7 @@ def fill(home: Home, service: str, running: int, now: float | None = None) -> li
         return [journal.change(job.id, lambda job: flow.baseline_read(job, shown, now)) for job in jobs[:running]]
 
 
-def start_worker(home: Home, blender: str = "") -> subprocess.Popen[bytes]:
+def start_worker(home: Home, blender: str = "", service: str = LOCAL) -> subprocess.Popen[bytes]:
     with home.worker_log.open("ab") as log:
         process = subprocess.Popen(
             worker.command(home, sys.executable, blender),
@@ -57,7 +57,7 @@ def start_worker(home: Home, blender: str = "") -> subprocess.Popen[bytes]:
             stderr=log,
             env=worker.environment(),
         )
-    process.stdin.write(worker.control_line(True, {"": Secret(KEY)}, 20.0))
+    process.stdin.write(worker.control_line(True, {"": Secret(KEY)}, 20.0, chosen=(service,)))
     process.stdin.flush()
     return process
 

@@ -17,9 +17,11 @@ import pytest
 
 from csm_refine_addon.core.driving import flow, worker
 from csm_refine_addon.core.driving.orders import new_job
+from csm_refine_addon.core.errors import OtherService
 from csm_refine_addon.core.keys import accounts
 from csm_refine_addon.core.keys.key_sources import KeyCommand
 from csm_refine_addon.core.models import LOCAL, Job, JobState as S, RefineRequest, Secret
+from csm_refine_addon.core.questions.lookups import Lookup, LookupKind
 from csm_refine_addon.core.storage.home import Home
 from csm_refine_addon.core.storage.journal import Journal
 from tests.core.house import copying_blender
@@ -62,9 +64,11 @@ class Worker:
             environment = worker.environment()
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment)
 
-    def tell(self, service: str, key: Secret | None, command: str = "", asked: int = 0) -> None:
+    def tell(self, service: str, key: Secret | None, command: str = "", asked: int = 0, chosen: str = "") -> None:
         told = KeyCommand(command, (service,), asked) if command else KeyCommand()
-        self.process.stdin.write(worker.control_line(True, {service: key} if key else {}, 20.0, told))
+        self.process.stdin.write(
+            worker.control_line(True, {service: key} if key else {}, 20.0, told, (chosen or service,))
+        )
         self.process.stdin.flush()
 
     def end(self) -> None:
@@ -207,9 +211,68 @@ def test_taken_over(home, journal, api, started):
     job = add(journal, api.url, account=account(home, api.url))
     started(api.url, THEIRS)
     held_back(journal, job)
-    journal.change(job.id, accounts.taken_over)
+    journal.change(job.id, lambda job: accounts.taken_over(job, home.folder))
     done = wait_until(lambda: (found := journal.get(job.id)).state is S.READY and found)
     assert (done.account, keys_used(api) - {""}) == (account(home, api.url, THEIRS), {THEIRS.reveal()})
+
+
+# --- a service that nobody chose
+
+
+def waits(journal: Journal, job: Job) -> Job:
+    """Wait until the job says that its service is not the chosen one."""
+    return wait_until(lambda: (found := journal.get(job.id)).trouble == str(OtherService()) and found)
+
+
+@pytest.mark.parametrize("state", [S.PREPARED, S.UNCERTAIN, S.RUNNING, S.DOWNLOADING])
+def test_a_row_does_not_choose_who_gets_the_key(home, journal, api, started, state):
+    """A job without an account is adopted for the chosen service only: else it waits, and says what to do."""
+    api.taken = 1
+    job = add(journal, api.url, state)
+    process = started(ELSEWHERE)
+    process.tell("", OURS, chosen=ELSEWHERE)
+    assert waits(journal, job).state is state
+    assert api.seen == []
+    process.tell("", OURS, chosen=api.url)
+    done = wait_until(lambda: (found := journal.get(job.id)).state is S.READY and found)
+    assert (done.trouble, done.account) == ("", account(home, api.url))
+
+
+def test_a_row_of_another_service_taken_over(home, journal, api, started):
+    """After the user's yes it goes on, though another service is chosen."""
+    job = add(journal, api.url)
+    started(ELSEWHERE).tell("", OURS, chosen=ELSEWHERE)
+    waits(journal, job)
+    journal.change(job.id, lambda job: accounts.taken_over(job, home.folder))
+    done = wait_until(lambda: (found := journal.get(job.id)).state is S.READY and found)
+    assert (done.trouble, done.account) == ("", account(home, api.url))
+
+
+def test_a_yes_cannot_be_written_into_a_row(home, tmp_path, journal, api, started):
+    """What *Take Over* writes down is good for one job, in one home folder: a row from elsewhere has no such mark."""
+    other = accounts.taken_over(new_job(RefineRequest(CODE), api.url, now=0.0, job_id="cafe"), home.folder)
+    elsewhere = Home(tmp_path / "other").ensure()
+    jobs = [
+        add(journal, api.url, account=other.account),
+        add(journal, api.url, id="beef", account=accounts.taken_over(other, elsewhere.folder).account),
+        add(journal, api.url, account="0" * 16),
+    ]
+    started(ELSEWHERE).tell("", OURS, chosen=api.url)
+    for job in jobs:
+        held_back(journal, job)
+    assert api.seen == []
+
+
+def test_a_question_does_not_choose_who_gets_the_key(journal, api, started):
+    """A look-up that stands in the journal is answered for the chosen service only."""
+    journal.ask(Lookup(LookupKind.SESSION, api.url, CODE, time.time()))
+    process = started(ELSEWHERE)
+    process.tell("", OURS, chosen=ELSEWHERE)
+    job = add(journal, api.url)
+    waits(journal, job)  # by then it has looked at the questions, too
+    assert api.seen == []
+    process.tell("", OURS, chosen=api.url)
+    wait_until(lambda: api.looks)
 
 
 # --- a key command
@@ -244,7 +307,7 @@ def test_a_key_command_that_fails(home, journal, api, started, tmp_path):
     wait_until(lambda: journal.get(job.id).state is S.READY)
 
 
-def test_a_refused_key_may_have_been_exchanged(journal, api, started, tmp_path):
+def test_a_refused_key_may_have_been_exchanged(home, journal, api, started, tmp_path):
     """After a refusal, Retry asks the command again: helpers hand out keys that lapse."""
     api.before = [refusal(401), session_2024("preview_done")]
     command = printing(tmp_path / "key", THEIRS.reveal())
@@ -252,7 +315,7 @@ def test_a_refused_key_may_have_been_exchanged(journal, api, started, tmp_path):
     process = started(api.url, command=command)
     wait_until(lambda: journal.get(job.id).state is S.FAILED)
     (tmp_path / "key").write_text(KEY)
-    journal.change(job.id, lambda job: flow.retried(accounts.taken_over(job), time.time()))
+    journal.change(job.id, lambda job: flow.retried(accounts.taken_over(job, home.folder), time.time()))
     wait_until(lambda: journal.get(job.id).state is S.READY)
     assert process.process.poll() is None
     assert api.refines[0].headers["x-api-key"] == KEY
@@ -392,6 +455,42 @@ def test_taken_over_on_the_command_line(terminal, api, command):
     assert terminal.job(job.id).account == account(terminal.home, api.url, THEIRS)
     assert keys_used(api) - {""} == {THEIRS.reveal()}
     assert len(api.refines) == (command[0] == "submit")
+
+
+def unbound(terminal: Terminal, state: S = S.RUNNING) -> Job:
+    """Write down a job of the served API without an account, and choose another service."""
+    terminal.environment["CSM_SERVICE"] = ELSEWHERE
+    with Journal(terminal.home.journal) as journal:
+        return add(journal, terminal.api.url, state)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("status", "{}"), ("wait", "{}"), ("wait",), ("fetch", "{}"), ("submit", "--again", "{}")],
+    ids=" ".join,
+)
+def test_a_row_of_another_service_on_the_command_line(terminal, api, command):
+    """Exit code 3, a sentence and the cure; nothing is sent there, and the row is as it was."""
+    job = unbound(terminal, S.FAILED if command[0] == "submit" else S.RUNNING)
+    done = terminal.run(*(part.format(job.id) for part in command), "--json")
+    said = done.document if "job" in done.document else done.document["jobs"][0]
+    assert (done.code, said["error"]["code"], said["error"]["message"]) == (3, "other_account", OtherService().message)
+    assert f"--service {api.url} " in said["error"]["action"]
+    assert "--take-over" in said["error"]["action"]
+    assert (api.seen, terminal.job(job.id)) == ([], job)
+    assert OtherService().message in terminal.run("jobs").out or command[0] == "submit"
+
+
+@pytest.mark.parametrize("option", [("--take-over",), ("--service", "{}")])
+def test_a_service_that_is_chosen_after_all(terminal, api, option):
+    """Named, or with --take-over, the job goes on with the key at hand, and is that one's from then on."""
+    api.taken = 1
+    copying_blender(terminal.folder)
+    job = unbound(terminal)
+    options = [part.format(api.url) for part in option]
+    done = terminal.run("wait", job.id, *options, "--json", CSM_REFINE_BLENDER=str(terminal.folder / "blender"))
+    assert (done.code, done.document["error"]) == (0, None)
+    assert terminal.job(job.id).account == account(terminal.home, api.url, THEIRS)
 
 
 def test_a_new_job_is_its_keys(terminal, api):

@@ -328,7 +328,7 @@ class Following:
                 stderr=log,
                 env=worker.environment(),
             )
-        self.process.stdin.write(worker.control_line(True, {"": Secret(KEY)}, 20.0))
+        self.process.stdin.write(worker.control_line(True, {"": Secret(KEY)}, 20.0, chosen=(api.url,)))
         self.process.stdin.flush()
 
     def __enter__(self):

@@ -168,7 +168,7 @@ def test_many_running_refines(tmp_path, api, length, rows):
     home = Home(tmp_path / "home").ensure()
     load_house.serve(api, running, on_the_page)
     jobs = load_house.fill(home, api.url, running)
-    worker = load_house.start_worker(home)
+    worker = load_house.start_worker(home, service=api.url)
     began = time.monotonic()
     late_s = max(running / LOOKS_PER_S, (running - on_the_page + 5) / READS_PER_S)
     try:

@@ -11,22 +11,23 @@ from ...core.models import LOCAL, Job, Secret
 from .. import locations, preferences
 
 
-def services(jobs: Iterable[Job], looked_up: Iterable[str]) -> tuple[str, ...]:
-    """Return the addresses that the key may go to: of the chosen service, of ``jobs`` under way, and ``looked_up``."""
-    found = {job.service for job in jobs}.union(looked_up)
-    with suppress(CsmError):
-        found.add(preferences.service_address())
-    return tuple(sorted(found - {LOCAL}))
+def line(jobs: Iterable[Job], looked_up: Iterable[str], presses: int) -> bytes:
+    """Return the worker's control line; ``presses`` differs after the user pressed something.
 
-
-def line(addresses: tuple[str, ...], presses: int) -> bytes:
-    """Return the worker's control line; ``presses`` differs after the user pressed something."""
+    The key may go to the address of the chosen service, those ``looked_up`` here, and those of the ``jobs`` under way
+    that belong to an account.
+    """
     from ...core.driving import worker
     from ...core.keys import key_sources
 
+    chosen = set(looked_up)
+    with suppress(CsmError):
+        chosen.add(preferences.service_address())
+    addresses = tuple(sorted(chosen.union(job.service for job in jobs if job.account) - {LOCAL}))
     text = preferences.key_command()
     command = key_sources.KeyCommand(text, addresses, presses) if text else key_sources.KeyCommand()
-    return worker.control_line(preferences.is_online(), keys(addresses), preferences.network_timeout_s(), command)
+    timeout_s = preferences.network_timeout_s()
+    return worker.control_line(preferences.is_online(), keys(addresses), timeout_s, command, chosen)
 
 
 def keys(addresses: Iterable[str]) -> dict[str, Secret]:

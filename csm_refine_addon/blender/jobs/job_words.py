@@ -6,7 +6,7 @@ import enum
 
 from ...core.axes import Vector3
 from ...core.driving import flow
-from ...core.errors import OtherAccount, PrepareFailed
+from ...core.errors import HELD_BACK, PrepareFailed
 from ...core.models import Job, JobState
 
 S = JobState
@@ -78,7 +78,7 @@ def _deeds(job: Job) -> set[Deed]:
         found.add(Deed.RETRY)
     if job.state is S.UNCERTAIN:
         found.add(Deed.SEND_AGAIN)
-    if job.trouble == str(OtherAccount()):
+    if job.trouble in HELD_BACK:
         found.add(Deed.TAKE_OVER)
     if job.request.session_code:
         found.add(Deed.USE_AGAIN)

@@ -312,7 +312,7 @@ class Pump(JobBook):
         return self.worker.trouble != before
 
     def _control_line(self) -> bytes:
-        return control.line(control.services(self.active.values(), self.looking.services()), self._presses)
+        return control.line(self.active.values(), self.looking.services(), self._presses)
 
     def _hear_check(self) -> bool:
         if self.check is None:

@@ -12,7 +12,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 import bpy
@@ -25,6 +25,7 @@ from ...core.mesh_files import MeshKind
 from . import mesh_blend
 from .joining import join
 from .merging import weld_mesh
+from .packed_images import keep_packed
 
 BLENDER_FROM_FILE = Matrix(((1, 0, 0, 0), (0, 0, -1, 0), (0, 1, 0, 0), (0, 0, 0, 1)))
 """Y up, +Z front (OBJ as CSM writes it) to Z up, -Y front: exact, unlike the importer's rotated object."""
@@ -55,7 +56,7 @@ def import_mesh(path: Path, work_folder: Path, left_out: list[str] | None = None
         if kind is not MeshKind.BLEND and not path.is_relative_to(folder):
             path = _linked(path, Path(folder))
         _run_importer(_IMPORTERS[kind], path)
-        dropped = _keep_packed([image for image in bpy.data.images if image not in images], Path(folder))
+        dropped = keep_packed([image for image in bpy.data.images if image not in images], Path(folder))
     if left_out is not None:
         left_out += dropped
     brought = [found for found in bpy.data.objects if found not in objects]
@@ -212,24 +213,6 @@ def _linked(path: Path, folder: Path) -> Path:
     except OSError:
         shutil.copyfile(path, link)
     return link
-
-
-def _keep_packed(images: list[bpy.types.Image], folder: Path) -> list[str]:
-    """Pack the images that lie in ``folder``, remove those that then are not packed, and return their names.
-
-    An importer may have opened a file elsewhere, of any kind: a movie or a sequence, too. No path stays.
-    """
-    dropped = []
-    for image in images:
-        found = Path(bpy.path.abspath(image.filepath)).resolve()
-        if not image.packed_file and found.is_relative_to(folder.resolve()) and found.is_file():
-            image.pack()
-        if image.packed_file:
-            image.filepath_raw = f"//{PureWindowsPath(image.filepath_raw).name}"
-        elif image.source != "GENERATED":
-            dropped.append(image.name.lstrip("_") or image.name)  # its folders, blanked
-            bpy.data.images.remove(image)
-    return dropped
 
 
 def _joined(brought: list[bpy.types.Object], name: str, turn: Matrix, *, welds: bool) -> bpy.types.Object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from typing import Any
 
@@ -189,7 +190,7 @@ class CSM_OT_take_over(OfJob, bpy.types.Operator):
         job = self.found()
         keeper = pump.current()
         keeper.press()
-        keeper.change(job.id, accounts.taken_over)
+        keeper.change(job.id, functools.partial(accounts.taken_over, folder=keeper.home.folder))
         return f"{job_words.title(job)} goes on with the present key."
 
 

@@ -2,7 +2,7 @@
 
 Every exception of ``requests`` is translated here, once, into a ``CsmError`` whose text holds no URL, since a mesh
 URL is a credential. Certificates are verified with the system's settings (``REQUESTS_CA_BUNDLE``), and its proxies
-are used (``HTTPS_PROXY``, ``NO_PROXY``), but for this machine itself.
+are used (``HTTPS_PROXY``, ``NO_PROXY``), but for this machine itself; ``.netrc`` is not read.
 """
 
 from __future__ import annotations
@@ -206,7 +206,12 @@ def open_session(
                 options["proxies"] = None  # a proxy has its own loopback, and would see the local service's key
             return super().send(request, *args, **options)
 
-    session = requests.Session()
+    class Session(requests.Session):
+        def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+            """Send no credentials along a redirect: requests would take some from ``.netrc``."""
+
+    session = Session()
+    session.auth = lambda request: request  # adds nothing: without it, requests reads ``.netrc``
     session.mount("https://", Adapter(max_retries=0))
     session.mount("http://", Adapter(max_retries=0))
     return session

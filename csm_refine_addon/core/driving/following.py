@@ -36,7 +36,7 @@ def nothing(job: Job) -> None:
 class Follower:
     """The journal, the services and the engine of this process, for the length of a ``with`` block.
 
-    ``key_of`` gives the key for a service's address, or None.
+    ``key_of`` gives the key for a service's address, or None; ``is_chosen`` tells whether the user chose an address.
     ``blender`` is ``bpy.app.binary_path`` of the Blender that runs this, or empty. Raises StorageError where the
     home folder cannot be used.
     """
@@ -47,6 +47,7 @@ class Follower:
         *,
         key_of: Callable[[str], Secret | None],
         is_online: Callable[[], bool],
+        is_chosen: Callable[[str], bool],
         blender: str = "",
         timeout_s: float = DEFAULT_TIMEOUT_S,
         pause: Pause | None = None,
@@ -61,7 +62,7 @@ class Follower:
         self._workshop = BlenderWorkshop(home, blender, self._pause)
         self._at_work: tuple[str, ...] = ()
         self._presence = Presence(home, local_service, lambda: self._at_work)
-        self._gate = Gate(home.folder, self._presence.owner, self._services.key)
+        self._gate = Gate(home.folder, self._presence.owner, self._services.key, is_chosen)
 
     def __enter__(self) -> Self:
         self._presence.__enter__()

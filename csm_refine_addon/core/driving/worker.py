@@ -16,7 +16,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -72,11 +72,21 @@ def control_line(
     keys: Mapping[str, Secret],
     timeout_s: float = DEFAULT_TIMEOUT_S,
     key_command: KeyCommand = KeyCommand(),  # noqa: B008 -- frozen
+    chosen: Iterable[str] = (),
 ) -> bytes:
-    """Return the line that tells the worker how things stand; ``keys`` as in :func:`~.key_sources.key_for`."""
+    """Return the line that tells the worker how things stand; ``keys`` as in :func:`~.key_sources.key_for`.
+
+    ``chosen`` are the addresses that the user chose: jobs without an account and look-ups go to no other.
+    """
     shown = {service: key.reveal() for service, key in keys.items()}
     command = dataclasses.asdict(key_command)
-    said = {"online": online, "keys": shown, "timeout_s": timeout_s, "key_command": command}
+    said = {
+        "online": online,
+        "keys": shown,
+        "timeout_s": timeout_s,
+        "key_command": command,
+        "chosen": sorted(chosen),
+    }
     return json.dumps(said).encode() + b"\n"
 
 
@@ -86,6 +96,7 @@ class Control:
 
     online: bool = False
     timeout_s: float = DEFAULT_TIMEOUT_S
+    chosen: frozenset[str] = frozenset()
     ended: threading.Event = field(default_factory=threading.Event)
     keyring: Keyring = field(init=False)
 
@@ -99,6 +110,7 @@ class Control:
             return False
         said = json.loads(line)
         keys = {service: Secret(key) for service, key in said["keys"].items()}
+        self.chosen = frozenset(said.get("chosen", ()))
         self.keyring.take(keys, documents.decode(KeyCommand, said.get("key_command", {})))
         self.timeout_s = float(said["timeout_s"])
         self.online = bool(said["online"])
@@ -217,11 +229,16 @@ class Worker:
 
     def _may_ask(self, service: str) -> bool:
         """Tell whether a question can be answered from here; another Blender's worker may have what is missing."""
+        if service != LOCAL and not self._is_chosen(service):
+            return False
         try:
             has_key = service == LOCAL or self._control.keyring.key(service) is not None
         except KeyMissing:
             has_key = True  # the question's answer says why there is none
         return has_key and (self._control.online or is_loopback(service))
+
+    def _is_chosen(self, service: str) -> bool:
+        return service in self._control.chosen
 
     def _engine(self, journal: Journal, stop: threading.Event, services: Services) -> Engine:
         workshop = BlenderWorkshop(self._home, self._blender, stop.wait)
@@ -237,7 +254,8 @@ class Worker:
 
         def holds(job_id: str) -> bool:
             is_ours = journal.claim(job_id, self._owner, time.time(), LEASE_S)
-            return is_ours and Gate(self._home.folder, self._owner, unchanged).admits(journal, journal.get(job_id))
+            gate = Gate(self._home.folder, self._owner, unchanged, self._is_chosen)
+            return is_ours and gate.admits(journal, journal.get(job_id))
 
         return holds
 
@@ -268,7 +286,8 @@ class Worker:
             self._driven[job_id].stop.set()
 
     def _may_drive(self, journal: Journal, job: Job) -> bool:
-        return Gate(self._home.folder, self._owner, self._control.keyring.key).admits(journal, job)
+        gate = Gate(self._home.folder, self._owner, self._control.keyring.key, self._is_chosen)
+        return gate.admits(journal, job)
 
     def _start(self, journal: Journal, job: Job) -> None:
         if journal.claim(job.id, self._owner, time.time(), LEASE_S):

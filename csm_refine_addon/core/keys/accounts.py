@@ -1,8 +1,9 @@
 """Whose a job is: it goes on only with the key that it was made with, because another account would pay for it.
 
 A job's row holds a fingerprint of its key and service, keyed with a secret of the home folder that only its owner may
-read: of a journal that is passed on, nobody can try keys out. A job without one is taken by the first key that drives
-it; jobs of the local service are everybody's who can read the folder.
+read: of a journal that is passed on, nobody can try keys out. A job without one belongs to the first key that drives
+it, if its service is one that the user chose: a row in a journal does not decide where a key is sent. *Take Over*
+writes down, keyed with the same secret, that the user allowed it. Jobs of the local service need no account.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from ..driving.engine import LEASE_S
 from ..driving.flow import Step, next_step
-from ..errors import InputError, KeyMissing, OtherAccount, StorageError
+from ..errors import HELD_BACK, InputError, KeyMissing, OtherAccount, OtherService, StorageError
 from ..models import LOCAL, Job, Secret
 from ..storage.home import Home
 from ..storage.journal import Journal
@@ -32,10 +33,7 @@ def fingerprint(folder: Path, service: str, key: Secret | None) -> str:
     """
     if key is None or service == LOCAL:
         return ""
-    Home(folder).open()
-    own = kept_secret(folder / OWN_FILE).reveal().encode()
-    text = f"{service}\n{key.reveal()}".encode()
-    return hashlib.blake2b(text, digest_size=DIGEST_BYTES, key=own, person=b"csm account").hexdigest()
+    return _digest(folder, f"{service}\n{key.reveal()}", b"csm account")
 
 
 def asks_service(job: Job) -> bool:
@@ -43,19 +41,28 @@ def asks_service(job: Job) -> bool:
     return job.service != LOCAL and next_step(job) not in {Step.REST, Step.PREPARE}
 
 
-def taken_over(job: Job) -> Job:
-    """Leave the job to the next key that drives it: only after the user said yes to it."""
-    return dataclasses.replace(job, account="", trouble="" if job.trouble == str(OtherAccount()) else job.trouble)
+def taken_over(job: Job, folder: Path) -> Job:
+    """Leave the job to the next key that drives it: only after the user said yes to it. ``folder`` is the home's."""
+    trouble = "" if job.trouble in HELD_BACK else job.trouble
+    return dataclasses.replace(job, account=_consent(folder, job), trouble=trouble)
 
 
-def _owned(job: Job, mark: str) -> Job:
-    return job if job.account else dataclasses.replace(job, account=mark)
+def _consent(folder: Path, job: Job) -> str:
+    """Return what stands in a job's row instead of an account once the user allowed that any key takes it."""
+    return _digest(folder, f"{job.service}\n{job.id}", b"csm take over")
+
+
+def _digest(folder: Path, text: str, purpose: bytes) -> str:
+    Home(folder).open()
+    own = kept_secret(folder / OWN_FILE).reveal().encode()
+    return hashlib.blake2b(text.encode(), digest_size=DIGEST_BYTES, key=own, person=purpose).hexdigest()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Gate:
     """Lets a process drive the jobs of the accounts whose keys it has. ``key_of`` gives the key for an address.
 
+    ``is_chosen`` tells whether the user chose an address, so that a job without an account may be adopted.
     ``key_of`` may say None while a key is still being asked for, and raise KeyMissing with the reason why there is
     none.
     """
@@ -63,6 +70,7 @@ class Gate:
     folder: Path
     owner: str
     key_of: Callable[[str], Secret | None]
+    is_chosen: Callable[[str], bool]
 
     def admits(self, journal: Journal, job: Job) -> bool:
         """Tell whether the job may go on here; where not, its row says why."""
@@ -81,19 +89,26 @@ class Gate:
     def check(self, job: Job) -> str:
         """Return the account under which the job can go on; empty: there is no key yet.
 
-        A job that is nobody's yet can go on under any. Raises OtherAccount, KeyMissing.
+        A job without one can go on under any if the user chose its service. Raises OtherAccount, OtherService,
+        KeyMissing.
         """
+        if not job.account and not self.is_chosen(job.service):
+            raise OtherService
         mark = fingerprint(self.folder, job.service, self.key_of(job.service))
-        if mark and job.account and mark != job.account:
+        if mark and job.account and job.account not in (mark, _consent(self.folder, job)):
             raise OtherAccount
         return mark
 
     def adopts(self, journal: Journal, job: Job) -> bool:
         """Check the job, and write down whose it is; False: there is no key yet. Raises as :meth:`check`."""
         mark = self.check(job)
-        if mark and not job.account:
-            self.check(journal.change(job.id, lambda job: _owned(job, mark)))
+        if mark and job.account != mark:
+            self.check(journal.change(job.id, lambda job: self._owned(job, mark)))
         return bool(mark)
+
+    def _owned(self, job: Job, mark: str) -> Job:
+        is_free = not job.account or job.account == _consent(self.folder, job)
+        return dataclasses.replace(job, account=mark) if is_free else job
 
     def _say(self, journal: Journal, job: Job, trouble: str) -> None:
         """Write down why the job waits, unless another process drives it."""
