@@ -22,6 +22,17 @@ def leave_current_folder_out() -> None:
     sys.path[:] = without_current_folder()
 
 
+def folder_of(name: str) -> str:
+    """Return the folder that a module would be imported from; empty where there is none, or in the current folder."""
+    from importlib.machinery import PathFinder
+
+    spec = PathFinder.find_spec(name, without_current_folder())
+    if spec is None or spec.origin is None:
+        return ""
+    folder = os.path.dirname(spec.origin)
+    return os.path.dirname(folder) if spec.submodule_search_locations else folder
+
+
 def _current_folder() -> str:
     try:
         return os.path.realpath(os.getcwd())

@@ -51,6 +51,8 @@ class Limits:
     """How much time of all processors together."""
     memory_bytes: int = 0
     """How much memory; 0 is three quarters of the machine's."""
+    file_bytes: int = 16 << 30
+    """Of one file that a background Blender writes, its log too."""
 
 
 def current() -> Limits:

@@ -18,12 +18,12 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import SessionNotRefinable, SessionUnknown
-from ..core.processes.background import BackgroundBlender, confined_environment, detached
+from ..core.processes.background import SCRATCH, BackgroundBlender
 from .refinery import ladder
 from .sessions import Session, Sessions
 
@@ -35,7 +35,6 @@ MAX_TRIES = 3
 STOP_S = 1.0
 AGAIN_S = 2.0
 """After so long an end that could not be written is tried again: a full disk shall not keep a session for ever."""
-SCRATCH = "scratch"
 SPOILED = "Blender ended unexpectedly while it refined the mesh (%s). Try again, or with a simpler mesh."
 
 
@@ -166,9 +165,9 @@ class Refining:
     def _climb(self, session: Session, folder: Path) -> int | None:
         allowance = ladder.Allowance(self.time_limit_s)
 
-        def run(module: str, arguments: Sequence[str], limit_s: float) -> int | None:
+        def run(module: str, request: Mapping[str, str], limit_s: float) -> int | None:
             granted_s = allowance.for_step(limit_s)
-            return self._run_step(session, folder, (module, *arguments), granted_s) if granted_s else None
+            return self._run_step(session, module, request, granted_s) if granted_s else None
 
         return ladder.refine(folder, run)
 
@@ -197,37 +196,29 @@ class Refining:
         }
         (folder / "order.json").write_text(json.dumps(order), "utf-8")
 
-    def _run_step(self, session: Session, folder: Path, step: Sequence[str], limit_s: float) -> int | None:
+    def _run_step(self, session: Session, module: str, request: Mapping[str, str], limit_s: float) -> int | None:
         """Run a module in a background Blender and return its exit code, None where it took longer than the limit.
 
         Raises _GivenUp where the refine was cancelled, or the service stops.
         """
-        process = self._started(session, folder, step)
-        log.info("%s: %s started, process %d", session.code, step[0], process.pid)
+        process = self._started(session, module, request)
+        log.info("%s: %s started, process %d", session.code, module, process.pid)
         timed_out = _ended_late(process, limit_s)
-        log.info("%s: %s ended with %s", session.code, step[0], process.returncode)
+        log.info("%s: %s ended with %s", session.code, module, process.returncode)
         if not self._is_wanted(session):
             with self._lock:
                 self._processes.pop(session.run, None)
             raise _GivenUp
         return None if timed_out else process.returncode
 
-    def _started(self, session: Session, folder: Path, step: Sequence[str]) -> subprocess.Popen[bytes]:
+    def _started(self, session: Session, module: str, request: Mapping[str, str]) -> subprocess.Popen[bytes]:
         """Start a step's process, unless it was cancelled by now; a service that stops finds it in the table."""
-        command = self._blender.command(*step)
+        folder = self._sessions.run_folder(session)
         with self._lock, (folder / "log.txt").open("ab") as output:
             if self._stopping or session.run not in self._pending:
                 self._processes.pop(session.run, None)  # the step before it
                 raise _GivenUp
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,  # never written to; its end tells the child that the service is gone
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=folder,
-                env=confined_environment(folder / SCRATCH),
-                **detached(),
-            )
+            process = self._blender.start(module, request, folder / SCRATCH, output)
             self._processes[session.run] = process
         return process
 

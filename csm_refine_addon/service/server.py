@@ -68,15 +68,17 @@ class Settings:
     """In bytes."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the service until it is told to stop; return the exit code.
+def main(argv: Sequence[str] | None = None, request: Mapping[str, object] | None = None) -> int:
+    """Run the service until it is told to stop; return the exit code. ``request`` replaces options, by their names.
 
     0 after SIGTERM, SIGHUP or when it ends unused, 130 after SIGINT or where a signal interrupts its start, 2 for bad
     arguments, a used port, or a data folder that another service has; the error's own code where no Blender is found.
     """
     os.umask(private_files.OWN_UMASK)
     try:
-        settings = _settings(_parser().parse_args(argv))
+        options = _parser().parse_args(argv)
+        vars(options).update(request or {})
+        settings = _settings(options)
         with _logging(settings.data):
             return _serve(settings)
     except CsmError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -44,9 +43,7 @@ def download(address: str) -> dict[str, Any]:
     job = orders.new_job(RefineRequest(service.CODE), address, now=time.time(), poll_s=(0.2, 0.2))
     with Journal(home.journal) as journal:
         journal.add(job)
-        process = subprocess.Popen(
-            worker.command(home, sys.executable, ""), env=worker.environment(), stdin=subprocess.PIPE
-        )
+        process = worker.start(home, sys.executable, "")
         if process.stdin is None:
             raise AssertionError("stdin is a pipe")
         process.stdin.write(worker.control_line(online=True, keys={address: Secret(service.KEY)}, chosen=(address,)))

@@ -19,11 +19,8 @@ CODE = "import bpy; bpy.app.driver_namespace['ran'] = True"
 def blend(tmp_path):
     """A .blend as it is prepared, with a texture, in a folder of its own."""
     mesh = returned.write_glb(tmp_path / "mesh.glb", (1.0, 3.0, 2.0), (0.1, -0.5, 0.2), textured=True)
-    request = tmp_path / "request.json"
-    request.write_text("{}")
-    files = {"--mesh": mesh, "--blend": tmp_path / "result.blend", "--report": tmp_path / "report.json"}
-    named = [text for pair in files.items() for text in map(str, pair)]
-    assert prepare.main([*named, "--name", "SESSION_1", "--request", str(request)]) == 0
+    files = {"mesh": mesh, "blend": tmp_path / "result.blend", "report": tmp_path / "report.json"}
+    assert prepare.main({"name": "SESSION_1", **{name: str(path) for name, path in files.items()}}) == 0
     return tmp_path / "result.blend"
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import subprocess
+import threading
 
 import bpy
 import numpy as np
@@ -21,16 +21,14 @@ BOX = Box((-0.1, 0.4, 1.5), (1.0, 2.0, 3.0))
 """The same in Blender axes: x -0.1 * 1, y 0.2 * 2, z 0.5 * 3."""
 
 
-def arguments(folder, mesh, placement, fit=True) -> list[str]:
-    request = folder / "request.json"
-    request.write_text(json.dumps({"placement": placement and dataclasses.asdict(placement), "fit": fit}))
-    files = {"--mesh": mesh, "--blend": folder / "result.blend", "--report": folder / "report.json"}
-    named = [text for pair in files.items() for text in map(str, pair)]
-    return [*named, "--name", "SESSION_1", "--request", str(request)]
+def asked(folder, mesh, placement, fit=True) -> dict:
+    files = {"mesh": mesh, "blend": folder / "result.blend", "report": folder / "report.json"}
+    wanted = {"name": "SESSION_1", "placement": placement and dataclasses.asdict(placement), "fit": fit}
+    return {**{name: str(path) for name, path in files.items()}, **wanted}
 
 
 def prepared(folder, mesh, placement=None, *, fit=True) -> tuple[int, dict]:
-    code = prepare.main(arguments(folder, mesh, placement, fit))
+    code = prepare.main(asked(folder, mesh, placement, fit))
     return code, json.loads((folder / "report.json").read_text())
 
 
@@ -183,19 +181,16 @@ def test_bad_file_is_reported_with_exit_code_8(content, said, tmp_path):
 def test_what_is_not_the_meshs_fault_is_another_error(tmp_path):
     """Where Blender or the disk fails, the error is ``prepare_failed``, so that importing in the window is offered."""
     mesh = returned.write_glb(tmp_path / "mesh.glb", BBOX, PIVOT)
-    (tmp_path / "request.json").write_text("not JSON")
-    options = arguments(tmp_path, mesh, None)
-    (tmp_path / "request.json").write_text("not JSON")
-    assert prepare.main(options) == 8
+    (tmp_path / "result.blend.part").mkdir()
+    assert prepare.main(asked(tmp_path, mesh, None)) == 8
     assert json.loads((tmp_path / "report.json").read_text())["error"]["code"] == "prepare_failed"
 
 
 def test_runs_as_a_background_blender(tmp_path):
-    """The command line that the engine starts works in a process of its own."""
+    """The command that the engine starts works in a process of its own."""
     mesh = returned.write_glb(tmp_path / "mesh.glb", BBOX, PIVOT)
-    command = find_background_blender(bpy.app.binary_path).command(
-        "blender.meshes.prepare", *arguments(tmp_path, mesh, Placement(box=BOX))
-    )
-    assert subprocess.run(command, capture_output=True, timeout=120, check=False).returncode == 0
+    blender, request = find_background_blender(bpy.app.binary_path), asked(tmp_path, mesh, Placement(box=BOX))
+    how = {"log": tmp_path / "log", "pause": threading.Event().wait, "limit_s": 120}
+    assert blender.run("blender.meshes.prepare", request, **how) == 0
     assert json.loads((tmp_path / "report.json").read_text())["ok"]
     assert (tmp_path / "result.blend").stat().st_size > 0

@@ -22,12 +22,11 @@ NOON = 1_700_000_000.0
 
 FAKE_BLENDER = """#!{python}
 import json, shutil, sys
-arguments = sys.argv[sys.argv.index("--") + 1:]
-options = dict(zip(arguments[::2], arguments[1::2]))
-shutil.copyfile(options["--mesh"], options["--blend"])
+request = json.load(open(sys.argv[-1]))
+shutil.copyfile(request["mesh"], request["blend"])
 box = dict(centre=[0, 0, 0], size=[1, 1, 1])
 report = dict(triangles=1, vertices=3, materials=0, textures=[], box=box, size_bytes=60)
-open(options["--report"], "w").write(json.dumps(report))
+open(request["report"], "w").write(json.dumps(report))
 """
 
 

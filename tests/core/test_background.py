@@ -29,7 +29,7 @@ def program(folder: Path, body: str) -> BackgroundBlender:
 
 def run(blender, folder, pause=None, limit_s=20.0):
     pause = pause or threading.Event().wait
-    return blender.run("some.module", ["--mesh", "x"], log=folder / "log", pause=pause, limit_s=limit_s)
+    return blender.run("some.module", {"mesh": "x"}, log=folder / "log", pause=pause, limit_s=limit_s)
 
 
 def test_exit_code_and_log(tmp_path):
@@ -39,11 +39,11 @@ def test_exit_code_and_log(tmp_path):
 
 
 def test_it_is_a_blender_of_its_own(tmp_path):
-    """Factory settings, offline, no window; our arguments come after the dashes."""
-    run(program(tmp_path, 'for part; do echo "$part"; done'), tmp_path)
+    """Factory settings, offline, no window, no scripts; behind the dashes stands the file that holds the request."""
+    run(program(tmp_path, 'for part; do echo "$part"; done; for part; do :; done; cat "$part"'), tmp_path)
     said = (tmp_path / "log").read_text().splitlines()
-    assert said[:3] == ["--background", "--factory-startup", "--offline-mode"]
-    assert said[-3:] == ["--", "--mesh", "x"]
+    assert said[:4] == ["--background", "--factory-startup", "--offline-mode", "--disable-autoexec"]
+    assert said[-3:] == ["--", str(tmp_path / "scratch" / "request.json"), '{"mesh": "x"}']
 
 
 def test_it_gets_no_key(tmp_path, monkeypatch):
@@ -86,7 +86,7 @@ def test_which_blender(monkeypatch, tmp_path):
     monkeypatch.setenv(background.BLENDER_VARIABLE, "/x/python3.11")
     assert find_background_blender("/y/blender") == BackgroundBlender("/y/blender", is_blender=True)
     assert find_background_blender() == BackgroundBlender("/x/python3.11", is_blender=False)
-    assert find_background_blender().command("m", "a")[:2] == ["/x/python3.11", "-c"]
+    assert find_background_blender().command("m", Path("a"))[:3] == ["/x/python3.11", "-P", "-c"]
 
 
 # --- the workshop
@@ -114,22 +114,27 @@ def test_a_mesh_is_prepared(workshop, tmp_path):
 
 OUTCOMES = {
     "a crash": ("raise SystemExit(139)", PrepareFailed, "ended without a result"),
-    "a broken report": ("open(options['--report'], 'w').write('{')", PrepareFailed, "ended without a result"),
-    "a report of something else": ("open(options['--report'], 'w').write('[1]')", PrepareFailed, "without a result"),
+    "a file that is too large": (
+        "import os, signal; signal.signal(signal.SIGXFSZ, signal.SIG_DFL); os.kill(os.getpid(), signal.SIGXFSZ)",
+        PrepareFailed,
+        "to one file",
+    ),
+    "a broken report": ("open(request['report'], 'w').write('{')", PrepareFailed, "ended without a result"),
+    "a report of something else": ("open(request['report'], 'w').write('[1]')", PrepareFailed, "without a result"),
     "a report of wrong types": (
-        "open(options['--report'], 'w').write('{\"box\": 7}')",
+        "open(request['report'], 'w').write('{\"box\": 7}')",
         PrepareFailed,
         "without a result",
     ),
     "an error of wrong types": (
-        "open(options['--report'], 'w').write('{\"error\": 7}')",
+        "open(request['report'], 'w').write('{\"error\": 7}')",
         PrepareFailed,
         "without a result",
     ),
     "a report of odd numbers": (
         (
             "json.dump(dict(triangles='many', vertices=3, materials=0, textures=[], size_bytes=1, "
-            "box=dict(centre=[0, 0, 0], size=[1, 1, 1])), open(options['--report'], 'w'))"
+            "box=dict(centre=[0, 0, 0], size=[1, 1, 1])), open(request['report'], 'w'))"
         ),
         PrepareFailed,
         "without a result",
@@ -144,9 +149,8 @@ def test_how_preparing_fails(workshop, tmp_path, last_line, kind, sentence):
     """A crash is told from a mesh that is at fault, and an old report is not taken for the new one."""
     prepared(workshop, tmp_path)
     (tmp_path / "blender").write_text(
-        f"#!{sys.executable}\nimport json, sys\narguments = sys.argv[sys.argv.index('--') + 1:]\n"
-        "options = dict(zip(arguments[::2], arguments[1::2]))\n"
-        "def error(**said): open(options['--report'], 'w').write(json.dumps({'error': said}))\n" + last_line
+        f"#!{sys.executable}\nimport json, sys\nrequest = json.load(open(sys.argv[-1]))\n"
+        "def error(**said): open(request['report'], 'w').write(json.dumps({'error': said}))\n" + last_line
     )
     with pytest.raises(kind, match=sentence) as caught:
         prepared(workshop, tmp_path)

@@ -26,14 +26,14 @@ sys.path[:0] = [{root!r}]
 from csm_refine_addon.core.processes import background
 background.PACKAGE_PARENT, folder = Path(sys.argv[1]), Path(sys.argv[1])
 blender = background.BackgroundBlender(sys.executable, is_blender=False)
-blender.run("child", [sys.argv[2]], log=folder / "log", pause=threading.Event().wait, limit_s=60)
+blender.run("child", {{"task": sys.argv[2]}}, log=folder / "log", pause=threading.Event().wait, limit_s=60)
 """
 CHILD = """
 import os, re, socket, subprocess, sys, threading
 
-def main(arguments):
+def main(request):
     print(os.getpid(), flush=True)
-    return TASKS[arguments[0]]()
+    return TASKS[request["task"]]()
 
 def keep_the_interpreter():
     re.match("(a+)+b", "a" * 40)  # for hours, as an importer may
@@ -41,6 +41,12 @@ def keep_the_interpreter():
 def take_memory():
     kept = bytearray(1 << 30)
     kept[::4096] = b"x" * (len(kept) // 4096)
+
+def write_a_file():
+    with open("large", "wb") as file:
+        for _ in range(4):
+            file.write(bytes(1 << 20))
+    return 0
 
 def turn():
     while True:
@@ -78,6 +84,7 @@ TASKS = {
     "keeps the interpreter": keep_the_interpreter,
     "takes memory": take_memory,
     "turns": turn,
+    "writes a file": write_a_file,
     "crashes": crash,
     "tells": tell,
     "reaches out": reach_out,
@@ -99,7 +106,7 @@ def house(tmp_path, monkeypatch):
 
 def run(house, task, limit_s=20.0):
     blender = BackgroundBlender(sys.executable, is_blender=False)
-    return blender.run("child", [task], log=house / "log", pause=threading.Event().wait, limit_s=limit_s)
+    return blender.run("child", {"task": task}, log=house / "log", pause=threading.Event().wait, limit_s=limit_s)
 
 
 def is_running(pid: int) -> bool:
@@ -131,11 +138,13 @@ def test_it_ends_when_its_parent_was_killed(house, how):
     [
         ("takes memory", '{"memory_bytes": 300000000}', 1, "MemoryError"),
         ("turns", '{"processor_s": 1}', -signal.SIGXCPU, ""),
+        ("writes a file", '{"file_bytes": 2000000}', -signal.SIGXFSZ, ""),
+        ("writes a file", "", 0, ""),
         ("crashes", "", -signal.SIGSEGV, ""),
     ],
 )
 def test_what_it_may_use_is_limited(house, monkeypatch, task, limit, code, said):
-    """A mesh that wants all memory, or never ends, ends its own Blender and nothing else."""
+    """A mesh that wants all memory, never ends, or fills the disk, ends its own Blender and nothing else."""
     monkeypatch.setenv(limits.VARIABLE, limit)
     assert run(house, task) == code
     assert said in (house / "log").read_text()
@@ -147,13 +156,13 @@ def test_it_reaches_neither_the_network_nor_another_program(house):
 
 
 def test_it_works_in_a_folder_of_its_own_with_nothing_of_ours(house, monkeypatch):
-    """It stands in an empty folder, which is gone afterwards; of the environment it gets what it needs to run."""
+    """It stands in a folder with its request, gone afterwards; of the environment it gets what it needs to run."""
     for name in ("CSM_API_KEY", "AWS_SECRET_ACCESS_KEY", "HTTPS_PROXY", "SSH_AUTH_SOCK"):
         monkeypatch.setenv(name, "http://user:password@proxy")
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     assert run(house, "tells") == 7
     said, scratch = (house / "log").read_text(), house / "scratch"
-    assert f"{scratch} []" in said
+    assert f"{scratch} ['request.json']" in said
     for name in ("TMPDIR", "BLENDER_USER_RESOURCES"):
         assert f"('{name}', '{scratch}')" in said
     assert "('LC_ALL', 'C.UTF-8')" in said

@@ -8,7 +8,6 @@ import pickle
 
 import pytest
 
-from csm_refine_addon.core.driving import worker
 from csm_refine_addon.core.driving.orders import new_job
 from csm_refine_addon.core.errors import KeyMissing
 from csm_refine_addon.core.keys import key_sources
@@ -54,7 +53,7 @@ def test_key_of_the_environment(monkeypatch):
     assert key_sources.environment_key() is None
     monkeypatch.setenv("CSM_API_KEY", KEY)
     assert key_sources.environment_key() == Secret(KEY)
-    for environment in (background.clean_environment(), background.module_environment(), worker.environment()):
+    for environment in (background.clean_environment(), background.module_environment()):
         assert KEY not in environment.values()
     monkeypatch.setenv("CSM_API_KEY", "two\nlines")
     with pytest.raises(KeyMissing):

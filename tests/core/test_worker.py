@@ -15,7 +15,7 @@ import pytest
 from csm_refine_addon.core.driving import flow, worker
 from csm_refine_addon.core.driving.orders import new_job
 from csm_refine_addon.core.models import JobState as S, RefineRequest, Secret
-from csm_refine_addon.core.processes.background import module_environment
+from csm_refine_addon.core.processes.background import module_environment, python_command
 from csm_refine_addon.core.storage.home import Home
 from csm_refine_addon.core.storage.journal import Journal
 from tests.core.house import copying_blender
@@ -46,13 +46,7 @@ class Workers:
 
     def start(self, *, online=True, key=KEY, blender=None) -> subprocess.Popen:
         with self.home.worker_log.open("ab") as log:
-            process = subprocess.Popen(
-                worker.command(self.home, sys.executable, str(blender or self.blender)),
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                env=worker.environment(),
-            )
+            process = worker.start(self.home, sys.executable, str(blender or self.blender), stdout=log, stderr=log)
         self.processes.append(process)
         self.tell(process, online=online, key=key)
         return process
@@ -158,7 +152,7 @@ def test_key_is_in_no_process_list(workers, api):
     workers.wait_for(workers.add(), S.READY)
     assert api.refines[0].headers["x-api-key"] == KEY
     assert KEY not in " ".join(process.args)
-    assert KEY not in "".join(worker.environment().values())
+    assert KEY not in "".join(module_environment().values())
     for name in ("cmdline", "environ"):
         shown = Path(f"/proc/{process.pid}/{name}")
         assert not shown.exists() or KEY.encode() not in shown.read_bytes()
@@ -237,23 +231,18 @@ def test_it_ends_at_a_line_that_is_none(workers, line):
 
 def test_it_ends_without_a_first_line(workers):
     """A parent that dies at once leaves no worker behind."""
-    command = worker.command(workers.home, sys.executable, "")
+    command = python_command(sys.executable, worker.MODULE)
     done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, env=worker.environment(), timeout=20, check=False, capture_output=True
+        command, stdin=subprocess.DEVNULL, env=module_environment(), timeout=20, check=False, capture_output=True
     )
     assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_a_home_that_cannot_be(workers, tmp_path):
     """Without a journal it ends with the sentence and the exit code for it."""
-    (tmp_path / "file").write_text("")
-    command = worker.command(Home(tmp_path / "file"), sys.executable, "")
-    line = worker.control_line(online=True, keys={})
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=worker.environment(), text=False
-    )
-    process.stdin.write(line)
-    process.stdin.flush()
+    (tmp_path / "journal.sqlite").mkdir()
+    process = worker.start(Home(tmp_path), sys.executable, "", stderr=subprocess.PIPE)
+    workers.tell(process)
     assert process.wait(20.0) == 2
     with process.stderr, process.stdin:
         assert b"cannot be used" in process.stderr.read()
@@ -327,9 +316,8 @@ def test_offline_pauses(workers, api, monkeypatch):
 
 
 def started_check(workers, service, *, key=KEY):
-    command = [*worker.command(workers.home, sys.executable, ""), "--check", service]
-    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    process = subprocess.Popen(command, env=worker.environment(), **pipes)
+    pipes = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
+    process = worker.start(workers.home, sys.executable, "", check=service, **pipes)
     workers.processes.append(process)
     workers.tell(process, key=key)
     return process
@@ -366,7 +354,9 @@ def test_check_ends_in_the_middle_of_a_request(workers, api):
 
 def test_check_ends_while_the_local_service_starts(workers, monkeypatch):
     """The same while the check waits for a local service that is just coming up."""
-    monkeypatch.setattr(worker, "environment", lambda: {**module_environment(), "CSM_REFINE_BLENDER": "/no/blender"})
+    monkeypatch.setattr(
+        worker, "module_environment", lambda: {**module_environment(), "CSM_REFINE_BLENDER": "/no/blender"}
+    )
     process = started_check(workers, "local")
     log = workers.home.service / "service.log"
     wait_until(log.exists)

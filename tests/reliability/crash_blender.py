@@ -24,14 +24,7 @@ EACH_S = 0.05
 
 def started(home: Home, program: str, key: str) -> subprocess.Popen[bytes]:
     with home.worker_log.open("ab") as log:
-        process = subprocess.Popen(
-            worker.command(home, sys.executable, program),
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            env=worker.environment(),
-            **detached(),
-        )
+        process = worker.start(home, sys.executable, program, stdout=log, stderr=log, **detached())
     with contextlib.suppress(OSError):  # killed by now: the next turn starts another
         process.stdin.write(worker.control_line(True, {"": Secret(key)} if key else {}, 20.0))
         process.stdin.flush()

@@ -53,17 +53,16 @@ def work(name):
         threading.Event().wait(0.02)
     if (HERE / f"{{name}}.crash").exists():
         os.abort()
-def prepare(arguments):
-    options = dict(zip(arguments[::2], arguments[1::2]))
+def prepare(request):
     work("prepare")
     ready = HERE / "ready.blend"
-    whole(options["--blend"], (ready if ready.exists() else Path(options["--mesh"])).read_bytes())
+    whole(request["blend"], (ready if ready.exists() else Path(request["mesh"])).read_bytes())
     box = dict(centre=[0, 0, 0], size=[1, 1, 1])
     report = dict(triangles=1, vertices=3, materials=0, textures=[], box=box, size_bytes=60)
-    whole(options["--report"], json.dumps(report).encode())
+    whole(request["report"], json.dumps(report).encode())
     return 0
-def refine(arguments):
-    folder = Path(arguments[0])
+def refine(request):
+    folder = Path(request["folder"])
     with (HERE / "runs").open("a") as runs:
         runs.write(f"{{folder.parent.name}} {{folder.name}}\\n")
     work("refine")
@@ -74,7 +73,7 @@ for name, main in {{"blender.meshes.prepare": prepare, "service.refinery": refin
     module = types.ModuleType(name)
     module.main = main
     sys.modules["csm_refine_addon." + name] = module
-exec(sys.argv[2])
+exec(sys.argv[sys.argv.index("-c") + 1])
 """
 
 

@@ -50,13 +50,7 @@ def fill(home: Home, service: str, running: int, now: float | None = None) -> li
 
 def start_worker(home: Home, blender: str = "", service: str = LOCAL) -> subprocess.Popen[bytes]:
     with home.worker_log.open("ab") as log:
-        process = subprocess.Popen(
-            worker.command(home, sys.executable, blender),
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            env=worker.environment(),
-        )
+        process = worker.start(home, sys.executable, blender, stdout=log, stderr=log)
     process.stdin.write(worker.control_line(True, {"": Secret(KEY)}, 20.0, chosen=(service,)))
     process.stdin.flush()
     return process

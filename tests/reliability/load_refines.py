@@ -24,15 +24,15 @@ from tests.support.repository import ROOT
 
 # Started like a Python that has bpy, for a refine and to prepare a mesh; small, since so many of them wait at a time.
 STAND_IN = """#!/bin/sh
-while [ "$1" != -- ]; do shift; done
-if [ "$2" = --mesh ]; then
-    cp "$3" "$5"
+value() {{ sed -n 's/.*"'"$1"'": "\\([^"]*\\)".*/\\1/p' request.json; }}
+if grep -q '"blend"' request.json; then
+    cp "$(value mesh)" "$(value blend)"
     echo '{{"triangles": 1, "vertices": 3, "materials": 0, "textures": [], "size_bytes": 60,
-        "box": {{"centre": [0, 0, 0], "size": [1, 1, 1]}}}}' > "$7"
+        "box": {{"centre": [0, 0, 0], "size": [1, 1, 1]}}}}' > "$(value report)"
 else
     flock --shared "{gate}" true
-    cp "$2"/../original/mesh.obj "$2/mesh.obj"
-    echo '{{"ok": true, "formats": ["obj"]}}' > "$2/report.json"
+    cp "$(value folder)"/../original/mesh.obj "$(value folder)/mesh.obj"
+    echo '{{"ok": true, "formats": ["obj"]}}' > "$(value folder)/report.json"
 fi
 """
 REFINE = f"{SESSIONS}/get-3d/refine/"

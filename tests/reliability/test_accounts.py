@@ -60,9 +60,8 @@ class Worker:
 
     def __init__(self, home: Home) -> None:
         with home.worker_log.open("ab") as log:
-            command = worker.command(home, sys.executable, str(copying_blender(home.folder)))
-            environment = worker.environment()
-            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment)
+            blender = str(copying_blender(home.folder))
+            self.process = worker.start(home, sys.executable, blender, stdout=log, stderr=log)
 
     def tell(self, service: str, key: Secret | None, command: str = "", asked: int = 0, chosen: str = "") -> None:
         told = KeyCommand(command, (service,), asked) if command else KeyCommand()
@@ -335,11 +334,9 @@ def test_the_worker_ends_while_the_command_runs(journal, api, started, tmp_path)
 def test_a_check_uses_the_command(home, api, tmp_path):
     """*Check Service* waits for the command in its own process, and says why there is no key."""
     line = worker.control_line(True, {}, 5.0, KeyCommand(printing(tmp_path / "key"), (api.url,)))
-    command = [*worker.command(home, sys.executable, ""), "--check", api.url]
 
     def checked() -> dict:
-        pipes = dict.fromkeys(("stdin", "stdout"), subprocess.PIPE)
-        with subprocess.Popen(command, env=worker.environment(), **pipes) as process:
+        with worker.start(home, sys.executable, "", check=api.url, stdout=subprocess.PIPE) as process:
             process.stdin.write(line)
             process.stdin.flush()
             return json.loads(process.stdout.readline())
@@ -355,9 +352,7 @@ def test_a_check_ends_while_the_command_runs(home, api, tmp_path):
     """A Blender that quits while the helper waits for the user's finger leaves neither the check nor the helper."""
     pid = tmp_path / "pid"
     line = worker.control_line(True, {}, 5.0, KeyCommand(waiting(pid), (api.url,)))
-    command = [*worker.command(home, sys.executable, ""), "--check", api.url]
-    pipes = dict.fromkeys(("stdin", "stdout"), subprocess.PIPE)
-    with subprocess.Popen(command, env=worker.environment(), **pipes) as process:
+    with worker.start(home, sys.executable, "", check=api.url, stdout=subprocess.PIPE) as process:
         process.stdin.write(line)
         process.stdin.flush()
         helper = started_by(pid)

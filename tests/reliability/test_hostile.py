@@ -230,8 +230,9 @@ def grid(path: Path, side: int) -> Path:
         ({"memory_bytes": 330_000_000}, PrepareFailed, "more memory"),
         ({"processor_s": 1}, PrepareFailed, "processor time"),
         ({"prepare_s": 1}, PrepareFailed, "not done within"),
+        ({"file_bytes": 1_000_000}, PrepareFailed, "Blender failed on the mesh"),
     ],
-    ids=["memory", "processor", "time"],
+    ids=["memory", "processor", "time", "disk"],
 )
 def test_a_mesh_that_is_too_much_ends_one_job(workshop, tmp_path, monkeypatch, request, limit, kind, words):
     """Out of memory, processor time or time: a sentence for that job, nothing is left, the next one goes on."""
@@ -241,11 +242,7 @@ def test_a_mesh_that_is_too_much_ends_one_job(workshop, tmp_path, monkeypatch, r
         with pytest.raises(kind, match=words) as caught:
             prepare(workshop, large)
     assert caught.value.action
-    assert {path.name for path in workshop.home.job_folder("cafe").iterdir()} <= {
-        "blender.log",
-        "request.json",
-        "report.json",
-    }
+    assert {path.name for path in workshop.home.job_folder("cafe").iterdir()} <= {"blender.log", "report.json"}
     assert not psutil.Process().children(recursive=True)
     assert prepare(workshop, small)[1].vertices == 9
     what = f"a mesh that needs more {request.node.callspec.id} than it may"

@@ -321,13 +321,7 @@ class Following:
         self.home, self.api = home, api
         blender = copying_blender(home.folder)
         with home.worker_log.open("ab") as log:
-            self.process = subprocess.Popen(
-                worker.command(home, sys.executable, str(blender)),
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                env=worker.environment(),
-            )
+            self.process = worker.start(home, sys.executable, str(blender), stdout=log, stderr=log)
         self.process.stdin.write(worker.control_line(True, {"": Secret(KEY)}, 20.0, chosen=(api.url,)))
         self.process.stdin.flush()
 

@@ -129,14 +129,14 @@ def service(tmp_path_factory):
 @pytest.fixture
 def stalled_blender(tmp_path):
     """A program that takes a refine and never ends; it notes its process id in the refine's folder."""
-    return _program(tmp_path / "python_stalled", "echo $$ > pid; sleep 1000 & wait")
+    return _program(tmp_path / "python_stalled", "echo $$ > ../pid; sleep 1000 & wait")
 
 
 @pytest.fixture
 def waiting_blender(tmp_path):
     """A program that takes a refine and ends it well as soon as ``go`` is there, beside the program."""
     report = json.dumps({"ok": True, "formats": ["glb"], "method": "cleaned", "notes": []})
-    lines = f"echo $$ > pid; until [ -e {tmp_path / 'go'} ]; do sleep 0.05; done; echo '{report}' > report.json"
+    lines = f"echo $$ > ../pid; until [ -e {tmp_path / 'go'} ]; do sleep 0.05; done; echo '{report}' > ../report.json"
     return _program(tmp_path / "python_waiting", lines)
 
 

@@ -16,9 +16,9 @@ from csm_refine_addon.service.refinery import ladder, picture, tuning
 tuning.PACK_TRIES, picture.SIDE = 1, 64
 
 
-def run(module: str, arguments, _limit_s: float) -> int:
+def run(module: str, request, _limit_s: float) -> int:
     """Do what a background Blender would do in a process of its own."""
-    return importlib.import_module(f"csm_refine_addon.{module}").main(arguments)
+    return importlib.import_module(f"csm_refine_addon.{module}").main(request)
 
 
 said = os.fdopen(os.dup(1), "w")  # Blender's exporters talk on the other one

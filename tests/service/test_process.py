@@ -428,7 +428,7 @@ def test_rungs_that_never_end_leave_the_cleaned_mesh_its_time(start_service, tmp
     program.write_text(
         "#!/bin/sh\n"
         'case "$*" in *service.refinery.trying*) sleep 1000 & wait;; esac\n'
-        f"echo '{report}' > \"$4/report.json\"\n"
+        f"echo '{report}' > ../report.json\n"
     )
     program.chmod(0o755)
     service = start_service("--blender", str(program), "--time-limit", "4")
@@ -440,7 +440,7 @@ def test_rungs_that_never_end_leave_the_cleaned_mesh_its_time(start_service, tmp
 def test_no_child_inherits_the_key(start_service, tmp_path):
     """The refining process does not find CSM_API_KEY in its environment."""
     program = tmp_path / "python_telling"
-    program.write_text("#!/bin/sh\nenv > told.txt\nexit 1\n")
+    program.write_text("#!/bin/sh\nenv > ../told.txt\nexit 1\n")
     program.chmod(0o755)
     service = start_service("--blender", str(program), key="k" * 32, variables={"CSM_API_KEY": "k" * 32})
     code = service.create()

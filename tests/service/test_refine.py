@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import subprocess
 import zipfile
 
 import numpy as np
@@ -147,8 +146,13 @@ def test_the_refinery_ends_with_the_service(tmp_path):
     """When its stdin ends, since the service has died, the refining process ends, whatever it is waiting for."""
     os.mkfifo(tmp_path / "mesh.glb")  # opening it waits for ever
     (tmp_path / "order.json").write_text(json.dumps({"code": "SESSION", "mesh": str(tmp_path / "mesh.glb")}))
-    command = find_background_blender().command("service.refinery", str(tmp_path))
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT) as child:
+    (tmp_path / "scratch").mkdir()
+    with (
+        (tmp_path / "log").open("wb") as log,
+        find_background_blender().start(
+            "service.refinery", {"folder": str(tmp_path)}, tmp_path / "scratch", log
+        ) as child,
+    ):
         child.stdin.close()
         try:
             assert child.wait(30) == 1

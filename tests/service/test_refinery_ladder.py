@@ -139,9 +139,9 @@ def ladder_with(folder: Path, *, trying, finishing=lambda _choice: 0) -> tuple[i
     """Climb with steps that end as told instead of processes; the code, and what was chosen to be finished in turn."""
     choices = []
 
-    def run(module, arguments, _limit_s):
+    def run(module, request, _limit_s):
         if module.endswith("trying"):
-            return trying(arguments[1])
+            return trying(request["method"])
         choices.append(json.loads((folder / "order.json").read_text())["choice"])
         (folder / "report.json").write_text('{"ok": true}')
         return finishing(choices[-1])
@@ -200,13 +200,13 @@ def test_however_long_the_rungs_take_the_cleaned_mesh_has_its_time(tmp_path, who
     folder, now, granted = ordered(tmp_path / "run", tmp_path / "mesh", topology="quads", faces=2_000_000), [0.0], []
     allowance = ladder.Allowance(whole_s, lambda: now[0])
 
-    def run(module, arguments, limit_s):
+    def run(module, request, limit_s):
         granted.append(allowance.for_step(limit_s))
         if math.isinf(limit_s):
             return 0
         now[0] += granted[-1]
         if score and granted[-1] and module.endswith("trying"):
-            return verdict(folder, arguments[1], score, "too few quads")
+            return verdict(folder, request["method"], score, "too few quads")
         return None
 
     assert ladder.refine(folder, run) == 0

@@ -105,8 +105,8 @@ class WorkerProcess:
         self._told = line
 
 
-def _start(home: Home, *arguments: str, answers: bool = False) -> subprocess.Popen[bytes]:
-    """Start the worker module; it hears on stdin, logs, and ``answers`` on stdout if it is to. Raises OSError."""
+def _start(home: Home, check: str = "") -> subprocess.Popen[bytes]:
+    """Start the worker with its log, or the check of a service, whose stdout is a pipe. Raises OSError."""
     import subprocess  # here, as all that it brings: enabling the add-on does not wait for it
 
     from ...core.driving import worker
@@ -115,14 +115,9 @@ def _start(home: Home, *arguments: str, answers: bool = False) -> subprocess.Pop
     home.ensure()
     fresh = not home.worker_log.exists() or home.worker_log.stat().st_size > LOG_LIMIT_BYTES
     with open(home.worker_log, "wb" if fresh else "ab", opener=private_files.opener) as log:
-        return subprocess.Popen(
-            [*worker.command(home, sys.executable, bpy.app.binary_path), *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE if answers else log,
-            stderr=log,
-            env=worker.environment(),
-            **detached(),
-        )
+        output = subprocess.PIPE if check else log
+        program = (sys.executable, bpy.app.binary_path)
+        return worker.start(home, *program, check=check, stdout=output, stderr=log, **detached())
 
 
 def _close(process: subprocess.Popen[bytes]) -> None:
@@ -157,7 +152,7 @@ class ServiceCheck:
         self._clock = clock
         self._ends_at = clock() + CHECK_LIMIT_S
         self._log = ChildLog.at_start(home.worker_log)
-        self._process = _start(home, "--check", service, answers=True)
+        self._process = _start(home, check=service)
         if self._process.stdin:  # it stays open: its end is ours
             with contextlib.suppress(OSError):
                 self._process.stdin.write(control_line)

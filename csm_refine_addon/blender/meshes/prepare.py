@@ -6,14 +6,13 @@ or ``{code, message, action}``. It is written last: where there is a good report
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,21 +44,22 @@ class Wanted:
     fit: bool = True
 
 
-def main(argv: Sequence[str]) -> int:
-    """Prepare a mesh file; return 0, or 8 with the reason in the report. ``--request`` names a JSON file:
+def main(request: Mapping[str, Any]) -> int:
+    """Prepare a mesh file; return 0, or 8 with the reason in the report. The request:
 
-    ``{"placement": Placement as JSON or null, "fit": bool}``.
+    ``{"mesh": path, "blend": path to write, "report": path to write, "name": for object, mesh and materials,
+    "placement": Placement as JSON or null, "fit": bool}``.
     """
-    options = _parser().parse_args(argv)
+    report_file = Path(request["report"])
     try:
         bpy.ops.wm.read_factory_settings(use_empty=True)
         _disable_what_does_not_import()
-        report = prepare(options.mesh, options.blend, _wanted(options))
+        report = prepare(Path(request["mesh"]), Path(request["blend"]), _wanted(request))
     except Exception as error:  # noqa: BLE001  # the top of a program: whatever it is, the report says it
         traceback.print_exc(file=sys.stderr)
-        _write_json(options.report, {"ok": False, "error": _said(error)})
+        _write_json(report_file, {"ok": False, "error": _said(error)})
         return FAILED
-    _write_json(options.report, {**dataclasses.asdict(report), "ok": True, "error": None})
+    _write_json(report_file, {**dataclasses.asdict(report), "ok": True, "error": None})
     return 0
 
 
@@ -153,12 +153,9 @@ def _save(blend: Path) -> None:
     os.replace(part, blend)
 
 
-def _wanted(options: argparse.Namespace) -> Wanted:
-    if not options.request:
-        return Wanted(options.name)
-    request = json.loads(options.request.read_text(encoding="utf-8"))
+def _wanted(request: Mapping[str, Any]) -> Wanted:
     placement = documents.decode(Placement, request.get("placement") or {})
-    return Wanted(options.name, placement.box, bool(request.get("fit", True)))
+    return Wanted(request["name"], placement.box, bool(request.get("fit", True)))
 
 
 def _said(error: Exception) -> dict[str, str]:
@@ -176,13 +173,3 @@ def _write_json(path: Path, document: dict[str, Any]) -> None:
     part = path.with_name(f"{path.name}.part")
     part.write_text(json.dumps(document), encoding="utf-8")
     os.replace(part, path)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="prepare", description=__doc__)
-    parser.add_argument("--mesh", type=Path, required=True, help="GLB, OBJ, zip of OBJ, FBX or .blend")
-    parser.add_argument("--blend", type=Path, required=True, help="the .blend to write")
-    parser.add_argument("--report", type=Path, required=True, help="the report to write")
-    parser.add_argument("--name", required=True, help="name for object, mesh, materials")
-    parser.add_argument("--request", type=Path, help="JSON with placement and fit")
-    return parser

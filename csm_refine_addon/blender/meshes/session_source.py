@@ -8,10 +8,9 @@ triangles.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,20 +42,17 @@ def write(active: bpy.types.Object, objects: Sequence[bpy.types.Object], path: P
     return (active.name, *(obj.name for obj in shown if obj != active))
 
 
-def main(argv: Sequence[str]) -> int:
-    """Export what ``--objects`` names in ``--blend`` to ``--mesh``; write ``--report``; 0, or 8 with an error in it."""
-    parser = argparse.ArgumentParser(prog="session_source")
-    parser.add_argument("--blend", required=True)
-    parser.add_argument("--mesh", type=Path, required=True)
-    parser.add_argument("--report", type=Path, required=True)
-    parser.add_argument("--objects", nargs="+", required=True)
-    options = parser.parse_args(argv)
+def main(request: Mapping[str, Any]) -> int:
+    """Export objects of a .blend to a GLB; return 0, or 8 with an error in the report. The request:
+
+    ``{"blend": path, "objects": names, "mesh": path to write, "report": path to write}``.
+    """
     report: dict[str, object] = {"error": None}
     try:
-        export(_brought(options.blend, options.objects), options.mesh)
+        export(_brought(request["blend"], request["objects"]), Path(request["mesh"]))
     except CsmError as error:
         report["error"] = dataclasses.asdict(flow.job_error(error))
-    options.report.write_text(json.dumps(report), encoding="utf-8")
+    Path(request["report"]).write_text(json.dumps(report), encoding="utf-8")
     return MeshUnusable.exit_code if report["error"] else 0
 
 

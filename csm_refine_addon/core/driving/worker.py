@@ -1,25 +1,26 @@
 """The engine as a process of its own: drives every unfinished job of the journal while Blender goes on.
 
-Started by Blender with its own Python (``python -m csm_refine_addon.core.driving.worker``). Over stdin come lines of
-JSON, the first at once: whether Blender is online, the keys or the command that prints them, the network time-out.
-Nothing else is told to it and it tells nothing: jobs come from, and go to, the journal. When stdin closes, it ends
-within a second.
+:func:`start` starts it with Blender's own Python, in the home folder. Lines of JSON come over stdin: first the request
+(home, Blender, the service to check), then at once and after each change the state of Blender: whether it is online,
+the keys or the command that prints them, the network time-out. Jobs come from, and go to, the journal. When stdin
+closes, it ends within a second.
 """
 
 from __future__ import annotations
 
-import argparse
+import contextlib
 import dataclasses
 import json
 import logging
 import os
+import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from .. import documents
 from ..addresses import is_loopback
@@ -30,7 +31,7 @@ from ..errors import CsmError, JournalBusy, KeyMissing, KeyRefused, StorageError
 from ..keys.accounts import Gate
 from ..keys.key_sources import KeyCommand, Keyring
 from ..models import LOCAL, TERMINAL, Job, JobState, Secret
-from ..processes.background import PACKAGE, Stopped, module_environment
+from ..processes.background import Stopped, module_environment, python_command, request_line
 from ..processes.local_service import LocalService
 from ..processes.workshop import BlenderWorkshop
 from ..questions.answering import Answering
@@ -42,6 +43,7 @@ from . import flow
 from .engine import LEASE_S, Engine
 from .presence import Presence
 
+MODULE = "core.driving.worker"
 LOOK_EVERY_S = 0.2
 SWEEP_EVERY_S = 2.0
 """How often leases that another process lost are looked for, though nothing was written."""
@@ -50,21 +52,21 @@ LEAVE_S = 0.3
 _log = logging.getLogger("csm_refine.worker")
 
 
-def command(home: Home, python: str, blender: str) -> list[str]:
-    """Return the argv of the worker. ``blender`` is ``bpy.app.binary_path``, empty in the bpy module."""
-    return [
-        python,
-        "-m",
-        f"{PACKAGE}.core.driving.worker",
-        "--home",
-        str(home.folder),
-        *(["--blender", blender] if blender else []),
-    ]
+def start(home: Home, python: str, blender: str, *, check: str = "", **options: Any) -> subprocess.Popen[bytes]:
+    """Start the worker, or a check of the service at the address ``check``; it reads control lines from its stdin.
 
-
-def environment() -> dict[str, str]:
-    """Return the environment to start the worker in: without the key, with our package on the path."""
-    return module_environment()
+    ``blender`` is ``bpy.app.binary_path``, empty in the bpy module. ``options`` are Popen's. Raises OSError where it
+    cannot be started, or where there is no home folder.
+    """
+    process = subprocess.Popen(
+        python_command(python, MODULE), stdin=subprocess.PIPE, cwd=home.folder, env=module_environment(), **options
+    )
+    request = {"home": str(home.folder.absolute()), "blender": blender, "check": check}
+    if process.stdin:
+        with contextlib.suppress(OSError):  # it has ended already
+            process.stdin.write(request_line(request))
+            process.stdin.flush()
+    return process
 
 
 def control_line(
@@ -87,7 +89,7 @@ def control_line(
         "key_command": command,
         "chosen": sorted(chosen),
     }
-    return json.dumps(said).encode() + b"\n"
+    return request_line(said)
 
 
 @dataclass(slots=True)
@@ -333,30 +335,26 @@ def _answer(home: Home, control: Control, blender: str, service: str) -> None:
         control.ended.set()
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the worker, or with ``--check SERVICE`` one check whose result goes to stdout as a line of JSON.
+def main() -> int:
+    """Run the worker, or one check whose result goes to stdout as a line of JSON, as the first line of stdin says.
 
     Both end with stdin, in the middle of a request, too.
     """
-    parser = argparse.ArgumentParser(prog="worker")
-    parser.add_argument("--home", type=Path, required=True)
-    parser.add_argument("--blender", default="")
-    parser.add_argument("--check", metavar="SERVICE")
-    options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     os.umask(OWN_UMASK)
-    home, control = Home(options.home), Control()
-    if not control.read_line(sys.stdin.buffer):
+    line, control = sys.stdin.buffer.readline(), Control()
+    if not line or not control.read_line(sys.stdin.buffer):
         return 0
+    request = json.loads(line)
+    home, blender, service = Home(Path(request["home"])), request["blender"], request["check"]
     threading.Thread(target=control.listen, args=(sys.stdin.buffer,), name="control", daemon=True).start()
-    if options.check:
-        question = (home, control, options.blender, options.check)
-        threading.Thread(target=_answer, args=question, name="check", daemon=True).start()
+    if service:
+        threading.Thread(target=_answer, args=(home, control, blender, service), name="check", daemon=True).start()
         control.ended.wait()
         control.keyring.let_go(LEAVE_S)
         return 0
     try:
-        Worker(home, control, options.blender).run()
+        Worker(home, control, blender).run()
     except StorageError as error:
         _log.error("%s", error)
         return error.exit_code

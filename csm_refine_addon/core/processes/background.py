@@ -1,19 +1,24 @@
-"""Command lines that start a background Blender, or a Python that has ``bpy``, on one of our modules."""
+"""Start our modules as processes: in a background Blender, in a Python that has ``bpy``, or in a plain one.
+
+Such a process imports nothing from the current folder of ours or from its own, and what it is to do reaches it as JSON:
+in a file, or as the first line on stdin. No argument holds a name, a path of the user's, or an address.
+"""
 
 from __future__ import annotations
 
-import importlib.util
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from .. import import_paths
 from ..errors import PrepareFailed
 from ..storage import private_files
 from . import libraries
@@ -31,8 +36,9 @@ BLENDER_VARIABLE = "CSM_REFINE_BLENDER"
 PACKAGE = "csm_refine_addon"
 PACKAGE_PARENT = Path(__file__).resolve().parents[3]
 SCRATCH = "scratch"
+REQUEST = "request.json"
 _INHERITED = re.compile(
-    r"PATH|HOME|LANG|LANGUAGE|LC_\w+|TZ|CSM_REFINE_LIMITS|BLENDER_SYSTEM_\w+|PYTHON(?:PATH|HOME)"
+    r"PATH|HOME|LANG|LANGUAGE|LC_\w+|TZ|CSM_REFINE_LIMITS|BLENDER_SYSTEM_\w+|PYTHONHOME"
     r"|(?:LD|DYLD)_(?:LIBRARY|FRAMEWORK)_PATH|OMP_NUM_THREADS"
     r"|SYSTEM(?:ROOT|DRIVE)|WINDIR|COMSPEC|PATHEXT|USERPROFILE|(?:LOCAL)?APPDATA|PROGRAM(?:DATA|FILES)"
     r"|NUMBER_OF_PROCESSORS|PROCESSOR_ARCHITECTURE",
@@ -48,22 +54,45 @@ class BackgroundBlender:
     program: str
     is_blender: bool
 
-    def command(self, module: str, *arguments: str) -> list[str]:
-        """Return the argv that calls ``main(arguments) -> int`` of ``csm_refine_addon.<module>`` inside Blender.
+    def command(self, module: str, request: Path) -> list[str]:
+        """Return the argv that calls ``main(request) -> int`` of ``csm_refine_addon.<module>`` inside Blender.
 
-        A Blender runs with factory settings, offline. Both forms exit with what ``main`` returns, and end when the
-        other end of their stdin is closed, where that is a pipe: see :mod:`.confinement`.
+        ``request`` is a file with the JSON object that ``main`` gets. A Blender runs with factory settings, offline.
+        Both forms exit with what ``main`` returns, and end when the other end of their stdin is closed, where that is
+        a pipe: see :mod:`.confinement`.
         """
+        folders = [] if self.is_blender else _folder_of_bpy(self.program)
         code = (
-            f"import sys; sys.path.insert(0, {str(PACKAGE_PARENT)!r}); "
+            f"import sys; sys.path.insert(0, {str(PACKAGE_PARENT)!r}); sys.path += {folders!r}; "
+            f"from {PACKAGE}.core import import_paths; import_paths.leave_current_folder_out(); "
             f"from {PACKAGE}.core.processes import confinement; confinement.enter({PACKAGE!r}, {module!r})"
         )
         if self.is_blender:
             start = [self.program, "--background", "--factory-startup", "--offline-mode", "--disable-autoexec"]
-            return [*start, "--python-exit-code", "9", "--python-expr", code, "--", *arguments]
-        return [self.program, "-c", code, "--", *arguments]
+            return [*start, "--python-exit-code", "9", "--python-expr", code, "--", str(request)]
+        return [self.program, "-P", "-c", code, "--", str(request)]
 
-    def run(self, module: str, arguments: Sequence[str], *, log: Path, pause: Pause, limit_s: float) -> int:
+    def start(
+        self, module: str, request: Mapping[str, object], scratch: Path, output: IO[bytes]
+    ) -> subprocess.Popen[bytes]:
+        """Start a module in the folder ``scratch``, which is there, and whose files it may use as it likes.
+
+        Its stdin stays open: nothing is written to it, and its end tells the child that we are gone. Raises OSError.
+        """
+        file = scratch.absolute() / REQUEST
+        private_files.write_text(file, json.dumps(request))
+        return subprocess.Popen(
+            self.command(module, file),
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=scratch,
+            env=confined_environment(scratch),
+            umask=private_files.OWN_UMASK,
+            **detached(),
+        )
+
+    def run(self, module: str, request: Mapping[str, object], *, log: Path, pause: Pause, limit_s: float) -> int:
         """Run a module to its end and return its exit code.
 
         Its output goes to ``log``; it works in a folder ``scratch`` beside that, which is gone afterwards. Raises
@@ -72,25 +101,16 @@ class BackgroundBlender:
         """
         scratch = log.absolute().with_name(SCRATCH)
         try:
-            return _wait(self._started(module, arguments, log, scratch), pause, limit_s)
+            return _wait(self._started(module, request, log, scratch), pause, limit_s)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
-    def _started(self, module: str, arguments: Sequence[str], log: Path, scratch: Path) -> subprocess.Popen[bytes]:
+    def _started(self, module: str, request: Mapping[str, object], log: Path, scratch: Path) -> subprocess.Popen[bytes]:
         shutil.rmtree(scratch, ignore_errors=True)
         try:
             private_files.make_folder(scratch)
             with open(log, "wb", opener=private_files.opener) as output:
-                return subprocess.Popen(
-                    self.command(module, *arguments),
-                    stdin=subprocess.PIPE,  # never written to; its end tells the child that we are gone
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    cwd=scratch,
-                    env=confined_environment(scratch),
-                    umask=private_files.OWN_UMASK,
-                    **detached(),
-                )
+                return self.start(module, request, scratch, output)
         except OSError as error:
             raise PrepareFailed(
                 f"The background Blender {self.program} cannot be started: {error.strerror or error}.",
@@ -132,10 +152,26 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != KEY_VARIABLE}
 
 
+def python_command(python: str, module: str) -> list[str]:
+    """Return the argv that runs ``csm_refine_addon.<module>`` in a plain Python; see :func:`request_line`."""
+    return [python, "-P", "-m", f"{PACKAGE}.{module}"]
+
+
+def request_line(request: Mapping[str, object]) -> bytes:
+    """Return what a module in a plain Python is to do, as the first line that it reads from stdin."""
+    return json.dumps(request).encode() + b"\n"
+
+
 def module_environment() -> dict[str, str]:
     """Return the environment in which a plain Python finds this package and the libraries that we use."""
     folders = [str(PACKAGE_PARENT), *libraries.folders()]
     return {**clean_environment(), "PYTHONPATH": os.pathsep.join(folders)}
+
+
+def _folder_of_bpy(program: str) -> list[str]:
+    """Return where our own Python has ``bpy`` from, for a child that does not get our ``PYTHONPATH``."""
+    folder = import_paths.folder_of("bpy") if program == sys.executable else ""
+    return [folder] if folder else []
 
 
 def detached() -> dict[str, Any]:
@@ -156,10 +192,10 @@ def find_background_blender(binary_path: str = "") -> BackgroundBlender:
     if program:
         is_python = Path(program).stem.lower().startswith("python")
         return BackgroundBlender(program, is_blender=not is_python)
-    if importlib.util.find_spec("bpy") is not None:
+    if "bpy" in sys.modules or import_paths.folder_of("bpy"):
         return BackgroundBlender(sys.executable, is_blender=False)
     found = shutil.which("blender")
-    if found:
+    if found and os.path.isabs(found):  # else it lies in the current folder, where Windows looks first
         return BackgroundBlender(found, is_blender=True)
     raise PrepareFailed(
         "No Blender was found to work with in the background.",

@@ -1,20 +1,23 @@
-"""What a background Blender begins with: it ends with its parent, has limits, reaches no network and no other program.
+"""Limits of a background Blender: its end with its parent, memory, time, size of files, network, other programs.
 
-It works on files from another machine, with importers that were not written for hostile ones. Memory and processor
-time are limited where the system has such limits: both on Linux, processor time on macOS, neither on Windows, where
-the time limit of whoever started it remains.
+They hold against accidents and careless files: a mesh that takes all memory, an importer that never ends or that opens
+a connection. They are no sandbox: native code in the process, also by way of ``ctypes``, can do what the user can.
+Memory, processor time and the size of a file are limited where the system can do it: all three on Linux, the latter two
+on macOS, none on Windows, where the time limit of the process that started it remains.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib
+import json
 import os
 import signal
 import stat
 import sys
 import threading
 import traceback
+from pathlib import Path
 from typing import NoReturn
 
 from .. import limits
@@ -42,17 +45,21 @@ FORBIDDEN = frozenset(
         "webbrowser.open",
     }
 )
-"""Audit events (https://docs.python.org/3/library/audit_events.html); Blender's own code does none of these."""
+"""Audit events (https://docs.python.org/3/library/audit_events.html) of Python code; Blender's own has none of them."""
 
 
 def enter(package: str, module: str) -> NoReturn:
-    """Run ``main(arguments) -> int`` of a module with what stands behind ``--``, confined; end the process with it."""
+    """Run ``main(request) -> int`` of a module under the limits, and end the process with its result.
+
+    The request is the JSON object in the file that the argument behind ``--`` names.
+    """
     end_with_stdin()
     limit_resources()
     sys.addaudithook(_refuse)
     code = 1
     try:
-        code = importlib.import_module(f"{package}.{module}").main(sys.argv[sys.argv.index("--") + 1 :])
+        request = json.loads(Path(sys.argv[sys.argv.index("--") + 1]).read_text(encoding="utf-8"))
+        code = importlib.import_module(f"{package}.{module}").main(request)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
     except BaseException:  # noqa: BLE001 -- the top of a program, whose log is read by people
@@ -103,6 +110,8 @@ def limit_resources() -> None:
     allowed = limits.current()
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_CPU, allowed.processor_s)
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores it, and libraries ignore failed writes
+    _lower(resource.RLIMIT_FSIZE, allowed.file_bytes)
     if sys.platform == "linux":  # others do not count, or count what is only reserved
         machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         _lower(resource.RLIMIT_DATA, allowed.memory_bytes or machine * 3 // 4)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from .. import import_paths
 from ..errors import ServiceUnreachable
 
 WHEELS = Path(__file__).resolve().parents[3] / "wheels"
@@ -40,8 +40,4 @@ def add_to_path() -> None:
 
 
 def _folder(name: str) -> str:
-    spec = importlib.util.find_spec(name)
-    if spec and spec.origin:
-        module = Path(spec.origin)
-        return str(module.parents[1] if module.name == "__init__.py" else module.parent)
-    return next((str(wheel) for wheel in sorted(WHEELS.glob(f"{name}-*.whl"))), "")
+    return import_paths.folder_of(name) or next((str(wheel) for wheel in sorted(WHEELS.glob(f"{name}-*.whl"))), "")

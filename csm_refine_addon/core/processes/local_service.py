@@ -6,6 +6,7 @@ by itself when nobody has said for a while that it is needed (``--until-unused``
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import json
 import math
@@ -25,7 +26,7 @@ from ..models import Secret
 from ..storage import private_files
 from ..storage.home import Home
 from . import libraries
-from .background import KEY_VARIABLE, PACKAGE, Pause, Stopped, detached, module_environment
+from .background import KEY_VARIABLE, Pause, Stopped, detached, module_environment, python_command, request_line
 from .child_log import ChildLog
 
 START_LIMIT_S = 30.0
@@ -33,7 +34,7 @@ HELD_S = 1.0
 """How long a service that has answered is used without being asked whether it is still there."""
 OTHER_S = 0.3
 """How long a service that another process starts is looked for, where ours ended because of its input."""
-MODULE = f"{PACKAGE}.service"
+MODULE = "service.process"
 LOG_FILE = "service.log"
 ENDPOINT_FILE = "endpoint.json"
 _NAMESPACE = Path("/proc/self/ns/pid")
@@ -163,21 +164,24 @@ class LocalService:
         libraries.require()
         self._home.ensure()
         folder = self._home.service_folder()
-        command = [self._python, "-m", MODULE, "--port", "0", "--data", str(folder), "--until-unused"]
-        if self._blender:
-            command += ["--blender", self._blender]
+        request = {"port": 0, "data": str(folder.absolute()), "until_unused": True, "blender": self._blender}
         try:
             with open(folder / LOG_FILE, "ab", opener=private_files.opener) as log:
-                return subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
+                process = subprocess.Popen(
+                    python_command(self._python, MODULE),
+                    stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=subprocess.STDOUT,
+                    cwd=folder,
                     env=module_environment(),
                     **detached(),
                 )
         except OSError as error:
             raise self._did_not_start(f"{error.strerror or error}.") from error
+        if process.stdin:
+            with contextlib.suppress(OSError), process.stdin as stdin:  # it has ended already
+                stdin.write(request_line(request))
+        return process
 
     def _await(self, process: subprocess.Popen[bytes], pause: Pause, ends_at: float) -> tuple[str, Secret] | None:
         """Return the service once it answers, or None where it ended, and no other came up, or the time is over."""

@@ -7,6 +7,7 @@ import json
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from typing import Any
 from .. import documents, limits
 from ..errors import BlendTooNew, MeshUnusable, PrepareFailed
 from ..models import LOCAL, Job, MeshReport
-from ..storage import private_files
 from ..storage.home import Home
 from .background import Pause, find_background_blender
 from .local_service import works_with
@@ -41,13 +41,17 @@ class BlenderWorkshop:
         PrepareFailed where Blender is at fault, Stopped.
         """
         folder = self.home.job_folder(job.id)
-        blend, report, request = folder / "result.blend", folder / "report.json", folder / "request.json"
-        wanted = {"placement": job.placement and dataclasses.asdict(job.placement), "fit": job.fit_to_box}
-        private_files.write_text(request, json.dumps(wanted))
+        blend, report = folder / "result.blend", folder / "report.json"
         report.unlink(missing_ok=True)
-        arguments = ["--mesh", str(mesh), "--blend", str(blend), "--report", str(report)]
-        named = ["--name", job.request.session_code, "--request", str(request)]
-        ended = self._run(job, "blender.meshes.prepare", [*arguments, *named])
+        request = {
+            "mesh": str(mesh),
+            "blend": str(blend),
+            "report": str(report),
+            "name": job.request.session_code,
+            "placement": job.placement and dataclasses.asdict(job.placement),
+            "fit": job.fit_to_box,
+        }
+        ended = self._run(job, "blender.meshes.prepare", request)
         try:
             return blend, documents.decode(MeshReport, _outcome(report, ended), strict=True)
         except (TypeError, ValueError, LookupError, AttributeError):
@@ -62,8 +66,13 @@ class BlenderWorkshop:
         folder = self.home.job_folder(job.id)
         mesh, report = folder / f"source_mesh{self._source_suffix(job)}", folder / "source.json"
         report.unlink(missing_ok=True)
-        arguments = ["--blend", job.source_blend, "--mesh", str(mesh), "--report", str(report), "--objects"]
-        ended = self._run(job, "blender.meshes.session_source", [*arguments, *job.source_objects])
+        request = {
+            "blend": job.source_blend,
+            "objects": job.source_objects,
+            "mesh": str(mesh),
+            "report": str(report),
+        }
+        ended = self._run(job, "blender.meshes.session_source", request)
         _outcome(report, ended)
         return mesh
 
@@ -72,12 +81,12 @@ class BlenderWorkshop:
             return ".glb"
         return ".blend" if works_with(self.home, find_background_blender(self.program).program) else ".fbx"
 
-    def _run(self, job: Job, module: str, arguments: list[str]) -> PrepareFailed:
+    def _run(self, job: Job, module: str, request: Mapping[str, object]) -> PrepareFailed:
         """Run a module, and return what is to be said where it wrote no report."""
         log = self.home.job_folder(job.id) / "blender.log"
         with AT_A_TIME:
             blender = find_background_blender(self.program)
-            code = blender.run(module, arguments, log=log, pause=self.pause, limit_s=limits.current().prepare_s)
+            code = blender.run(module, request, log=log, pause=self.pause, limit_s=limits.current().prepare_s)
         return _crash(code, log)
 
 
@@ -88,6 +97,11 @@ def _crash(code: int, log: Path) -> PrepareFailed:
         return PrepareFailed(
             f"The mesh took the background Blender more than {minutes:.0f} min of processor time.",
             f"Use a simpler mesh, or raise processor_s in {limits.VARIABLE}.",
+        )
+    if sys.platform != "win32" and code == -signal.SIGXFSZ:
+        return PrepareFailed(
+            f"The mesh made the background Blender write more than {limits.current().file_bytes >> 20} MB to one file.",
+            f"Use a simpler mesh, or raise file_bytes in {limits.VARIABLE}.",
         )
     with log.open("rb") as file:
         file.seek(max(log.stat().st_size - LAST_WORDS_BYTES, 0))

@@ -18,17 +18,17 @@ writing        the files; picture: source and result side by side
 ``methods``. Numbers that were tuned stand in ``tuning``, settings that are asked for in ``settings``; ``surface``,
 ``edges`` and ``texels`` are what the stages share; ``look`` (with corners, materials, sampling) is what a mesh shows.
 
-``main([folder])`` reads ``order.json`` in the folder and leaves there the files ``mesh.*``, ``progress`` (0 to 100),
-and ``report.json``.
+``main({"folder": path})`` reads ``order.json`` in the folder and leaves there the files ``mesh.*``, ``progress`` (0 to
+100), and ``report.json``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 
-def main(argv: Sequence[str]) -> int:
-    """Finish what ``argv[0]`` holds; 0 where ``mesh.glb`` was written, 8 where the mesh is not usable, else 1."""
+def main(request: Mapping[str, str]) -> int:
+    """Finish what the folder holds; 0 where ``mesh.glb`` was written, 8 where the mesh is not usable, else 1."""
     from .process import main as run  # the stages need Blender; what the service itself takes from here does not
 
-    return run(argv)
+    return run(request)

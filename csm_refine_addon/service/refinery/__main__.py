@@ -1,30 +1,31 @@
 """``python -m csm_refine_addon.service.refinery FOLDER``: refine what the ``order.json`` in there asks for, by hand."""
 
-from __future__ import annotations
+from ...core import import_paths  # before all others
 
-import subprocess
-import sys
-from collections.abc import Sequence
-from pathlib import Path
+import_paths.leave_current_folder_out()
 
-from ...core.processes.background import confined_environment, find_background_blender
-from . import ladder
+import subprocess  # noqa: E402
+import sys  # noqa: E402
+from collections.abc import Mapping  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+from ...core.processes.background import SCRATCH, find_background_blender  # noqa: E402
+from . import ladder  # noqa: E402
 
 
 def main(folder: Path) -> int:
     """Run the ladder in this terminal; the exit code of the last step."""
     blender = find_background_blender()
-    (folder / "scratch").mkdir(exist_ok=True)
+    (folder / SCRATCH).mkdir(exist_ok=True)
 
-    def run(module: str, arguments: Sequence[str], limit_s: float) -> int | None:
-        command, environment = blender.command(module, *arguments), confined_environment(folder / "scratch")
-        limit = None if limit_s == float("inf") else limit_s
-        try:
-            return subprocess.run(
-                command, stdin=subprocess.DEVNULL, env=environment, timeout=limit, check=False
-            ).returncode
-        except subprocess.TimeoutExpired:
-            return None
+    def run(module: str, request: Mapping[str, str], limit_s: float) -> int | None:
+        with blender.start(module, request, folder / SCRATCH, sys.stdout.buffer) as process:
+            try:
+                return process.wait(None if limit_s == float("inf") else limit_s)
+            except subprocess.TimeoutExpired:
+                return None
+            finally:
+                process.kill()
 
     return ladder.refine(folder, run) or 0
 

@@ -10,7 +10,7 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from . import tuning
 from .methods import rungs_for
 from .settings import RefineSettings, Topology
 
-Run = Callable[[str, Sequence[str], float], "int | None"]
-"""Runs ``main(arguments)`` of a module of the package in a background Blender, for at most so many seconds.
+Run = Callable[[str, Mapping[str, str], float], "int | None"]
+"""Runs ``main(request)`` of a module of the package in a background Blender, for at most so many seconds.
 
 Without a limit (infinity) only the cleaned mesh is finished. Returns its exit code, negative for a signal; None where
 it was too late, or there was no time to start it. May raise to give the refine up.
@@ -87,7 +87,7 @@ def climbed(folder: Path, settings: RefineSettings, run: Run) -> list[Attempt] |
     attempts: list[Attempt] = []
     limit_s = tuning.METHOD_LIMIT_S + settings.budget * tuning.METHOD_LIMIT_S_PER_FACE
     for method in rungs_for(settings.topology):
-        code = run("service.refinery.trying", (str(folder), method), limit_s)
+        code = run("service.refinery.trying", {"folder": str(folder), "method": method}, limit_s)
         if code == UNUSABLE:
             return None
         attempts.append(_attempt(folder, method, code))
@@ -119,7 +119,7 @@ def _finished(folder: Path, order: dict[str, Any], attempts: Sequence[Attempt], 
     for choice in choices:
         notes = _notes(choice or CLEANED, attempts) if attempts else []
         (folder / "order.json").write_text(json.dumps({**order, "choice": choice, "notes": notes}), "utf-8")
-        code = run("service.refinery", (str(folder),), tuning.FINISH_LIMIT_S if choice else float("inf"))
+        code = run("service.refinery", {"folder": str(folder)}, tuning.FINISH_LIMIT_S if choice else float("inf"))
         if code in {0, UNUSABLE}:
             break
     _add_attempts(folder / "report.json", told)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,9 @@ from .trying import limit_memory
 from .writing import write
 
 
-def main(argv: Sequence[str]) -> int:
-    """Refine what ``argv[0]`` holds; 0 where ``mesh.glb`` was written, 8 where the mesh is not usable, else 1."""
-    folder = Path(argv[0])
+def main(request: Mapping[str, str]) -> int:
+    """Refine what the folder holds; 0 where ``mesh.glb`` was written, 8 where the mesh is not usable, else 1."""
+    folder = Path(request["folder"])
     try:
         report = refine(folder, json.loads((folder / "order.json").read_text("utf-8")))
         code = 0

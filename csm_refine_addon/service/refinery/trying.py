@@ -1,4 +1,4 @@
-"""One rung of the ladder, as a process of its own with a limit on its memory: ``main([folder, method])``.
+"""One rung of the ladder, as a process with a limit on its memory: ``main({"folder": path, "method": name})``.
 
 Leaves ``METHOD.npz`` and ``METHOD.json``, the verdict, in the order's scratch folder.
 """
@@ -11,7 +11,7 @@ import importlib
 import json
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from ...core import documents
@@ -28,9 +28,9 @@ from .surface import Surface
 from .symmetry import halved, is_symmetric, middle, mirrored
 
 
-def main(argv: Sequence[str]) -> int:
+def main(request: Mapping[str, str]) -> int:
     """Try a method; 0 where a verdict was written, 8 where the mesh is not usable, else 1."""
-    folder, method = Path(argv[0]), argv[1]
+    folder, method = Path(request["folder"]), request["method"]
     try:
         limit_memory(tuning.MEMORY_LIMIT)
         attempt(folder, method)
