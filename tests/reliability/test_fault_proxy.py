@@ -184,7 +184,7 @@ def test_every_fault_tells_what_it_does():
 
 def start(path, folder, *more):
     command = [sys.executable, str(ROOT / "scripts" / "serve.py"), "--faults", str(path), "--data", str(folder), *more]
-    environment = {**os.environ, "CSM_API_KEY": KEY}
+    environment = {**os.environ, "CSM_API_KEY": KEY, "PYTHONSAFEPATH": "1"}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 

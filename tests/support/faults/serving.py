@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+
+from csm_refine_addon.commands.interrupts import SIGNALS
 
 from .proxy import FaultProxy
 from .schedule import FaultFileError, Plan, read_plan
@@ -37,10 +40,11 @@ def main(arguments: Sequence[str]) -> int:
 
 def _serve(file: _FaultFile, port: int, others: Sequence[str]) -> int:
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in SIGNALS:
         signal.signal(number, lambda *_: stop.set())
-    command = [sys.executable, "-m", "csm_refine_addon.service", "--port", "0", *others]
-    with subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True) as service:
+    command = [sys.executable, "-P", "-m", "csm_refine_addon.service", "--port", "0", *others]
+    pipe = {"stdout": subprocess.PIPE, "text": True, "env": {**os.environ, "PYTHONPATH": str(_ROOT)}}
+    with subprocess.Popen(command, cwd=_ROOT, start_new_session=True, **pipe) as service:
         line = service.stdout.readline() if service.stdout else ""
         if not line:
             return service.wait() or 1
