@@ -23,7 +23,7 @@ PACKAGE = ROOT / "csm_refine_addon"
 TABLES = PACKAGE / "blender" / "translations"
 LANGUAGES = ("zh_HANS", "ja_JP", "de_DE", "fr_FR", "es")
 ROOMS = ("blender/**/*.py", "core/**/*.py")
-SERVICE = ("refinery/**/*.py", "refining.py", "sessions.py")
+SERVICE = ("refinery/**/*.py", "disk.py", "refining.py", "sessions.py")
 """Modules of the local service whose sentences the panel repeats."""
 IN_SENTENCES = ("service/refinery/judging.py", "service/refinery/ladder.py")
 """Of these, what is no sentence, too: it stands in fields of sentences."""

@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import re
+import sqlite3
 import time
 from collections.abc import Callable
 from http import HTTPStatus
@@ -18,7 +19,8 @@ from ..core.errors import CsmError, InputError, MeshUnusable, SessionNotRefinabl
 from ..core.keys.proof import PATH as PROOF_PATH, is_challenge, proof
 from ..core.mesh_files import MeshKind, blend_files
 from ..core.models import Secret
-from . import envelopes
+from ..core.storage import mending
+from . import disk, envelopes
 from .guard import HostCheck, holds_key, host_name, is_from_a_page
 from .inbox import BodyTooLarge, Inbox, small_body
 from .links import Links
@@ -231,10 +233,23 @@ def _in_envelope(handler: Callable[..., Any]) -> Callable[..., Any]:
         except CsmError as error:
             status = _STATUS_OF_ERROR.get(type(error), 400 if isinstance(error, InputError | MeshUnusable) else 500)
             answer = _failure(status, str(error))
+        except (OSError, sqlite3.Error) as error:
+            answer = _storage_failure(error)
         _note(answer.status_code, time.monotonic() - started)
         return answer
 
     return handle
+
+
+def _storage_failure(error: OSError | sqlite3.Error) -> Any:
+    """Return the answer to an error of the disk; raise what is another one."""
+    sentence = disk.sentence(error)
+    if not sentence and not mending.is_damage(error):
+        raise error
+    log.error("a request failed", exc_info=error)
+    if sentence:
+        return _failure(507, sentence)
+    return _failure(500, "The database of sessions is damaged. Restart the service, which keeps what can be read.")
 
 
 def _json(status: int, document: Any) -> Any:

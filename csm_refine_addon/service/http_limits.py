@@ -13,18 +13,18 @@ import json
 import os
 import re
 import select
-import shutil
 import socket
 import tempfile
 import threading
 import time
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import waitress.server
 
 from ..core.models import Secret
-from . import envelopes
+from . import disk, envelopes
 from .guard import holds_key
 from .inbox import BODY_LIMIT_BYTES
 
@@ -38,11 +38,9 @@ PATIENCE_S = 3.0
 """A request has so long to arrive; with the key, and more for each piece of its body that has arrived."""
 SLOWEST_BYTES_PER_S = 10_000
 HEADER_LIMIT_BYTES = 16 * 1024
-DISK_RESERVE_BYTES = 1 << 20
 _RECEIVE_BYTES = 64 * 1024
 _TENDING_S = 1
 _KEY_LINE = re.compile(rb"(?im)^x-api-key:[ \t]*(.*?)[ \t]*\r$")
-_FULL = "The service's disk is full. Free some disk space on the service's machine, then retry."
 
 
 class Connection(socket.socket):
@@ -83,8 +81,8 @@ class Connection(socket.socket):
             return 401, "The API key is missing or wrong. Send it in the header x-api-key."
         if elapsed_s > PATIENCE_S + (self._size / SLOWEST_BYTES_PER_S if self._has_key else 0):
             return 408, "The request arrives too slowly. Try again."
-        if self._size > BODY_LIMIT_BYTES and shutil.disk_usage(tempfile.gettempdir()).free < DISK_RESERVE_BYTES:
-            return 507, _FULL
+        if self._size > BODY_LIMIT_BYTES and disk.is_full(Path(tempfile.gettempdir())):
+            return 507, disk.FULL
         return None
 
     def _answer(self, status: int, sentence: str) -> None:

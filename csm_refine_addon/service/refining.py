@@ -24,6 +24,7 @@ from typing import Any
 
 from ..core.errors import SessionNotRefinable, SessionUnknown
 from ..core.processes.background import SCRATCH, BackgroundBlender
+from . import disk
 from .refinery import ladder
 from .sessions import Session, Sessions
 
@@ -139,9 +140,9 @@ class Refining:
     def _take(self, session: Session) -> None:
         try:
             self._refine(session)
-        except Exception:  # the top of a worker: one session's trouble must not end it
+        except Exception as error:  # the top of a worker: one session's trouble must not end it
             log.exception("the refine of %s could not be run", session.code)
-            self._fail(session, SPOILED % "the service could not run it")
+            self._fail(session, disk.sentence(error) or SPOILED % "the service could not run it")
         finally:
             self._tidy(session)
 
@@ -156,6 +157,10 @@ class Refining:
             self._sessions.start_try(session.code)
             self._prepare(session, folder)
             returncode = self._climb(session, folder)
+            if returncode and disk.is_full(folder):
+                returncode = disk.EXIT_CODE
+            for part in folder.glob("mesh.*") if returncode != 0 else ():
+                part.unlink()
         except _GivenUp:
             return
         finally:
@@ -230,6 +235,8 @@ class Refining:
             self._end(session, lambda: self._sessions.finish(session.code, formats, method=method, notes=notes))
         elif returncode is None:
             self._fail(session, f"The refine took longer than {self.time_limit_s / 60:g} minutes. Try a simpler mesh.")
+        elif returncode == disk.EXIT_CODE:
+            self._fail(session, disk.FULL)
         else:
             error = report.get("error") or {}
             sentence = f"{error.get('message', '')} {error.get('action', '')}".strip()

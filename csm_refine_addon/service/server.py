@@ -31,7 +31,7 @@ from ..core.processes.local_service import ENDPOINT_FILE, endpoint
 from ..core.storage import private_files
 from ..core.storage.home import chosen_home
 from ..core.streams import write
-from . import http_limits
+from . import disk, http_limits
 from .app import Api
 from .files import MeshOrigin
 from .guard import HostCheck, is_loopback
@@ -84,6 +84,11 @@ def main(argv: Sequence[str] | None = None, request: Mapping[str, object] | None
     except CsmError as error:
         write(sys.stderr, f"{error}\n")
         return error.exit_code
+    except OSError as error:
+        if not (sentence := disk.sentence(error)):
+            raise
+        write(sys.stderr, f"{sentence}\n")
+        return StorageError.exit_code
     except KeyboardInterrupt:
         return 130
 

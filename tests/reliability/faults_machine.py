@@ -15,7 +15,7 @@ from typing import TypeVar
 
 _T = TypeVar("_T")
 _CLONE_FS, _CLONE_NEWNS = 0x200, 0x20000
-_MS_REC, _MS_PRIVATE = 0x4000, 0x40000
+_MS_RDONLY, _MS_REC, _MS_PRIVATE = 0x1, 0x4000, 0x40000
 _NOBODY = 65534
 DISK_BYTES = 100 << 20
 DAY_S, HOUR_S = 86400.0, 3600.0
@@ -57,6 +57,10 @@ class SmallDisk:
         found = os.statvfs(self._folder)
         with self._filler.open("ab") as file:
             os.posix_fallocate(file.fileno(), file.tell(), found.f_bavail * found.f_bsize - leave_bytes)
+
+    def cover(self, folder: Path) -> None:
+        """Put an empty disk that cannot be written over a folder; files that are open stay as they are."""
+        _check(_libc.mount(b"none", os.fsencode(folder), b"tmpfs", _MS_RDONLY, None))
 
     def free(self) -> None:
         """Give the room back."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import requests
 
 ANSWER_LIMIT_BYTES = 8 * 1024 * 1024
+NO_ROOM = 507
 _SESSIONS = "/image-to-3d-sessions"
 
 
@@ -108,7 +109,7 @@ class Client:
         if reply.is_good and isinstance(reply.data, dict):
             return wire.read_refine(reply)
         is_refusal = 300 <= reply.status < 500
-        if not is_refusal and not answer.says_not_taken:
+        if not is_refusal and not answer.says_not_taken and not self._has_no_room(reply):
             raise Unanswered
         raise _refusal(answer, reads=False)
 
@@ -225,6 +226,10 @@ class Client:
         finally:
             self._http.close()
 
+    def _has_no_room(self, reply: wire.Reply) -> bool:
+        """Return whether a local service says that it could not store the request, which it has not taken then."""
+        return reply.status == NO_ROOM and bool(reply.text) and addresses.is_loopback(self._base_url)
+
     def _read_limited(self, answer: requests.Response, ends_at: float) -> bytes:
         content = bytearray()
         for piece in network.pieces(answer):
@@ -250,6 +255,8 @@ def _refusal(answer: _Answer, *, reads: bool) -> errors.CsmError:
         return NotConnected(f"The proxy in between wants a password ({status}).", "Check the proxy settings.")
     if 300 <= status < 400:
         return errors.ServiceMoved("The service sends us to another address.", "Give that address as the service.")
+    if status == NO_ROOM:
+        return errors.StorageError(f"The service cannot store this ({status}).{said}", _NO_ROOM_ACTION)
     if status >= 500:
         return errors.ServiceUnreachable(f"The service has a failure of its own ({status}).{said}", errors.LATER)
     unknown = (errors.ServiceUnreachable, "The service refuses to answer ({}).", errors.LATER)
@@ -261,6 +268,7 @@ def _said(reply: wire.Reply) -> str:
     return f" It says: {reply.text.rstrip('.')}." if reply.text else ""
 
 
+_NO_ROOM_ACTION = "Free disk space on the service's machine, then retry."
 _MESH_REFUSALS = frozenset({400, 413, 415, 422})
 _MESH_REFUSED = "The service does not take this mesh file ({})."
 _REFINE_REFUSED = (errors.RefineFailed, "The service refuses the request ({}).", "Mend what it says, then retry.")

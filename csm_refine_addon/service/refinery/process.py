@@ -14,6 +14,7 @@ from typing import Any
 from ...blender.meshes import mesh_io
 from ...core import documents
 from ...core.errors import CsmError
+from .. import disk
 from . import tuning
 from .dressing import dressed
 from .fitting import fit
@@ -34,9 +35,9 @@ def main(request: Mapping[str, str]) -> int:
     except CsmError as error:
         report = refusal(error)
         code = error.exit_code
-    except Exception:  # noqa: BLE001 -- the top of the process: the service says that Blender failed, the log says on what
+    except Exception as error:  # noqa: BLE001 -- the top of the process: the service reports it, the log has the details
         traceback.print_exc()
-        return 1
+        return disk.exit_code(error)
     write_whole(folder / "report.json", json.dumps(report))
     return code
 
