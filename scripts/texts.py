@@ -39,7 +39,7 @@ NOT_SHOWN = (
 )
 """They serve the command line and bug reports, which speak English, or the programmer."""
 WORDS = (
-    *("width", "height", "depth", "vertices", "faces"),
+    *("width", "height", "depth", "vertices", "faces", "N-gons"),
     *("prepared", "submitting", "uncertain", "running", "downloading"),
     "unusable",
     *("preparing", "ready", "placed", "failed", "stopped"),

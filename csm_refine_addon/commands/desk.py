@@ -218,7 +218,8 @@ class Desk:
         warnings = scene.save_output(found.object_name, output) if output else ()
         for warning in warnings:
             tell(warning)
-        job = self._noted(job, lambda job: flow.placed(job, found.object_name, found.fit_error, time.time()))
+        stands = found.object_name, found.fit_error, time.time(), found.counts, found.dimensions
+        job = self._noted(job, lambda job: flow.placed(job, *stands))
         error = "" if found.fit_error is None else f", fit error {found.fit_error:.2g}"
         text = f"{job.id} placed as {found.object_name}{error}" + (f", written to {output}" if output else "")
         placed = outcome.of_job(job, text)
@@ -228,7 +229,7 @@ class Desk:
                 **placed.document,
                 "object": found.object_name,
                 "dimensions": list(found.dimensions),
-                "warnings": warnings,
+                "warnings": (*warnings, *placed.document["warnings"]),
             },
         )
 

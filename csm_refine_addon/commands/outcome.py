@@ -11,10 +11,11 @@ from ..core import errors
 from ..core.driving import flow
 from ..core.errors import CsmError
 from ..core.models import Job, JobState
+from ..core.reports import counts
 
 _KEYS = (
     "job session service state remote_status percent scaled_bbox pivot_point mesh blend object dimensions fit_error "
-    "seconds error"
+    "seconds error placed"
 )
 EMPTY: dict[str, Any] = {**dict.fromkeys(_KEYS.split()), "warnings": (), "notes": ()}
 """Every key of the JSON object, without a value."""
@@ -41,7 +42,7 @@ def failure(error: CsmError, job: Job | None = None, *, is_about_several: bool =
 def of_job(job: Job, text: str = "") -> Outcome:
     """Return the outcome of a command about one job; ``text`` is said only where the job has no error."""
     error = dataclasses.asdict(job.error) if job.error else None
-    return Outcome(text if not error else "", document(job), error, exit_code(job), job.notes)
+    return Outcome(text if not error else "", document(job), error, exit_code(job), (*counts.warnings(job), *job.notes))
 
 
 def warned(found: Outcome, warnings: tuple[str, ...]) -> Outcome:
@@ -98,6 +99,8 @@ def document(job: Job) -> dict[str, Any]:
         "blend": job.blend_path or None,
         "object": job.placed_object or None,
         "fit_error": job.fit_error,
+        "placed": counts.placed(job),
+        "warnings": counts.warnings(job),
         "notes": job.notes,
         "error": dataclasses.asdict(job.error) if job.error else None,
     }

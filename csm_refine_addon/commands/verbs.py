@@ -89,8 +89,8 @@ def status(options: Namespace) -> Outcome:
     remote = session.status
     percent = "" if remote.percent is None else f" {remote.percent:.0f} %"
     seen = {"session": code, "service": service, "remote_status": remote.word, "percent": remote.percent}
-    told = {"warnings": session.warnings, "notes": session.notes}
     known = document(job) if job else EMPTY
+    told = {"warnings": (*known["warnings"], *session.warnings), "notes": session.notes}
     remarks = (*session.warnings, *session.notes)
     return Outcome(f"{code}: {remote.word}{percent}", {**known, **seen, **told}, remarks=remarks)
 

@@ -304,10 +304,16 @@ class Job:
     """A PNG of source and result side by side; empty where the service made none."""
     notes: tuple[str, ...] = ()
     """What the local service says of its result."""
+    reported_counts: MeshCounts | None = None
+    """What the local service counted of its result."""
     report: MeshReport | None = None
     placed_object: str = ""
     fit_error: float | None = None
     """Largest side difference relative to the box's diagonal, measured after placing."""
+    placed_counts: MeshCounts | None = None
+    """Of the object in the scene, when it was placed."""
+    placed_size: Vector3 | None = None
+    """Its box along its own axes, measured after placing."""
     error: JobError | None = None
     finished_at: float | None = None
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from ..core.reports import counts
 from .orders import AUTOMATIC_BBOX
 from .refinery.settings import Topology
 from .sessions import Session, Stage
@@ -42,8 +43,8 @@ def session_data(
     """Return a session. ``urls`` and ``preview`` are signed addresses by format; what is missing is an empty string.
 
     ``mesh_url_blend`` and ``blend_version`` (see :func:`mesh_urls`), ``error_message``, ``picture_url`` (of source and
-    result, side by side), ``warnings`` (what a refine will take from the mesh), ``method`` and ``notes`` (on the
-    result) are additions of ours; ``percentage`` is always 0, as the hosted service's was.
+    result, side by side), ``warnings`` (what a refine will take from the mesh), ``method``, ``notes`` and ``result``
+    (on the result) are additions of ours; ``percentage`` is always 0, as the hosted service's was.
     """
     order, settings = session.order, session.order.settings
     is_done = session.stage is Stage.REFINE_DONE
@@ -84,6 +85,7 @@ def session_data(
         "warnings": list(session.warnings),
         "method": session.method if is_done else "",
         "notes": list(session.notes) if is_done else [],
+        "result": counts.document(session.counts) if is_done and session.counts else None,
     }
 
 

@@ -24,6 +24,7 @@ from typing import Any
 
 from ..core.errors import SessionNotRefinable, SessionUnknown
 from ..core.processes.background import SCRATCH, BackgroundBlender
+from ..core.reports import counts
 from . import disk
 from .refinery import ladder
 from .sessions import Session, Sessions
@@ -232,7 +233,8 @@ class Refining:
         if returncode == 0 and report.get("ok"):
             method, notes = report.get("method", ""), tuple(report.get("notes", ()))
             formats = tuple(report["formats"])
-            self._end(session, lambda: self._sessions.finish(session.code, formats, method=method, notes=notes))
+            result = counts.read(report.get("result"))
+            self._end(session, lambda: self._sessions.finish(session.code, formats, method, notes, result))
         elif returncode is None:
             self._fail(session, f"The refine took longer than {self.time_limit_s / 60:g} minutes. Try a simpler mesh.")
         elif returncode == disk.EXIT_CODE:

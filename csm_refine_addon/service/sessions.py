@@ -23,6 +23,7 @@ from ..core import documents
 from ..core.axes import Vector3
 from ..core.errors import SessionNotRefinable, SessionUnknown
 from ..core.mesh_files import MeshKind
+from ..core.models import MeshCounts
 from ..core.storage import mending
 from .refinery.settings import RefineSettings
 from .session_database import open_database
@@ -78,6 +79,8 @@ class Session:
     """By which the result was made."""
     notes: tuple[str, ...] = ()
     """What is to be known of the result: why this method, what was dropped."""
+    counts: MeshCounts | None = None
+    """What the result has; None in sessions of older versions."""
 
 
 class Sessions:
@@ -185,7 +188,14 @@ class Sessions:
         """Count one more start of the ordered refine."""
         return self._change(code, lambda session: dataclasses.replace(session, tries=session.tries + 1))
 
-    def finish(self, code: str, formats: tuple[str, ...], method: str = "", notes: tuple[str, ...] = ()) -> Session:
+    def finish(
+        self,
+        code: str,
+        formats: tuple[str, ...],
+        method: str = "",
+        notes: tuple[str, ...] = (),
+        counts: MeshCounts | None = None,
+    ) -> Session:
         """Make the running refine's files the session's result, and remove those of the one before."""
         previous = self.find(code).result
         session = self._change(
@@ -197,6 +207,7 @@ class Sessions:
                 formats=formats,
                 method=method,
                 notes=notes,
+                counts=counts,
                 message="",
             ),
         )

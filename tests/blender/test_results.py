@@ -8,7 +8,7 @@ import bpy
 import pytest
 
 from csm_refine_addon.blender import panels
-from csm_refine_addon.blender.jobs import job_rows, pump
+from csm_refine_addon.blender.jobs import job_rows, job_words, pump
 from csm_refine_addon.blender.measuring import units
 from csm_refine_addon.blender.panels import results
 from csm_refine_addon.blender.scene import marks
@@ -64,6 +64,27 @@ def test_a_result_at_a_glance():
     ):
         assert words in found
     assert warned() == []
+
+
+def test_faces_are_counted_by_their_sides():
+    """What was measured of the object in the scene goes before what was prepared; what is not there is left out."""
+    stands = MeshCounts(4, 300, 2, 310, open_edges=6, non_manifold_edges=1, pieces=3, uv_islands=7)
+    added(placed_counts=stands)
+    found = said()
+    for words in ("Quads 300", "Triangles 4", "N-gons 2", "Vertices 310", "Open edges 6", "Non-manifold edges 1"):
+        assert words in found
+    assert "Pieces 3 UV islands 7 Watertight No" in found
+    assert "1\N{NARROW NO-BREAK SPACE}234" not in found
+
+
+def test_less_than_was_refined_has_a_warning_sign_in_the_list_and_a_sentence():
+    """The object stays placed; its row has a warning sign instead of the tick, and the details say what is less."""
+    added(placed_counts=COUNTS, reported_counts=dataclasses.replace(COUNTS, quads=12))
+    (text,) = warned()
+    assert text.startswith("The placed mesh has 0 quads")
+    (job,) = pump.current().jobs.values()
+    assert job_words.icon(job) == "ERROR"
+    assert job_words.icon(dataclasses.replace(job, reported_counts=COUNTS)) == "CHECKBOX_HLT"
 
 
 def test_what_is_off_has_a_warning_sign_and_is_not_red():

@@ -35,7 +35,7 @@ from tests.support.repository import ROOT
 
 KEYS = {
     "job", "session", "service", "state", "remote_status", "percent", "scaled_bbox", "pivot_point", "mesh", "blend",
-    "object", "dimensions", "fit_error", "seconds", "error", "warnings", "notes",
+    "object", "dimensions", "fit_error", "seconds", "error", "placed", "warnings", "notes",
 }  # fmt: skip
 
 

@@ -88,8 +88,8 @@ def test_what_the_service_says_of_it_is_a_note():
 
 def test_watertight_is_known_or_not():
     """Three answers: yes, no, nobody looked."""
-    reports = (GOOD, with_open_edges(2), OLD)
-    assert [quality.is_watertight(report) for report in reports] == [True, False, None]
+    found = [quality.counts_of(job(report)) for report in (GOOD, with_open_edges(2), OLD)]
+    assert [each and each.is_watertight for each in found] == [True, False, None]
 
 
 def test_reports_of_older_versions_still_read():

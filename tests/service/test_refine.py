@@ -63,6 +63,16 @@ def test_a_done_session_has_all_its_addresses(refined):
         assert f"/mesh.{kind}?" in refined[f"mesh_url_{kind}"]
 
 
+def test_a_done_session_has_the_counts_of_its_mesh(refined):
+    """Faces by sides, vertices and open edges are those of the mesh in the files, its split vertices welded."""
+    found = sample_meshes.load(download(refined["mesh_url_glb"]), "glb")
+    counts = refined["result"]
+    assert counts["faces"]["3"] + 2 * counts["faces"]["4"] == len(found.faces)
+    found.merge_vertices(merge_tex=True, merge_norm=True)
+    assert counts["vertices"] == len(found.vertices)
+    assert counts["watertight"] == found.is_watertight == (counts["open_edges"] == counts["non_manifold_edges"] == 0)
+
+
 def test_the_mesh_list_and_v3_show_the_same_addresses(service, refined):
     """get-mesh answers an array, v3 an object without envelope, both with the session's addresses."""
     code = refined["session_code"]

@@ -8,6 +8,7 @@ from ...core.axes import Vector3
 from ...core.driving import flow
 from ...core.errors import HELD_BACK, PrepareFailed
 from ...core.models import Job, JobState
+from ...core.reports import counts
 
 S = JobState
 
@@ -113,6 +114,11 @@ def loss(job: Job, *, is_here: bool) -> str:
     if job.state in (S.UNCERTAIN, S.STOPPED) and job.sent_at is not None:
         return "It may have been sent: what comes of it is not fetched."
     return ""
+
+
+def icon(job: Job) -> str:
+    """Return a job's icon; a warning sign where less stands in the scene than was refined."""
+    return "ERROR" if job.state is S.PLACED and counts.warnings(job) else ICONS[job.state]
 
 
 def title(job: Job) -> str:

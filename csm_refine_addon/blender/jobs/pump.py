@@ -116,7 +116,7 @@ class Pump(JobBook):
     def note_placed(self, job: Job, placed: Placed) -> None:
         """Write down how a result stands now. It does stand: a journal that is locked gets to know in a later turn."""
         self._unwritten[job.id] = placed
-        self._take_in(flow.placed(job, placed.object_name, placed.fit_error, time.time()))
+        self._take_in(arrivals.as_placed(job, placed))
         self._try_to_write_placed()
 
     def ask_service(self, service: str) -> None:

@@ -54,7 +54,7 @@ class CSM_UL_jobs(bpy.types.UIList):
 
 
 def _draw_row_head(row: bpy.types.UILayout, job: Job) -> None:
-    icon = "INTERNET_OFFLINE" if job.trouble and flow.is_active(job) else job_words.ICONS[job.state]
+    icon = "INTERNET_OFFLINE" if job.trouble and flow.is_active(job) else job_words.icon(job)
     row.label(text=shown(job_words.short_title(job)), icon=icon, translate=False)
     answered = job_words.last_answer(job, time.time())
     if answered:

@@ -7,7 +7,7 @@ from typing import Any
 
 import bpy
 
-from ...core.models import Job, JobState, MeshReport, Texture
+from ...core.models import Job, JobState, MeshCounts, MeshReport, Texture
 from ...core.reports import quality
 from ..jobs import job_words, pump
 from ..jobs.job_words import Deed
@@ -33,7 +33,7 @@ def draw_result(layout: bpy.types.UILayout, context: bpy.types.Context, job: Job
     if job.report is not None:
         column = layout.column(align=True)
         column.scale_y = 0.9
-        _draw_mesh(column, context, job.report)
+        _draw_mesh(column, context, job, job.report)
         _draw_textures(column, job, job.report)
         _draw_fit(column, job, job.report)
     _draw_picture(layout, job)
@@ -53,14 +53,27 @@ def _draw_picture(layout: bpy.types.UILayout, job: Job) -> None:
     set_job(layout.operator("csm_refine.open_picture", icon="IMAGE_DATA"), job)
 
 
-def _draw_mesh(layout: bpy.types.UILayout, context: bpy.types.Context, report: MeshReport) -> None:
-    fact(layout, "Triangles", job_words.thousands(report.triangles))
-    watertight = quality.is_watertight(report)
-    if watertight is not None:
-        fact(layout, "Watertight", "Yes" if watertight else "No")
+def _draw_mesh(layout: bpy.types.UILayout, context: bpy.types.Context, job: Job, report: MeshReport) -> None:
+    counts = quality.counts_of(job)
+    if counts is None:
+        fact(layout, "Triangles", job_words.thousands(report.triangles))
+    else:
+        _draw_counts(layout, counts)
     if report.size is not None:
         fact(layout, "X × Y × Z", units.size_text(context.scene.unit_settings, report.size))
     fact(layout, "Materials", str(report.materials))
+
+
+def _draw_counts(layout: bpy.types.UILayout, counts: MeshCounts) -> None:
+    """Draw what was counted; what is not there at all, and what nobody counted, is left out."""
+    faces = {"Quads": counts.quads, "Triangles": counts.triangles, "N-gons": counts.ngons}
+    edges = {"Open edges": counts.open_edges, "Non-manifold edges": counts.non_manifold_edges}
+    parts = {"Pieces": counts.pieces, "UV islands": counts.uv_islands}
+    for name, count in {**faces, "Vertices": counts.vertices, **edges, **parts}.items():
+        if count:
+            fact(layout, name, job_words.thousands(count))
+    if counts.is_watertight is not None:
+        fact(layout, "Watertight", "Yes" if counts.is_watertight else "No")
 
 
 def _draw_textures(layout: bpy.types.UILayout, job: Job, report: MeshReport) -> None:

@@ -129,7 +129,13 @@ def claimed(journal: Journal, job: Job, owner: str) -> bool:
 
 def written_down(journal: Journal, job_id: str, placed: placing.Placed) -> Job:
     """Note in the journal what stands in the scene."""
-    return journal.change(job_id, lambda job: flow.placed(job, placed.object_name, placed.fit_error, time.time()))
+    return journal.change(job_id, lambda job: as_placed(job, placed))
+
+
+def as_placed(job: Job, placed: placing.Placed) -> Job:
+    """Return a job whose result stands in the scene."""
+    found = placed.counts, placed.dimensions
+    return flow.placed(job, placed.object_name, placed.fit_error, time.time(), *found)
 
 
 def placed_object(job: Job) -> Any:

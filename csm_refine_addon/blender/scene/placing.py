@@ -7,6 +7,7 @@ step: the operator, or whoever calls, makes one of the whole.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,10 +19,10 @@ import numpy as np
 
 from ...core.axes import Vector3
 from ...core.errors import MeshUnusable
-from ...core.models import Box, Placement, Quaternion
+from ...core.models import Box, MeshCounts, Placement, Quaternion
 from ..measuring.bounds import rotation_matrix
 from ..measuring.pieces import Array, extent, own_pieces
-from ..meshes import fitting, instalments, mesh_io
+from ..meshes import fitting, instalments, mesh_io, topology
 from ..meshes.prepare import Wanted, finish
 from . import visibility
 
@@ -33,11 +34,15 @@ BESIDE = ("collections", "actions", "armatures", "cameras", "lights", "curves", 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """The object as it stands: ``dimensions`` along its own axes x, y, z; ``fit_error`` is None without a box."""
+    """The object as it stands: ``dimensions`` along its own axes x, y, z; ``fit_error`` is None without a box.
+
+    ``counts`` are None where the object was counted before.
+    """
 
     object_name: str
     fit_error: float | None
     dimensions: Vector3
+    counts: MeshCounts | None = None
 
 
 def place(
@@ -78,10 +83,11 @@ def import_here(
         beside = _present(BESIDE)
         obj = mesh_io.import_mesh(mesh_path, Path(scratch))
         bpy.data.batch_remove(_present(BESIDE) - beside)
-        finish(obj, Wanted(name, placement.box, fit), mesh_path.stat().st_size)
+        report = finish(obj, Wanted(name, placement.box, fit), mesh_path.stat().st_size)
         for collection in list(obj.users_collection):
             collection.objects.unlink(obj)
-        return _settle(context, obj, placement, name=name, hide_source=hide_source)
+        placed = _settle(context, obj, placement, name=name, hide_source=hide_source)
+        return dataclasses.replace(placed, counts=report.counts)
 
 
 def measure_fit(obj: bpy.types.Object, placement: Placement) -> float | None:
@@ -131,7 +137,8 @@ def _settle(
         visibility.hide(context, source)
     if context.mode == "OBJECT":
         _select(context, obj)
-    return Placed(obj.name, measure_fit(obj, placement), _evaluated_box(obj, placement).size)
+    counts = topology.measure_quickly(obj.data)
+    return Placed(obj.name, measure_fit(obj, placement), _evaluated_box(obj, placement).size, counts)
 
 
 def _stand(obj: bpy.types.Object, placement: Placement) -> None:

@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 
 from ..addresses import parse
 from ..errors import InputError, ServiceUnreachable
-from ..models import RefineRequest, RemoteKind, RemoteStatus, Secret
+from ..models import MeshCounts, RefineRequest, RemoteKind, RemoteStatus, Secret
+from ..reports import counts
 
 _K = RemoteKind
 STATUS_WORDS: dict[str, RemoteKind] = {
@@ -89,6 +90,8 @@ class Session:
     """What a refine will take from the mesh; the local service says it."""
     notes: tuple[str, ...] = ()
     """What the local service says of its result."""
+    result: MeshCounts | None = None
+    """What the local service counted of its result."""
 
     @property
     def has_known_word(self) -> bool:
@@ -209,6 +212,7 @@ def _session(data: Mapping[str, Any], hidden: Secret | None) -> Session:
         Secret(blend) if blend else None,
         _sentences(data, "warnings", hidden),
         _sentences(data, "notes", hidden),
+        counts.read(data.get("result")),
     )
 
 

@@ -225,7 +225,9 @@ class Engine:
         if job.service == LOCAL:
             result_files.add_other_formats(url, self.home, mesh)
         picture = self._picture(job, client, session)
-        return self._change(job, lambda job: flow.downloaded(job, str(mesh), self.clock(), picture, session.notes))
+        return self._change(
+            job, lambda job: flow.downloaded(job, str(mesh), self.clock(), picture, session.notes, session.result)
+        )
 
     def _picture(self, job: Job, client: Client, session: Session) -> str:
         """Fetch the picture of source and result and return its path; empty where it cannot be had."""

@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from ..errors import CsmError
-from ..models import TERMINAL, Baseline, Job, JobError, JobState, MeshReport, RemoteKind
+from ..models import TERMINAL, Baseline, Job, JobError, JobState, MeshCounts, MeshReport, RemoteKind
+from ..reports.counts import completed
 from . import pauses, verdicts
 
 if TYPE_CHECKING:
     from ..api.wire import RefineAck, Session
+    from ..axes import Vector3
 
 S = JobState
 
@@ -247,10 +249,17 @@ def result_gone(job: Job, session: Session, now: float) -> Job:
     return move(_answered(job, session, now), S.RUNNING, due_at=now + pauses.poll(job))
 
 
-def downloaded(job: Job, mesh_path: str, now: float, picture_path: str = "", notes: tuple[str, ...] = ()) -> Job:
-    """The mesh file is complete and checked."""
-    files = {"mesh_path": mesh_path, "picture_path": picture_path, "notes": notes}
-    return move(job, S.PREPARING, **files, answered_at=now, failures=0, trouble="", due_at=now)
+def downloaded(
+    job: Job,
+    mesh_path: str,
+    now: float,
+    picture_path: str = "",
+    notes: tuple[str, ...] = (),
+    counts: MeshCounts | None = None,
+) -> Job:
+    """The mesh file is complete and checked; ``counts`` are those that the service reports."""
+    found = {"mesh_path": mesh_path, "picture_path": picture_path, "notes": notes, "reported_counts": counts}
+    return move(job, S.PREPARING, **found, answered_at=now, failures=0, trouble="", due_at=now)
 
 
 def mesh_lost(job: Job, now: float, *, no_blend: bool = False) -> Job:
@@ -264,8 +273,22 @@ def prepared(job: Job, blend_path: str, report: MeshReport, now: float) -> Job:
     return move(job, S.READY, blend_path=blend_path, report=report, error=None, due_at=now)
 
 
-def placed(job: Job, object_name: str, fit_error: float | None, now: float) -> Job:
-    """The result stands in the scene; ``fit_error`` is relative to the box's diagonal, None without a box."""
+def placed(
+    job: Job,
+    object_name: str,
+    fit_error: float | None,
+    now: float,
+    counts: MeshCounts | None = None,
+    size: Vector3 | None = None,
+) -> Job:
+    """The result stands in the scene; ``fit_error`` is relative to the box's diagonal, None without a box.
+
+    ``counts`` are those of the object; None where it was counted before.
+    """
+    if counts is not None:
+        counts = completed(counts, job.report.counts if job.report else None)
+        job = dataclasses.replace(job, placed_counts=counts)
+    job = dataclasses.replace(job, placed_size=size or job.placed_size)
     return move(job, S.PLACED, placed_object=object_name, fit_error=fit_error, error=None, finished_at=now)
 
 

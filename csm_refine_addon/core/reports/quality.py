@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..models import Job, MeshReport, Texture
+from ..models import Job, MeshCounts, MeshReport, Texture
+from . import counts
 
 BIG_CORRECTION = 0.02
 """From this difference on, relative to the box's diagonal, the mesh was visibly stretched or moved to fit."""
@@ -36,15 +37,15 @@ def findings(job: Job) -> tuple[Finding, ...]:
     report = job.report
     if report is None:
         return ()
-    warnings = (*report.problems, *_of_textures(report), *_of_fit(job, report))
-    notes = (*job.notes, *_of_edges(report), *_of_plainness(report), *_of_correction(report))
+    warnings = (*report.problems, *_of_textures(report), *_of_fit(job, report), *counts.warnings(job))
+    notes = (*job.notes, *_of_edges(counts_of(job)), *_of_plainness(report), *_of_correction(report))
     said = [Finding(text, is_warning=True) for text in warnings]
     return (*said, *(Finding(text, is_warning=False) for text in notes))
 
 
-def is_watertight(report: MeshReport) -> bool | None:
-    """Tell whether every edge of the mesh has exactly two faces; None where nobody measured it."""
-    return report.counts.is_watertight if report.counts else None
+def counts_of(job: Job) -> MeshCounts | None:
+    """Return the counts of what stands in the scene, else of what was prepared; None where nobody counted."""
+    return counts.in_scene(job) or (job.report.counts if job.report else None)
 
 
 def percent(part: float) -> str:
@@ -83,8 +84,8 @@ def _of_fit(job: Job, report: MeshReport) -> list[str]:
     return found
 
 
-def _of_edges(report: MeshReport) -> list[str]:
-    count = (report.counts.open_edges or 0) + (report.counts.non_manifold_edges or 0) if report.counts else 0
+def _of_edges(found: MeshCounts | None) -> list[str]:
+    count = (found.open_edges or 0) + (found.non_manifold_edges or 0) if found else 0
     if not count:
         return []
     return [OPEN_ONE if count == 1 else OPEN.format(count=count)]

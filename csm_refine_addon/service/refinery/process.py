@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...blender.meshes import mesh_io
+from ...blender.meshes import mesh_io, topology
 from ...core import documents
 from ...core.errors import CsmError
+from ...core.reports import counts
 from .. import disk
 from . import tuning
 from .dressing import dressed
@@ -68,5 +69,6 @@ def refine(folder: Path, order: dict[str, Any]) -> dict[str, Any]:
         "notes": [*notes, *order.get("notes", []), *failed, *picture.finished(obj, folder / PICTURE)],
         "vertices": len(obj.data.vertices),
         "faces": len(obj.data.polygons),
+        "result": counts.document(topology.measure(obj.data)),
         "box": [low.tolist(), high.tolist()],
     }
