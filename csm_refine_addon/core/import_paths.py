@@ -23,10 +23,15 @@ def leave_current_folder_out() -> None:
 
 
 def folder_of(name: str) -> str:
-    """Return the folder that a module would be imported from; empty where there is none, or in the current folder."""
+    """Return the folder that a module was imported from, or would be; empty where there is none.
+
+    The current folder does not count, unless it was imported from there. Once ``bpy`` is imported as a Python module,
+    ``sys.path`` has a folder with another ``bpy``, which cannot be imported by itself.
+    """
     from importlib.machinery import PathFinder
 
-    spec = PathFinder.find_spec(name, without_current_folder())
+    loaded = getattr(sys.modules.get(name), "__spec__", None)
+    spec = loaded or PathFinder.find_spec(name, without_current_folder())
     if spec is None or spec.origin is None:
         return ""
     folder = os.path.dirname(spec.origin)

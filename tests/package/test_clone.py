@@ -55,12 +55,18 @@ def run(clone, tmp_path):
     home = tmp_path / "home"
     bundled_wheels()
 
-    def run(*command, index=WHEELS):
+    def run(*command, index=WHEELS, **variables):
         pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(index)}
         environ = {**os.environ, **pip, "CSM_REFINE_HOME": str(home), "BLENDER_USER_RESOURCES": str(tmp_path / "user")}
         environ.pop("PYTHONPATH", None)
         return subprocess.run(
-            list(map(str, command)), cwd=clone, env=environ, capture_output=True, text=True, timeout=120, check=False
+            list(map(str, command)),
+            cwd=clone,
+            env={**environ, **variables},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
         )
 
     yield run
@@ -96,6 +102,20 @@ def test_what_cannot_be_fetched_is_named(run, clone, python, mesh, tmp_path):
     assert "scripts/wheels.py" in said["action"]
     assert run(python, "scripts/wheels.py").returncode == 0
     assert len(list((clone / "wheels").iterdir())) == 2
+
+
+def test_bpy_by_pythonpath(run, python, mesh, tmp_path):
+    """A Python that has bpy and requests only by PYTHONPATH creates, refines and prepares like one that has them."""
+    (packages,) = python.parents[1].glob("lib/python*/site-packages")
+    base = Path(sys.base_prefix, "bin", f"python{sys.version_info[0]}.{sys.version_info[1]}")
+    command = [base, "scripts/refine.py"]
+    created = run(*command, "create", mesh, "--service", "local", "--json", PYTHONPATH=str(packages))
+    assert created.returncode == 0, created.stderr
+    code = json.loads(created.stdout.splitlines()[-1])["session"]
+    output = ["--bbox", "1", "1", "1", "--pivot", "center", "--output", tmp_path / "out.glb"]
+    refined = run(*command, "refine", code, "--service", "local", *output, PYTHONPATH=str(packages))
+    assert refined.returncode == 0, refined.stderr
+    assert (tmp_path / "out.glb").stat().st_size
 
 
 def test_serve_without_bpy(run, python, clone, tmp_path):

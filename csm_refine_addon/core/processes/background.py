@@ -164,8 +164,15 @@ def request_line(request: Mapping[str, object]) -> bytes:
 
 def module_environment() -> dict[str, str]:
     """Return the environment in which a plain Python finds this package and the libraries that we use."""
-    folders = [str(PACKAGE_PARENT), *libraries.folders()]
+    folders = [str(PACKAGE_PARENT), *libraries.folders(), *_given_folders()]
     return {**clean_environment(), "PYTHONPATH": os.pathsep.join(folders)}
+
+
+def _given_folders() -> list[str]:
+    """Return what ``PYTHONPATH`` adds to our own path, which may be where ``bpy`` and ``requests`` are."""
+    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    ours = import_paths.without_current_folder()
+    return [path for path in given if os.path.isabs(path) and path in ours]
 
 
 def _folder_of_bpy(program: str) -> list[str]:
