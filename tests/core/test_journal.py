@@ -6,6 +6,8 @@ import contextlib
 import dataclasses
 import multiprocessing
 import sqlite3
+import subprocess
+import sys
 import threading
 from concurrent.futures import ProcessPoolExecutor
 
@@ -312,6 +314,17 @@ def test_a_folder_that_cannot_be(tmp_path):
     for place in (tmp_path / "file" / "journal.sqlite", tmp_path / "folder"):
         with pytest.raises(StorageError):
             Journal(place)
+
+
+def test_opening_keeps_the_locks_of_this_process(path, journal):
+    """A thread that opens the journal does not take the lock away from a transaction of another thread."""
+    journal.add(job())
+    write = f"import sqlite3; sqlite3.connect({str(path)!r}, timeout=0).execute('BEGIN IMMEDIATE')"
+    with journal._transaction():
+        with Journal(path):
+            pass
+        other = subprocess.run([sys.executable, "-c", write], capture_output=True, text=True, check=False)
+    assert "database is locked" in other.stderr
 
 
 def test_a_locked_journal(path, journal):

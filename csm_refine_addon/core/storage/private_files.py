@@ -77,9 +77,16 @@ def opener(path: str, flags: int) -> int:
 def touch(path: Path) -> None:
     """Make an empty private file, or an existing file private, for libraries that open files themselves.
 
+    An existing file is not opened: closing it would give up the locks that this process holds on it, and so other
+    processes could write into a transaction of SQLite's (https://www.sqlite.org/howtocorrupt.html, 2.2).
     Raises OSError.
     """
-    os.close(opener(str(path), os.O_WRONLY | os.O_CREAT))
+    try:
+        os.close(opener(str(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        if HAS_MODES and path.is_file():
+            with contextlib.suppress(OSError):  # a file system without modes, or a file of another user's
+                path.chmod(_FILE)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
