@@ -33,6 +33,7 @@ from .core.streams import write
 _log = logging.getLogger("csm_refine.cli")
 _VECTORS = {"--bbox": BOX_NAMES, "--pivot": PIVOT_NAMES}
 """Options that take one of these names, or three numbers; what comes after is not theirs."""
+_CHARGES = "it may be charged again"
 _NEGATIVE_NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$", re.IGNORECASE | re.ASCII)
 
 
@@ -94,7 +95,7 @@ def exit_process(code: int) -> NoReturn:
 
 
 def _run(arguments: list[str]) -> outcome.Outcome:
-    options = argparse.Namespace(at_hand=None, command=None)
+    options = argparse.Namespace(at_hand=None, command=None, warnings=())
     try:
         _parser().parse_args(_joined(arguments), options)
         found: outcome.Outcome = options.command(options)
@@ -107,8 +108,9 @@ def _run(arguments: list[str]) -> outcome.Outcome:
     except Exception as error:  # noqa: BLE001 -- the top of the program
         failure = _unexpected(error)
     else:
-        return found
-    return outcome.failure(failure, options.at_hand, is_about_several=verbs.is_about_several(options))
+        return outcome.warned(found, options.warnings)
+    failed = outcome.failure(failure, options.at_hand, is_about_several=verbs.is_about_several(options))
+    return outcome.warned(failed, options.warnings)
 
 
 def _unexpected(error: Exception) -> CsmError:
@@ -156,9 +158,17 @@ def _parser() -> argparse.ArgumentParser:
     refine = add("refine", verbs.refine, "submit, wait, place, and save or export", service, request, local)
     refine.add_argument("code", metavar="CODE", help="a session code, or anything that contains one")
     _add_output(refine)
+    refine.add_argument("--again", action="store_true", help=f"send although the session has a job: {_CHARGES}")
+    _add_take_over(refine)
     submit = add("submit", verbs.submit, "submit and return", service, request, local)
     submit.add_argument("code", metavar="CODE", nargs="?", help="a session code, or anything that contains one")
-    submit.add_argument("--again", metavar="JOB", help="send an unclear or ended job again: it may charge again")
+    submit.add_argument(
+        "--again",
+        metavar="JOB",
+        nargs="?",
+        const=True,
+        help=f"send this ended or unclear job again, or with CODE another refine: {_CHARGES}",
+    )
     status = add("status", verbs.status, "one look at the service", service)
     status.add_argument("target", metavar="JOB|CODE", nargs="?", help="default: the newest job")
     _add_take_over(submit)

@@ -15,7 +15,7 @@ from typing import Any, Self
 from ..core import checks
 from ..core.driving import flow, orders
 from ..core.driving.following import LOOK_EVERY_S, Follower
-from ..core.errors import InputError, JournalBusy, KeyMissing, OtherAccount, OtherService
+from ..core.errors import AlreadySubmitted, InputError, JournalBusy, KeyMissing, OtherAccount, OtherService
 from ..core.keys import accounts, key_sources
 from ..core.models import CSM_BASE_URL, LOCAL, Job, JobState, RefineRequest, Secret
 from ..core.placement import Asked
@@ -26,6 +26,10 @@ from .progress import Progress, describe, tell
 from .settings import can_prepare, settings
 
 SERVICE_VARIABLE = "CSM_SERVICE"
+FOLLOWED = (
+    "The session {session} has the job {job} already ({state}): nothing new is sent, and that job is followed with the "
+    "box, pivot and place that it was made with. --again sends another refine."
+)
 SPARE_S = 60.0
 """How much longer than a command's own time a job is followed at least: the command's time is to end first."""
 TAKE_OVER = "Use that key to go on, or add --take-over to go on with this one."
@@ -111,11 +115,32 @@ class Desk:
         if key and service == CSM_BASE_URL and not checks.is_usual_key(key):
             tell("The API key has an unusual form (CSM's have 32 letters and digits); it is tried.")
 
-    def add(self, request: RefineRequest, asked: Asked, timeout_s: float | None) -> Job:
-        """Write a new job down: the request with box and pivot as asked."""
+    def note(self, sentence: str) -> None:
+        """Write a sentence to stderr, and into the ``warnings`` of the command's JSON object."""
+        tell(sentence)
+        self._options.warnings = (*self._options.warnings, sentence)
+
+    def submit(self, request: RefineRequest, asked: Asked, until: Callable[[Job], bool] = lambda job: False) -> Job:
+        """Write a new job down and follow it: the request with box and pivot as asked.
+
+        Where another job of the session bars it, that one is followed and nothing new is sent, unless the user said
+        ``--again``. Raises CsmError.
+        """
+        timeout_s = self._options.timeout
+        try:
+            job = self._add(request, asked, timeout_s)
+        except AlreadySubmitted as error:
+            known = self.at_hand(error.job)
+        else:
+            return self.follow(job, until)
+        self.note(FOLLOWED.format(session=request.session_code, job=known.id, state=describe(known)))
+        job = self.check_account(known, take_over=self._options.take_over)
+        return self.follow(self.taken_up(job, timeout_s), until, for_s=timeout_s)
+
+    def _add(self, request: RefineRequest, asked: Asked, timeout_s: float | None) -> Job:
         request = dataclasses.replace(request, scaled_bbox=asked.scaled_bbox, pivot_point=asked.pivot_point)
         for warning in asked.warnings:
-            tell(warning)
+            self.note(warning)
         job = orders.new_job(
             request,
             self.service,
@@ -129,7 +154,7 @@ class Desk:
             window=self._settings.window(),
             account=self._account(),
         )
-        return self.at_hand(self.journal.add(job))
+        return self.at_hand(self.journal.add(job, again=bool(self._options.again)))
 
     def _account(self) -> str:
         key = None if self.service == LOCAL else self._key_of(self.service)
@@ -153,10 +178,14 @@ class Desk:
         """Have an ended job sent anew, as the user said. Raises InputError, and as :meth:`check_account`."""
         limit_s = job.timeout_s if timeout_s is None else seconds(timeout_s)
         self.check_account(job, take_over=take_over)
-        return self._changed(job, lambda job: flow.sent_again(dataclasses.replace(job, timeout_s=limit_s), time.time()))
+        return self._changed(
+            job,
+            lambda job: flow.sent_again(dataclasses.replace(job, timeout_s=limit_s), time.time()),
+            again=True,
+        )
 
-    def _changed(self, job: Job, step: Callable[[Job], Job]) -> Job:
-        return self.at_hand(self.journal.change(job.id, step))
+    def _changed(self, job: Job, step: Callable[[Job], Job], *, again: bool = False) -> Job:
+        return self.at_hand(self.journal.change(job.id, step, again=again))
 
     def _noted(self, job: Job, step: Callable[[Job], Job]) -> Job:
         """Write down what is done already: a locked journal is waited for."""

@@ -46,9 +46,9 @@ def of_job(job: Job, text: str = "") -> Outcome:
 
 
 def warned(found: Outcome, warnings: tuple[str, ...]) -> Outcome:
-    """Return an outcome whose document has the warnings that were said before, in front of its own."""
-    said = (*warnings, *found.document["warnings"])
-    return dataclasses.replace(found, document={**found.document, "warnings": said})
+    """Return an outcome whose document has the warnings that were written to stderr before, in front of its own."""
+    said = (*warnings, *found.document.get("warnings", ()))
+    return dataclasses.replace(found, document={**found.document, "warnings": said}) if warnings else found
 
 
 def interrupted() -> errors.Interrupted:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
+import shutil
 import time
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from ..core.models import CSM_BASE_URL, LOCAL, TERMINAL, Job, JobState, RefineRe
 from ..core.placement import Asked, BoundsSource, Choices, PivotSource, ask
 from ..core.processes import local_settings
 from .desk import SERVICE_VARIABLE, Desk, seconds
-from .outcome import EMPTY, Outcome, document, failure, interrupted, of_job, together, warned
+from .outcome import EMPTY, Outcome, document, failure, interrupted, of_job, together
 from .progress import describe
 from .settings import blender, has_blender
 
@@ -42,35 +42,47 @@ def refine(options: Namespace) -> Outcome:
         local_settings.require_local(desk.service, local)
         asked = _asked(options, scene)
         desk.check_service()
-        job = desk.add(RefineRequest(code, local=local), asked, options.timeout)
-        return warned(desk.place(desk.follow(job), scene, output), asked.warnings)
+        job = desk.submit(RefineRequest(code, local=local), asked)
+        return desk.place(job, scene, output)
 
 
 def submit(options: Namespace) -> Outcome:
     """Submit and return; the job goes on being known in the journal."""
-    if bool(options.code) == bool(options.again):
-        raise InputError("Give either a session code or --again JOB.", "See submit --help.")
-    _require_unchanged(options)
-    warnings: tuple[str, ...] = ()
+    code, again_job = _code_or_job(options)
     with Desk(options) as desk:
-        if options.again:
-            job = desk.sent_again(desk.job(options.again), options.timeout, take_over=options.take_over)
+        if again_job:
+            _require_unchanged(options)
+            job = desk.sent_again(desk.job(again_job), options.timeout, take_over=options.take_over)
+            job = desk.follow(job, until=_is_accepted)
         else:
-            request = RefineRequest(checks.session_code(options.code), local=local_settings.of_options(options))
+            request = RefineRequest(checks.session_code(code), local=local_settings.of_options(options))
             local_settings.require_local(desk.service, request.local)
             asked = _asked(options, blender() if has_blender() else None)
             desk.check_service()
-            job, warnings = desk.add(request, asked, options.timeout), asked.warnings
-        job = desk.follow(job, until=lambda job: job.accepted_at is not None)
-        return warned(of_job(job, f"{job.id} {describe(job)}"), warnings)
+            job = desk.submit(request, asked, until=_is_accepted)
+        return of_job(job, f"{job.id} {describe(job)}")
+
+
+def _code_or_job(options: Namespace) -> tuple[str, str]:
+    """Return the session code, or the job that is to be sent again; the other one is empty. Raises InputError."""
+    named = options.again if isinstance(options.again, str) else ""
+    if "SESSION_" in named and not options.code:  # submit --again CODE: as submit CODE --again
+        return named, ""
+    if bool(options.code) == bool(named):
+        raise InputError("Give either a session code or --again JOB.", "See submit --help.")
+    return options.code or "", named
+
+
+def _is_accepted(job: Job) -> bool:
+    return job.accepted_at is not None
 
 
 def _require_unchanged(options: Namespace) -> None:
-    """Raise InputError where ``--again`` is to send something else than the job: it goes as it went before."""
+    """Raise InputError where ``--again JOB`` has other options: the job is sent as it was before."""
     given = [name for name in _REQUEST_OPTIONS if getattr(options, name) not in (None, False)]
-    if options.again and given:
+    if given:
         raise InputError(
-            f"--again sends a job as it is; it cannot have another --{given[0].replace('_', '-')}.",
+            f"--again JOB sends a job as it is; it cannot have another --{given[0].replace('_', '-')}.",
             "Leave that out, or submit the session's code anew.",
         )
 
@@ -194,26 +206,22 @@ def create(options: Namespace) -> Outcome:
             raise InputError("CSM's service makes no sessions out of meshes.", "Use --service local.")
         desk.check_service()
         desk.client(desk.service)  # the local service runs then, and its Blender is known
-        with _mesh_of(options, desk) as (mesh, losses):
-            session = desk.client(desk.service).create_session(mesh)
+        mesh, losses = (Path(options.mesh), ()) if options.mesh else _exported(options, desk)
+        session = desk.client(desk.service).create_session(mesh)
+        if options.object:
+            shutil.rmtree(mesh.parent, ignore_errors=True)
     warnings = (*losses, *session.warnings)
     seen = {"session": session.code, "service": desk.service, "remote_status": session.status.word}
     found = {**EMPTY, **seen, "percent": session.status.percent, "warnings": warnings}
     return Outcome(session.code, found, remarks=warnings)
 
 
-@contextlib.contextmanager
-def _mesh_of(options: Namespace, desk: Desk) -> Iterator[tuple[Path, tuple[str, ...]]]:
-    """Give the mesh file for a session, which is deleted where it was made for that, and what a refine will lose."""
-    if options.mesh:
-        yield Path(options.mesh), ()
-        return
+def _exported(options: Namespace, desk: Desk) -> tuple[Path, tuple[str, ...]]:
+    """Return a mesh file of the object, and what a refine will take from it."""
     scene = blender("create --object needs Blender")
     if options.blend:
         scene.open_blend(Path(options.blend))
-    losses = scene.losses_of(options.object)
-    with scene.exported(options.object, desk.home, desk.service) as mesh:
-        yield mesh, losses
+    return scene.export_object(options.object, desk.home, desk.service), scene.losses_of(options.object)
 
 
 def serve(arguments: Sequence[str]) -> int:

@@ -18,6 +18,7 @@ _AUTHORITY = re.compile(r"(?:\[([0-9a-f:.]{2,45})\]|([0-9a-z._-]{1,255}))(?::([0
 _NAME = re.compile(r"(?:[0-9a-z_-]{1,63}\.)*[0-9a-z_-]{1,63}\.?", re.ASCII)
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)
 _LOOPBACK = ipaddress.IPv4Network("127.0.0.0/8")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 _EXAMPLE = "Write it like https://api.example.com."
 
 
@@ -71,6 +72,23 @@ def is_loopback_host(host: str) -> bool:
     except ValueError:
         return host == "localhost"
     return number in _LOOPBACK if number.version == 4 else str(number) == "::1"
+
+
+def is_same_service(first: str, second: str) -> bool:
+    """Tell whether two base URLs, or LOCAL, name one service.
+
+    The case of the host, the scheme's own port and slashes at the end make no difference.
+    """
+    return first == second or _identity(first) == _identity(second)
+
+
+def _identity(address: str) -> tuple[object, ...]:
+    try:
+        found = parse(address)
+    except InputError:
+        return (address,)
+    host = str(ipaddress.IPv6Address(found.host)) if ":" in found.host else found.host.rstrip(".")
+    return found.scheme, host, found.port or _DEFAULT_PORTS[found.scheme], found.rest.rstrip("/")
 
 
 def _is_host(host: str, *, is_ipv6: bool) -> bool:

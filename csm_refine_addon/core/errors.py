@@ -4,6 +4,7 @@ CsmError
 ├── InputError                 2    correct what was typed or chosen
 │   ├── StorageError           2    make the data folder writable, or free disk space
 │   │   └── JournalBusy        2    do it again in a moment
+│   ├── AlreadySubmitted       2    follow the job of the same session
 │   └── ServiceMoved           2    give the service's new address
 ├── KeyMissing                 3    give a key
 ├── KeyRefused                 3    give another key
@@ -15,7 +16,7 @@ CsmError
 │   └── OutOfCredits           5    buy credits
 ├── FollowTimeout              6    follow on later
 ├── ServiceUnreachable         7    check network and address, try again
-│   └── ServiceBusy            7    wait as long as the service says; it took nothing
+│   └── ServiceBusy            7    wait as long as the service says
 ├── BlenderOffline             7    allow online access
 ├── MeshUnusable               8    look at the mesh, refine again
 │   ├── MeshTooLarge           8    raise the limit, or refine with fewer faces
@@ -29,7 +30,10 @@ The numbers are the exit codes of the command line.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from .models import Job
 
 LATER = "Try again later."
 """The cure of what passes by itself; while a job waits for that, it says so instead."""
@@ -68,6 +72,14 @@ class StorageError(InputError):
 
 class JournalBusy(StorageError):
     """Another process holds the journal for longer than we wait."""
+
+
+class AlreadySubmitted(InputError):
+    """Another refine of the session was sent, or is about to be: ``job`` is the one to follow instead."""
+
+    def __init__(self, message: str, action: str, job: Job) -> None:
+        super().__init__(message, action)
+        self.job = job
 
 
 class ServiceMoved(InputError):
@@ -155,7 +167,7 @@ class ServiceUnreachable(CsmError):
 
 
 class ServiceBusy(ServiceUnreachable):
-    """The service itself says that it did not take the request (429, 503 with ``Retry-After``)."""
+    """The service asks to be asked later (429, 503); a submission that ends so was not taken."""
 
     code = "service_busy"
 

@@ -47,7 +47,7 @@ def turn() -> None:
 
 def write_down(home, *made):
     with panel.journal(home) as journal:
-        return [journal.add(job) for job in made]
+        return [journal.add(job, again=True) for job in made]
 
 
 def wedge(matrix_scale=(1.0, 2.0, 3.0)):

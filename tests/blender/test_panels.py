@@ -43,7 +43,7 @@ def show(home, *jobs):
     """Write jobs down and make the panel know them; the last one made is selected."""
     with panel.journal(home) as journal:
         for job in jobs:
-            journal.add(job)
+            journal.add(job, again=True)
     pump.current().refresh()
     job_rows.show(pump.current().jobs)
 

@@ -15,7 +15,7 @@ def count_up(path: str, job_id: str, times: int) -> None:
     with Journal(Path(path), busy_timeout_s=30.0) as journal:
         for _ in range(times):
             journal.change(job_id, one_more)
-            journal.add(new_job(RefineRequest("SESSION_1_2"), "local", now=1.0))
+            journal.add(new_job(RefineRequest("SESSION_1_2"), "local", now=1.0), again=True)
 
 
 def one_more(job: Job) -> Job:

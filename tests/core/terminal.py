@@ -95,7 +95,7 @@ class Terminal:
             asked = new_job(
                 RefineRequest(CODE, (2.0, 1.0, 0.5)), self.api.url, now=time.time(), poll_s=(0.05, 0.1), **options
             )
-            return journal.add(asked)
+            return journal.add(asked, again=True)
 
     def job(self, job_id: str = ""):
         with Journal(self.home.journal) as journal:

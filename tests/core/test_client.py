@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import email.utils
 import time
 
 import pytest
 
 from csm_refine_addon.core import errors
-from csm_refine_addon.core.api import client as client_module
+from csm_refine_addon.core.api import client as client_module, wire
 from csm_refine_addon.core.api.client import Client, Unanswered
 from csm_refine_addon.core.api.network import NotConnected
 from csm_refine_addon.core.models import RefineRequest, RemoteKind, Secret
@@ -92,11 +93,11 @@ REFUSALS = [
     (402, "", errors.OutOfCredits),
     (403, "", errors.KeyRefused),
     (404, "", errors.SessionUnknown),
-    (405, "", errors.RefineFailed),
     (409, "", errors.SessionNotRefinable),
     (422, "", errors.RefineFailed),
     (400, "", errors.ServiceBusy),
     (429, "Slow down", errors.ServiceBusy),
+    (503, "Down for maintenance", errors.ServiceBusy),
 ]
 
 
@@ -116,7 +117,12 @@ def test_each_refusal_has_its_class(api, client, status, message, kind, inside):
         assert caught.value.action
 
 
-@pytest.mark.parametrize("status", [500, 502, 503, 504, 524])
+def test_every_code_of_not_taken_has_its_row():
+    """What counts as not taken is exactly this list."""
+    assert {status for status, _, _ in REFUSALS} == wire.NOT_TAKEN
+
+
+@pytest.mark.parametrize("status", [405, 500, 502, 503, 504, 524])
 def test_a_failing_service_is_out_of_reach(api, client, status):
     """For a reading request a failure of the service's own is one to try again later."""
     api.before = [html(status)]
@@ -220,6 +226,45 @@ def test_unanswered(api, client, answer):
         client.submit(REQUEST)
     assert len(api.refines) == 1
     assert_no_secret(caught.value)
+
+
+NOT_OF_THE_API = {
+    "HTML": lambda status: b"<html><body><h1>Gateway</h1></body></html>",
+    "empty": lambda status: b"",
+    "message": lambda status: {"message": "Forbidden"},
+    "Azure": lambda status: {"statusCode": status, "message": "Rate limit is exceeded. Try again in 7 seconds."},
+    "Fastify": lambda status: {"statusCode": status, "error": "Bad Request", "message": "No."},
+    "no status": lambda status: {"error": "", "message": "No.", "data": {}},
+    "another status": lambda status: envelope({}, "No.", 200),
+    "a third status": lambda status: envelope({}, "No.", 418),
+    "null texts": lambda status: {**envelope({}, "No.", status), "message": None},
+    "a list": lambda status: [envelope({}, "No.", status)],
+    "in data": lambda status: {"data": envelope({}, "No.", status)},
+}
+
+
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "7"}], ids=["", "Retry-After"])
+@pytest.mark.parametrize("body", NOT_OF_THE_API.values(), ids=NOT_OF_THE_API)
+@pytest.mark.parametrize("status", sorted(wire.NOT_TAKEN))
+def test_a_refusal_without_the_envelope_is_unanswered(api, client, status, body, headers):
+    """What stands between may answer so after the service has taken the POST; one POST, and no class of its own."""
+    api.posts = [Answer(status, body(status), headers)]
+    with pytest.raises(Unanswered):
+        client.submit(REQUEST)
+    assert len(api.refines) == 1
+
+
+@pytest.mark.parametrize(
+    "status", [301, 307, 405, 407, 408, 410, 413, 418, 421, 425, 431, 451, 499, 500, 501, 502, 504]
+)
+@pytest.mark.parametrize("has_envelope", [True, False], ids=["envelope", "HTML"])
+def test_any_other_status_is_unanswered(api, client, status, has_envelope):
+    """Not even the API's envelope says of another status that the POST was not taken."""
+    answer = refusal(status, "No.") if has_envelope else html(status)
+    api.posts = [dataclasses.replace(answer, headers={"Location": "http://[::1", "Retry-After": "7"})]
+    with pytest.raises(Unanswered):
+        client.submit(REQUEST)
+    assert len(api.refines) == 1
 
 
 def test_a_silent_service_is_unanswered(api):

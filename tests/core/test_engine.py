@@ -118,10 +118,9 @@ def test_pauses_between_looks(house, api):
     assert pauses[0] == 5
     assert pauses == sorted(pauses)
     assert pauses[-1] == 30
-    early, late = (Clock() for _ in range(2))
+    waiting, early, late = house.add(), Clock(), Clock()
     for clock, share in ((early, 0.0), (late, 0.999)):
-        job = house.add()
-        due = dataclasses.replace(job, due_at=NOON + 20)
+        due = dataclasses.replace(waiting, due_at=NOON + 20)
         engine = dataclasses.replace(house.engine(), clock=clock, pause=clock.pause, spread=lambda share=share: share)
         engine._wait_until_due(due, Watch(clock))
     assert (early.pauses, late.pauses) == ([18.0], [pytest.approx(22.0, abs=0.1)])
@@ -530,22 +529,6 @@ def test_new_session_out_of_a_mesh(house, api, tmp_path):
     assert (api.seen[0].path, api.seen[0].body) == ("/local/sessions", b"pretend")
     assert json.loads(api.refines[0].body) == {"scaled_bbox": [2.0, 1.0, 0.5]}
     assert [seen.path for seen in api.seen].count("/local/sessions") == 1
-
-
-def test_the_copy_of_a_source(house, api):
-    """It is kept while the session can be made again, with no file made of it, and goes once the session exists."""
-    good = Answer(201, envelope({"session_code": CODE, "status": "preview_done"}))
-    api.others["/local/sessions"] = [Answer(400, envelope({}, status=400, message="It has no faces.")), good]
-    asked = new_job(RefineRequest("", (2.0, 1.0, 0.5)), api.url, now=NOON)
-    folder, source = house.home.job_folder(asked.id), house.home.source(asked.id)
-    source.write_bytes(b"pretend")
-    job = house.drive(house.journal.add(dataclasses.replace(asked, source_blend=str(source))))
-    assert (job.state, job.error.code) == (S.FAILED, "bad_input")
-    assert list(folder.iterdir()) == [source]
-    house.journal.change(job.id, lambda job: flow.retried(job, house.clock()))
-    job = house.drive(job)
-    assert_ready(house, job)
-    assert [path.name for path in folder.iterdir() if path.name.startswith("source")] == []
 
 
 def test_engine_has_no_default_but_the_clock():

@@ -19,7 +19,6 @@ from tests.support.api_server import (
     TRIANGLE_OBJ,
     Answer,
     html,
-    refine_ack,
     refusal,
     session_2024,
 )
@@ -207,16 +206,14 @@ def test_an_odd_answer_to_every_poll(house, api, answer):
 
 
 def test_a_proxy_that_wants_a_password(house, api):
-    """It has passed nothing on: the POST goes out again after a pause, and the sentence names the proxy."""
-    api.posts = [html(407), html(407), refine_ack()]
+    """Before the POST the sentence names the proxy; an answer of the proxy to the POST leaves it unclear."""
+    api.before = [html(407)]
     job = house.drive()
-    assert (job.state, len(api.refines), api.taken) == (S.READY, 3, 1)
-    api.posts = [html(407)]
-    api.taken = 0
-    api.before = [session_2024("preview_done")]
-    job = house.drive(house.add())
-    assert (job.error.code, outcome.exit_code(job)) == ("service_unreachable", 7)
+    assert (job.error.code, outcome.exit_code(job), api.refines) == ("service_unreachable", 7, [])
     assert "proxy" in job.error.message
+    api.before, api.posts = [session_2024("preview_done")], [html(407)]
+    job = house.drive(house.add())
+    assert (job.state, outcome.exit_code(job), len(api.refines)) == (S.UNCERTAIN, 9, 1)
 
 
 def test_an_unknown_word_before_the_post(house, api):

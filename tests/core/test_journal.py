@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import multiprocessing
 import sqlite3
 import subprocess
@@ -45,8 +46,12 @@ def second(path, journal):
         yield opened
 
 
+NUMBERS = itertools.count()
+
+
 def job(**options):
-    return new_job(RefineRequest("SESSION_1_2"), LOCAL, now=NOON, **options)
+    """A job of a session of its own."""
+    return new_job(RefineRequest(f"SESSION_1_{next(NUMBERS)}"), LOCAL, now=NOON, **options)
 
 
 # --- jobs

@@ -58,7 +58,8 @@ class Workers:
 
     def add(self, service="", poll_s=(0.05, 0.1), **options):
         request = RefineRequest(CODE, (2.0, 1.0, 0.5))
-        return self.journal.add(new_job(request, service or self.api.url, now=time.time(), poll_s=poll_s, **options))
+        made = new_job(request, service or self.api.url, now=time.time(), poll_s=poll_s, **options)
+        return self.journal.add(made, again=True)
 
     def wait_for(self, job, *states, of=lambda job: job.state):
         return wait_until(lambda: (found := self.journal.get(job.id)) and of(found) in states and found)

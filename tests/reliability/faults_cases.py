@@ -42,7 +42,8 @@ _NOT_READY: dict[tuple[str, Stage], str] = {
     **{("404", stage): "FAILED: session_unknown" for stage in (B, POST)},
     **{("409", stage): "FAILED: session_not_refinable" for stage in (B, POST)},
     **{(name, POST): UNCERTAIN for name in ("reset-before", "html-200", "500-html", "502-html", "200-failing")},
-    **{(name, stage): "FAILED: bad_input" for name in REDIRECTS for stage in (B, POST)},
+    **{(name, POST): UNCERTAIN for name in ("proxy-refuses", "400-empty", "503-seconds", *REDIRECTS)},
+    **{(name, B): "FAILED: bad_input" for name in REDIRECTS},
     ("endless", DOWNLOAD): "FAILED: mesh_unusable",
 }
 """Where a fault is the service's clear no, or nobody knows: the user decides. All else comes to its end by itself."""

@@ -48,6 +48,7 @@ def is_envelope(answer, status: int) -> bool:
     assert answer.headers["Content-Type"] == "application/json"
     assert list(document) == ["error", "message", "statusCode", "data"]
     assert isinstance(document["error"], str)
+    assert wire.read_reply(answer.status_code, answer.content).is_envelope
     return answer.status_code == status == document["statusCode"] and bool(document["message"])
 
 

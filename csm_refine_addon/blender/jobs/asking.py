@@ -14,7 +14,7 @@ import bpy
 
 from ...core import addresses, checks, placement
 from ...core.axes import Vector3
-from ...core.driving import flow
+from ...core.driving import flow, submissions
 from ...core.errors import BlenderOffline, CsmError, InputError
 from ...core.models import LOCAL, Job, JobState, RefineRequest
 from ...core.placement import Asked, BoundsSource, Choices, Measured
@@ -87,7 +87,7 @@ def refine_order(context: bpy.types.Context, jobs: Iterable[Job], given: Given =
     settings = settings_of(context)
     code = checks.session_code(settings.session_code if given.session_code is None else given.session_code)
     service = ready_service()
-    refuse_twice(code, service, jobs)
+    submissions.require_none(code, service, jobs)
     asked = _asked(context, choices_of(settings, given.scaled_bbox, given.pivot_point))
     local = local_refining.settings_for(service, settings.local)
     return Order(RefineRequest(code, asked.scaled_bbox, asked.pivot_point, local), asked, service)
@@ -113,7 +113,7 @@ def obstacle(context: bpy.types.Context, jobs: Iterable[Job]) -> CsmError | None
     settings = settings_of(context)
     try:
         code = checks.session_code(settings.session_code)
-        refuse_twice(code, ready_service(), jobs)
+        submissions.require_none(code, ready_service(), jobs)
         choices = choices_of(settings)
     except CsmError as error:
         return error
@@ -148,17 +148,6 @@ def require_online(service: str) -> None:
         raise BlenderOffline(
             "Blender's online access is off.", "Allow it in the preferences under System, or use the local service."
         )
-
-
-def refuse_twice(code: str, service: str, jobs: Iterable[Job]) -> None:
-    """Raise InputError where a job of this session is under way, or unclear: it would be paid for twice."""
-    for job in jobs:
-        if job.request.session_code != code or job.service != service:
-            continue
-        if job.state is JobState.UNCERTAIN:
-            raise InputError("A refine of this session may have been sent already.", "Look at its job in the list.")
-        if flow.is_active(job):
-            raise InputError("This session is being refined already.", "Wait for its job, or stop following it.")
 
 
 def needs_yes(job: Job) -> bool:

@@ -85,7 +85,10 @@ class JobBook:
             self._learn(job)
 
     def add(self, job: Job, *, in_front: bool = True) -> Job:
-        """Write a new job down, and select it where it is to stand ``in_front``. Raises StorageError."""
+        """Write a new job down, and select it where it is to stand ``in_front``.
+
+        Raises StorageError, and AlreadySubmitted where another job of its session bars it.
+        """
         self.press()
         written = self.journal().add(job)
         self._take_in(written)
@@ -93,10 +96,13 @@ class JobBook:
         marks.mark_source(written)
         return written
 
-    def change(self, job_id: str, step: Callable[[Job], Job]) -> Job:
-        """Change a job. Raises StorageError, InputError where it is gone, IllegalTransition."""
+    def change(self, job_id: str, step: Callable[[Job], Job], *, again: bool = False) -> Job:
+        """Change a job; ``again``: send it although another job of its session bars it.
+
+        Raises StorageError, InputError where it is gone, AlreadySubmitted, IllegalTransition.
+        """
         self.press()
-        written = self.journal().change(job_id, step)
+        written = self.journal().change(job_id, step, again=again)
         self._take_in(written)
         return written
 

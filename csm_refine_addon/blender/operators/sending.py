@@ -9,8 +9,8 @@ from typing import Any
 import bpy
 
 from ...core.driving import flow
-from ...core.errors import CsmError
-from ...core.models import Job, JobState
+from ...core.errors import CsmError, StorageError
+from ...core.models import JobState
 from .. import preferences
 from ..jobs import asking, job_rows, job_words, pump, sources
 from ..jobs.asking import Given, Order
@@ -109,7 +109,7 @@ class CSM_OT_create_session(bpy.types.Operator):
         source = sources.write(*bounds.selection(context.view_layer))
         try:
             keeper.add(order.job(keeper.window, source))
-        except BaseException:
+        except StorageError:
             sources.drop(source)
             raise
         return "A session is being made and refined; go on working."
@@ -140,8 +140,6 @@ class CSM_OT_retry(OfJob, bpy.types.Operator):
 
     def _retry(self) -> str:
         job = self.found()
-        if flow.retry_state(job) is JobState.PREPARED:
-            _refuse_twice(job)
         job = pump.current().change(job.id, lambda job: flow.retried(job, time.time()))
         return f"{in_report(job_words.title(job))}: {in_report(job_words.status(job))}."
 
@@ -164,7 +162,7 @@ class CSM_OT_send_again(OfJob, bpy.types.Operator):
 
     def _send(self) -> str:
         job = self.found()
-        pump.current().change(job.id, lambda job: flow.sent_again(job, time.time()))
+        pump.current().change(job.id, lambda job: flow.sent_again(job, time.time()), again=True)
         return f"{job_words.title(job)} is sent again."
 
 
@@ -192,11 +190,6 @@ class CSM_OT_take_over(OfJob, bpy.types.Operator):
         keeper.press()
         keeper.change(job.id, functools.partial(accounts.taken_over, folder=keeper.home.folder))
         return f"{job_words.title(job)} goes on with the present key."
-
-
-def _refuse_twice(job: Job) -> None:
-    others = (other for other in pump.current().jobs.values() if other.id != job.id)
-    asking.refuse_twice(job.request.session_code, job.service, others)
 
 
 def ask_first(operator: Any, context: bpy.types.Context, title: str, confirm: str) -> set[str]:

@@ -48,7 +48,8 @@ def order(context: bpy.types.Context, obj: Any, jobs: Iterable[Job], window: str
 
     service = _service(obj)
     code = checks.session_code(marks.of(obj).session_code)
-    asking.refuse_twice(code, service, jobs)
+    if any(job.request.session_code == code and job.service == service and flow.is_active(job) for job in jobs):
+        raise InputError("This session is being refined already.", "Wait until its job has ended.")
     values = preferences.preferences()
     return orders.new_job(
         RefineRequest(code),

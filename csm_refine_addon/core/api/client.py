@@ -37,12 +37,12 @@ class _Answer:
     retry_after_s: float | None
 
     @property
-    def says_not_taken(self) -> bool:
-        """Whether the service itself says that it did not take the request (a bare 400 is its rate limit, too)."""
+    def is_busy(self) -> bool:
+        """Whether the service asks to be asked later (a 400 without a text is its rate limit, too)."""
         status = self.reply.status
         return (
             status == 429
-            or (status == 503 and self.retry_after_s is not None)
+            or (status == 503 and (self.retry_after_s is not None or self.reply.is_envelope))
             or (status == 400 and not self.reply.text)
         )
 
@@ -95,8 +95,9 @@ class Client:
     def submit(self, request: RefineRequest) -> wire.RefineAck:
         """Send one refine.
 
-        Raises Unanswered where it may have arrived without a clear answer; NotConnected or ServiceBusy where it
-        surely was not taken; BlenderOffline before anything is sent; any other CsmError where the service refused.
+        Raises NotConnected and BlenderOffline where it did not leave; ServiceBusy, and any other CsmError, where the
+        API itself says that it did not take it; Unanswered in every other case: whatever stands between may answer
+        after the service has taken it.
         """
         path = f"{_SESSIONS}/get-3d/refine/{request.session_code}"
         try:
@@ -108,8 +109,7 @@ class Client:
         reply = answer.reply
         if reply.is_good and isinstance(reply.data, dict):
             return wire.read_refine(reply)
-        is_refusal = 300 <= reply.status < 500
-        if not is_refusal and not answer.says_not_taken and not self._has_no_room(reply):
+        if not reply.says_not_taken and not self._has_no_room(reply):
             raise Unanswered
         raise _refusal(answer, reads=False)
 
@@ -120,7 +120,7 @@ class Client:
         """
         with mesh.open("rb") as body:
             answer = self._exchange("POST", "/local/sessions", body=body)
-        if answer.reply.status in _MESH_REFUSALS and not answer.says_not_taken:
+        if answer.reply.status in _MESH_REFUSALS and not answer.is_busy:
             sentence = _MESH_REFUSED.format(answer.reply.status) + _said(answer.reply)
             raise errors.InputError(sentence, "Mend what it says, or take another file.")
         if not answer.reply.is_good:
@@ -228,7 +228,7 @@ class Client:
 
     def _has_no_room(self, reply: wire.Reply) -> bool:
         """Return whether a local service says that it could not store the request, which it has not taken then."""
-        return reply.status == NO_ROOM and bool(reply.text) and addresses.is_loopback(self._base_url)
+        return reply.is_envelope and reply.status == NO_ROOM and addresses.is_loopback(self._base_url)
 
     def _read_limited(self, answer: requests.Response, ends_at: float) -> bytes:
         content = bytearray()
@@ -249,7 +249,7 @@ def _refusal(answer: _Answer, *, reads: bool) -> errors.CsmError:
     reply = answer.reply
     status = reply.status
     said = _said(reply)
-    if answer.says_not_taken:
+    if answer.is_busy:
         return errors.ServiceBusy(f"The service is busy ({status}).{said}", errors.LATER, answer.retry_after_s)
     if status == 407:
         return NotConnected(f"The proxy in between wants a password ({status}).", "Check the proxy settings.")

@@ -63,6 +63,10 @@ _V2_URL_KEYS = {
     "any": "mesh_url",
     "fbx": "mesh_url_fbx",
 }
+ENVELOPE = ("error", "message", "statusCode", "data")
+"""The keys of every v2 answer (CSM API reference). Gateways use some of them: Azure's two, Fastify's three."""
+NOT_TAKEN = frozenset({400, 401, 402, 403, 404, 409, 422, 429, 503})
+"""The status codes with which the API itself says that it did not take a submission."""
 MAX_TEXT = 8192
 """Signs of a text that is taken for one; a signed URL has up to some 2,000."""
 MOST_SENTENCES = 20
@@ -128,20 +132,27 @@ class RefineAck:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer in its envelope: the worse of the HTTP status and ``statusCode``, the user's text, the data.
+    """An answer: the worse of the HTTP status and ``statusCode``, the user's text, the data.
 
-    ``hidden`` is the key, taken out of every text should the service repeat it.
+    ``hidden`` is the key, taken out of every text should the service repeat it. ``is_envelope``: see
+    :func:`read_reply`.
     """
 
     status: int
     text: str
     data: object = field(repr=False)  # it repeats URLs and the account's e-mail
     hidden: Secret | None = None
+    is_envelope: bool = False
 
     @property
     def is_good(self) -> bool:
         """Whether both status codes are 2xx."""
         return 200 <= self.status < 300
+
+    @property
+    def says_not_taken(self) -> bool:
+        """Whether the API itself, and nothing between, says that it did not take a submission."""
+        return self.is_envelope and self.status in NOT_TAKEN
 
 
 def refine_body(request: RefineRequest) -> dict[str, object]:
@@ -155,7 +166,11 @@ def refine_body(request: RefineRequest) -> dict[str, object]:
 
 
 def read_reply(status: int, body: bytes, hidden: Secret | None = None) -> Reply:
-    """Read an answer. A body that is not a JSON object (a gateway's HTML page) gives no text and no data."""
+    """Read an answer. A body that is not a JSON object (a gateway's HTML page) gives no text and no data.
+
+    The API's own envelope is a JSON object with all of :data:`ENVELOPE`: ``error`` and ``message`` are texts, and
+    ``statusCode`` repeats the HTTP status, or tells a failure that HTTP calls a success.
+    """
     try:
         document: object = json.loads(body)
     except (ValueError, RecursionError):
@@ -169,7 +184,12 @@ def read_reply(status: int, body: bytes, hidden: Secret | None = None) -> Reply:
     text = next((text for text in texts if isinstance(text, str) and text.strip()), "")
     is_envelope = "data" in document or "statusCode" in document
     data = document.get("data", None if is_envelope else document)
-    return Reply(status, _for_the_user(text, hidden), data, hidden)
+    return Reply(status, _for_the_user(text, hidden), data, hidden, _is_envelope(document, status))
+
+
+def _is_envelope(document: Mapping[str, Any], status: int) -> bool:
+    has_texts = all(isinstance(document.get(key), str) for key in ("error", "message"))
+    return has_texts and all(key in document for key in ENVELOPE) and _inner_status(document["statusCode"]) == status
 
 
 def read_session(reply: Reply) -> Session:

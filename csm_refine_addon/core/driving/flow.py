@@ -311,9 +311,8 @@ def _patience(job: Job, error: CsmError) -> int | None:
         return {S.PREPARED: BASELINE_LIMIT, S.DOWNLOADING: NOT_TAKEN_LIMIT}.get(job.state)
     if isinstance(error, _REFUSALS) and is_under_way:
         return REFUSED_LIMIT
-    if isinstance(error, errors.MeshUnusable) and not isinstance(error, errors.MeshTooLarge):
-        return ODD_MESH_LIMIT if job.state is S.DOWNLOADING else 1
-    return 1
+    is_odd_mesh = isinstance(error, errors.MeshUnusable) and not isinstance(error, errors.MeshTooLarge)
+    return ODD_MESH_LIMIT if is_odd_mesh and job.state is S.DOWNLOADING else 1
 
 
 _REFUSALS = (errors.KeyRefused, errors.SessionUnknown, errors.SessionNotRefinable, errors.OutOfCredits)
@@ -374,15 +373,15 @@ def retried(job: Job, now: float) -> Job:
     if state is S.PREPARED:
         return sent_again(job, now)
     look_until = now + min(pauses.LOOK_UP_S, job.timeout_s)
-    return move(job, state, **_fresh(now), deadline_at=now + job.timeout_s, look_until=look_until)
+    fresh = {**_fresh(now), "error": job_error(verdicts.uncertain()) if state is S.UNCERTAIN else None}
+    return move(job, state, **fresh, deadline_at=now + job.timeout_s, look_until=look_until)
 
 
 def followed_for(job: Job, seconds: float, now: float) -> Job:
     """Follow the job for so long from now on."""
-    deadline_at, timeout_s = now + seconds, max(job.timeout_s, seconds)
-    return dataclasses.replace(
-        job, deadline_at=deadline_at, timeout_s=timeout_s, look_until=min(job.look_until, deadline_at)
-    )
+    end = now + seconds
+    look_until = min(job.look_until, end)
+    return dataclasses.replace(job, deadline_at=end, timeout_s=max(job.timeout_s, seconds), look_until=look_until)
 
 
 def sent_again(job: Job, now: float) -> Job:
@@ -419,4 +418,6 @@ def _try_again(job: Job, error: CsmError, now: float, limit: int | None) -> Job:
     if job.state is S.UNCERTAIN:
         job = dataclasses.replace(job, look_until=pauses.look_until(job, now))
         due_at = pauses.next_look(job, now, due_at)
+        if isinstance(error, _REFUSALS) and due_at >= job.look_until:  # this was the last look
+            return failed(job, error, now)
     return dataclasses.replace(job, failures=failures, trouble=verdicts.meanwhile(error), due_at=due_at)

@@ -17,10 +17,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+from ..driving import submissions
 from ..driving.crash_points import passing
 from ..driving.flow import TRANSITIONS, IllegalTransition
 from ..errors import InputError, JournalBusy, StorageError
-from ..models import Job
+from ..models import Job, JobState
 from ..questions.lookups import QUESTION_LIMIT_S, Lookup
 from . import mending, private_files, records
 
@@ -93,22 +94,29 @@ class Journal:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def add(self, job: Job) -> Job:
-        """Write a new job down and return it with its revision."""
+    def add(self, job: Job, *, again: bool = False) -> Job:
+        """Write a new job down and return it with its revision.
+
+        Raises AlreadySubmitted where another job of its session bars it; with ``again`` it is sent all the same.
+        """
         with self._transaction():
+            if not again:
+                self._require_first(job)
             written = self._write(job, _INSERT, moved=True)
             passing("", job.state, "before")
         passing("", job.state, "after")
         return written
 
-    def change(self, job_id: str, step: Callable[[Job], Job]) -> Job:
+    def change(self, job_id: str, step: Callable[[Job], Job], *, again: bool = False) -> Job:
         """Read a job, apply ``step`` to it and write the outcome, as one transaction; return the new job.
 
         An exception out of ``step`` leaves the journal as it was. A job that ``step`` returns as it got it is not
-        written. Raises InputError where there is no such job, IllegalTransition where ``step`` broke the table.
+        written. Raises InputError where there is no such job, IllegalTransition where ``step`` broke the table, and
+        AlreadySubmitted where ``step`` is to send an ended job anew and another job of its session bars it; with
+        ``again`` it is sent all the same.
         """
         with self._transaction():
-            before, written = self._changed(job_id, step)
+            before, written = self._changed(job_id, step, again=again)
         if written is not before:
             passing(before.state, written.state, "after")
         return written
@@ -293,7 +301,16 @@ class Journal:
             raise InputError(f"There is no job {job_id}.", "The command jobs lists the jobs that there are.")
         return records.job(row)
 
-    def _changed(self, job_id: str, step: Callable[[Job], Job]) -> tuple[Job, Job]:
+    def _require_first(self, job: Job) -> None:
+        """Raise AlreadySubmitted where the job is to send a refine and another job of its session bars it."""
+        if not submissions.sends(job):
+            return
+        code = job.request.session_code
+        named = "SELECT revision, document FROM jobs WHERE id <> ? AND instr(document, ?)"
+        others = map(records.job, self._connection.execute(named, (job.id, code)))
+        submissions.require_none(code, job.service, others)
+
+    def _changed(self, job_id: str, step: Callable[[Job], Job], *, again: bool = False) -> tuple[Job, Job]:
         """Change a job inside a transaction; return it as it was, and as written: the same where nothing is new."""
         before = self._read(job_id)
         after = step(before)
@@ -302,6 +319,8 @@ class Journal:
         moved = after.state is not before.state
         if moved and after.state not in TRANSITIONS[before.state]:
             raise IllegalTransition(f"{before.state} -> {after.state}")
+        if moved and before.state is not JobState.SUBMITTING and not again:  # from there, it has barred all others
+            self._require_first(after)
         written = self._write(after, "UPDATE jobs SET document = ?, revision = ? WHERE id = ?", moved=moved)
         passing(before.state, after.state, "before")
         return before, written

@@ -139,7 +139,7 @@ def _page(status: int) -> bytes:
     return f"<!DOCTYPE html>\n<html><head><title>{status}</title></head><body><h1>{status}</h1></body></html>".encode()
 
 
-# --- status codes; the service is not asked, but for 504
+# --- status codes; the service is not asked, but where it "did as it was asked"
 
 
 @fault("400-empty", Moment.ASKED, NETWORK)
@@ -200,7 +200,8 @@ def _429_bare(exchange: Exchange, rule: Rule) -> None:
 
 @fault("503-seconds", Moment.ASKED, NETWORK)
 def _503_seconds(exchange: Exchange, rule: Rule) -> None:
-    """Out of service, come again in so many seconds (`seconds`, else 7): it was not taken."""
+    """The gateway says out of service, come again in so many seconds (`seconds`, else 7), with a page (the request
+    did not arrive)."""
     seconds = 7 if rule.seconds is None else round(rule.seconds)
     _answers(exchange, 503, _page(503), retry_after=str(seconds), content_type="text/html")
 
@@ -221,6 +222,30 @@ def _502_html(exchange: Exchange, rule: Rule) -> None:
 def _504_html(exchange: Exchange, rule: Rule) -> None:
     """The gateway waited too long, with a page; the service got the request and did as it was asked."""
     _answers(exchange, 504, _page(504), content_type="text/html")
+
+
+@fault("503-busy", Moment.ASKED, NETWORK)
+def _503_busy(exchange: Exchange, rule: Rule) -> None:
+    """The service itself says, in its envelope, that it is out of service: it was not taken."""
+    _answers(exchange, 503, _envelope(503, "Out of service"))
+
+
+@fault("400-html", Moment.ANSWERED, NETWORK)
+def _400_html(exchange: Exchange, rule: Rule) -> None:
+    """The gateway calls the request bad, with a page; the service got it and did as it was asked."""
+    _answers(exchange, 400, _page(400), content_type="text/html")
+
+
+@fault("429-html", Moment.ANSWERED, NETWORK)
+def _429_html(exchange: Exchange, rule: Rule) -> None:
+    """The gateway says too many requests, with a page; the service got the request and did as it was asked."""
+    _answers(exchange, 429, _page(429), retry_after="7", content_type="text/html")
+
+
+@fault("503-html", Moment.ANSWERED, NETWORK)
+def _503_html(exchange: Exchange, rule: Rule) -> None:
+    """The gateway says out of service, with a page; the service got the request and did as it was asked."""
+    _answers(exchange, 503, _page(503), retry_after="7", content_type="text/html")
 
 
 @fault("200-failing", Moment.ASKED, API)
