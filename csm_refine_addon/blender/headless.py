@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,7 @@ import bpy
 from ..core import checks
 from ..core.driving.following import Follower
 from ..core.driving.orders import new_job
-from ..core.errors import InputError
+from ..core.errors import InputError, PrepareFailed
 from ..core.keys import key_sources
 from ..core.models import Job, JobState, RefineRequest, Secret
 from ..core.placement import Choices, Measured
@@ -100,16 +102,29 @@ def save_output(object_name: str, path: Path) -> tuple[str, ...]:
     return exporting.format_warnings(obj, path)
 
 
-def export_object(name: str, home: Home, service: str) -> Path:
-    """Return a mesh file of an object and its children as a new session of a service wants it, in a folder of its own.
+@contextlib.contextmanager
+def exported(name: str, home: Home, service: str) -> Iterator[Path]:
+    """Give a mesh file of an object and its children as a new session of a service wants it, until the block ends.
 
-    Raises CsmError.
+    Nothing of it stays, however the block ends. Raises CsmError.
     """
     job = new_job(RefineRequest(""), service, now=time.time())
-    blend = home.ensure().job_folder(job.id) / "source.blend"
-    names = session_source.write(bounds.find_object(bpy.context.view_layer, name), (), blend)
-    job = dataclasses.replace(job, source_blend=str(blend), source_objects=names)
-    return BlenderWorkshop(home, bpy.app.binary_path, threading.Event().wait).export_source(job)
+    try:
+        home.ensure().job_folder(job.id)
+        blend = home.source(job.id)
+        names = session_source.write(bounds.find_object(bpy.context.view_layer, name), (), blend)
+        job = dataclasses.replace(job, source_blend=str(blend), source_objects=names)
+        yield _export_source(BlenderWorkshop(home, bpy.app.binary_path, threading.Event().wait), job)
+    finally:
+        home.delete_job_folder(job.id)
+
+
+def _export_source(workshop: BlenderWorkshop, job: Job) -> Path:
+    try:
+        return workshop.export_source(job)
+    except PrepareFailed as error:  # its action names a log, which goes with the folder
+        action = "Try again, or export the object to a GLB and give that to create."
+        raise PrepareFailed(error.message, action) from error
 
 
 def losses_of(name: str) -> tuple[str, ...]:

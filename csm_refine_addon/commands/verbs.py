@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
-import shutil
 import time
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -206,22 +206,26 @@ def create(options: Namespace) -> Outcome:
             raise InputError("CSM's service makes no sessions out of meshes.", "Use --service local.")
         desk.check_service()
         desk.client(desk.service)  # the local service runs then, and its Blender is known
-        mesh, losses = (Path(options.mesh), ()) if options.mesh else _exported(options, desk)
-        session = desk.client(desk.service).create_session(mesh)
-        if options.object:
-            shutil.rmtree(mesh.parent, ignore_errors=True)
+        with _mesh_of(options, desk) as (mesh, losses):
+            session = desk.client(desk.service).create_session(mesh)
     warnings = (*losses, *session.warnings)
     seen = {"session": session.code, "service": desk.service, "remote_status": session.status.word}
     found = {**EMPTY, **seen, "percent": session.status.percent, "warnings": warnings}
     return Outcome(session.code, found, remarks=warnings)
 
 
-def _exported(options: Namespace, desk: Desk) -> tuple[Path, tuple[str, ...]]:
-    """Return a mesh file of the object, and what a refine will take from it."""
+@contextlib.contextmanager
+def _mesh_of(options: Namespace, desk: Desk) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """Give the mesh file for a session, which is deleted where it was made for that, and what a refine will lose."""
+    if options.mesh:
+        yield Path(options.mesh), ()
+        return
     scene = blender("create --object needs Blender")
     if options.blend:
         scene.open_blend(Path(options.blend))
-    return scene.export_object(options.object, desk.home, desk.service), scene.losses_of(options.object)
+    losses = scene.losses_of(options.object)
+    with scene.exported(options.object, desk.home, desk.service) as mesh:
+        yield mesh, losses
 
 
 def serve(arguments: Sequence[str]) -> int:

@@ -18,7 +18,9 @@ import trimesh
 from mathutils import Euler, Matrix, Vector
 
 from csm_refine_addon import cli
+from csm_refine_addon.core.processes.background import BLENDER_VARIABLE
 from tests.support import sample_meshes, scenes
+from tests.support.api_server import CODE, KEY, Answer, Api, envelope
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "Source"
@@ -174,6 +176,32 @@ def test_session_out_of_an_object(run, scene_file):
     assert result["scaled_bbox"] is None
     assert result["dimensions"] == pytest.approx((0.6, 1.4, 0.9), rel=1e-5)
     assert result["fit_error"] is None
+
+
+@pytest.mark.parametrize("trouble", ["full", "refused", "cut", "crash", "none"])
+def test_create_leaves_no_copy(run, scene_file, tmp_path, monkeypatch, trouble):
+    """Whether a session comes of it or not, create leaves no copy of the object in the data folder."""
+    answers = {
+        "full": Answer(507, envelope({}, status=507, message="The service's disk is full. Free some space on it.")),
+        "refused": Answer(400, envelope({}, status=400, message="It has no faces.")),
+        "cut": Answer(resets=True),
+        "none": Answer(201, envelope({"session_code": CODE, "status": "preview_done"})),
+    }
+    monkeypatch.setenv("CSM_REFINE_HOME", str(tmp_path))
+    monkeypatch.setenv("CSM_API_KEY", KEY)
+    if trouble == "crash":
+        (tmp_path / "blender").write_text("#!/bin/sh\nexit 1\n")
+        (tmp_path / "blender").chmod(0o755)
+        monkeypatch.setenv(BLENDER_VARIABLE, str(tmp_path / "blender"))
+    with Api() as api:
+        api.others["/local/sessions"] = [answers.get(trouble, answers["none"])]
+        options = ("--blend", str(scene_file), "--object", NAME, "--service", api.url)
+        code, document, said = run("create", *options)
+        assert [seen.path for seen in api.seen] == ([] if trouble == "crash" else ["/local/sessions"])
+    assert code == {"full": 2, "refused": 2, "cut": 7, "crash": 8, "none": 0}[trouble], said
+    assert list((tmp_path / "jobs").iterdir()) == []
+    assert trouble != "full" or "disk is full" in document["error"]["message"]
+    assert trouble != "crash" or "GLB" in document["error"]["action"]
 
 
 def test_job_is_listed_and_looked_at(run, ready_job):

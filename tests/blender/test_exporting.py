@@ -12,7 +12,7 @@ from mathutils import Euler, Matrix
 
 from csm_refine_addon.blender.scene import exporting
 from csm_refine_addon.core.errors import InputError, StorageError
-from tests.support import returned, scenes
+from tests.support import returned, scenes, sides_of_faces
 
 MATRIX = Matrix.LocRotScale((1, 2, 3), Euler((0.3, 0.2, 0.1)), (1, 2, 3))
 
@@ -42,6 +42,31 @@ def test_other_endings_are_written(ending, tmp_path):
     path = tmp_path / f"result{ending}"
     exporting.export(scenes.mesh_object(matrix=MATRIX), path)
     assert path.read_bytes().startswith(b"Kaydara FBX Binary" if ending == ".fbx" else b"PK\x03\x04")
+
+
+@pytest.mark.filterwarnings("ignore:Setting the shape:DeprecationWarning")  # Blender 5.2's FBX exporter, NumPy 2.5
+@pytest.mark.parametrize("ending", [".obj", ".fbx", ".usdz"])
+def test_faces_stay_as_they_are(ending, tmp_path):
+    """A file of each format that can have quads has those of the object, and there is nothing to warn of."""
+    obj, path = scenes.mesh_object(matrix=MATRIX), tmp_path / f"result{ending}"
+    exporting.export(obj, path)
+    assert sides_of_faces.of_file(path) == {4: 3, 3: 2}
+    assert exporting.format_warnings(obj, path) == ()
+
+
+def test_glb_says_what_it_cuts(tmp_path):
+    """glTF has triangles only: the sentence counts the evaluated quads and n-gons; triangles are no loss."""
+    wedge, path = scenes.mesh_object(), tmp_path / "result.glb"
+    (said,) = exporting.format_warnings(wedge, path)
+    assert said == (
+        "GLB holds triangles only: 3 quads were written as 6 triangles. Use .fbx, .obj or .blend for quads."
+    )
+    wedge.modifiers.new("Array", "ARRAY").count = 1000
+    assert "3,000 quads were written as 6,000 triangles" in exporting.format_warnings(wedge, path)[0]
+    bevelled = scenes.mesh_object("N-gon", [(np.cos(a), np.sin(a), 0) for a in range(6)], [tuple(range(6))])
+    assert "1 n-gons were written as 4 triangles" in exporting.format_warnings(bevelled, path)[0]
+    triangle = scenes.mesh_object("Triangle", [(0, 0, 0), (1, 0, 0), (0, 1, 0)], [(0, 1, 2)])
+    assert exporting.format_warnings(triangle, path) == ()
 
 
 @contextlib.contextmanager

@@ -194,6 +194,12 @@ def test_an_object_of_a_file_by_command(folder, monkeypatch, capfd):
     assert placed == placed_mesh.read(bpy.data.objects["Cube"])
     assert (placed.vertices, placed.sides) == (8, {4: 6})
     assert (found["warnings"], found["fit_error"] < 1e-5) == ([], True)
+    capfd.readouterr()
+    assert cli.main(["place", found["job"], "--blend", scene, "--output", str(folder / "out.glb"), "--json"]) == 0
+    said = capfd.readouterr()
+    (warning,) = json.loads(said.out.splitlines()[-1])["warnings"]
+    assert warning.startswith("GLB holds triangles only: 6 quads were written as 12 triangles.")
+    assert warning in said.err
 
 
 def marked_as_newer(folder: Path) -> str:

@@ -98,9 +98,9 @@ class House:
         self.client.close()
         self.journal.close()
 
-    def add(self, **options) -> Job:
+    def add(self, service: str = "", **options) -> Job:
         request = RefineRequest(CODE, (2.0, 1.0, 0.5), (0.0, -0.5, 0.0))
-        return self.journal.add(new_job(request, self.api.url, now=self.clock(), **options))
+        return self.journal.add(new_job(request, service or self.api.url, now=self.clock(), **options))
 
     def engine(self, **options) -> Engine:
         return Engine(

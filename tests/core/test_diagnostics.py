@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+import string
 import zipfile
+from urllib.parse import quote, unquote_plus
 
+import hypothesis
+import hypothesis.strategies as st
 import pytest
 
 from csm_refine_addon.core.driving.orders import new_job
 from csm_refine_addon.core.errors import StorageError
 from csm_refine_addon.core.models import CSM_BASE_URL, JobError, RefineRequest, Secret
 from csm_refine_addon.core.reports import diagnostics
-from csm_refine_addon.core.reports.diagnostics import LOG_LINES, TAKEN_OUT, Redactor
+from csm_refine_addon.core.reports.diagnostics import LOG_LINES
+from csm_refine_addon.core.reports.redaction import TAKEN_OUT, Redactor
 from csm_refine_addon.core.storage.home import Home
 
 KEY = "0123456789abcdef0123456789ABCDEF"
@@ -30,6 +36,10 @@ PLANTED = {
     "signed URL": f"GET {SIGNED} -> 403",
     "URL with a password": "see http://ada:pa55word@internal.example/x?y=1#z",
     "cut URL": "/mesh.glb?se=2030&sp=r&sig=s1gn%2Bature failed",
+    "encoded signature": "redirect=%2Fmesh.glb%3Fse%3D2030%26sig%3Ds1gn%252Bature failed",
+    "escaped signature": '{"path": "/mesh.glb?se=2030\\u0026sig=s1gn%2Bature"}',
+    "cookie": "Set-Cookie: session=s1gn; Path=/",
+    "proxy": "Proxy-Authorization: Digest username=x, response=s1gn",
     "mail": "for ada.lovelace+x@mail.example.com here",
     "encoded mail": "path ada%40mail.example/mesh",
     "home": f'File "{HOME}/blender/x.py" and "{HOME}"',
@@ -85,6 +95,105 @@ def test_what_a_report_needs_stays(text):
 def test_a_host_is_enough_of_an_address():
     """Of a URL remain scheme, host and port."""
     assert redact(SIGNED) == f"https://store.blob.example:8443/{TAKEN_OUT}"
+
+
+SPACED = {
+    "mac": (f"{MAC_HOMES}/ada king lovelace", "{0}/Library/x"),
+    "linux": (f"{HOMES}/ada king", "{0}/x"),
+    "windows": ("C:\\Users\\ada king", "{0}\\AppData\\x"),
+}
+LINES = {
+    "a parameter": "GET /mesh.glb?se=2030&sig={0} failed",
+    "the first parameter": "mesh.glb?sig={0}&sv=1",
+    "an address": "see https://store.example/a/mesh.glb?se=2030&sig={0} there",
+    "an address with a password": "see https://ada:{0}@store.example/x there",
+    "a header": "x-api-key: {0}",
+    "a cookie": "Cookie: a={0}; b=c",
+    "a later cookie": "Cookie: a=b; session={0}; path=/",
+    "a quoted cookie": 'Set-Cookie: a="{0}"; HttpOnly',
+    "a proxy": "Proxy-Authorization: Basic {0}",
+    "a scheme without a name": "Proxy-Authorization: Negotiate {0}",
+    "an authorization": "Authorization: AWS4-HMAC-SHA256 Credential=x/y, Signature={0}",
+    "a token": "token = {0}",
+}
+"""Lines of logs, each of them with a secret in it."""
+
+
+def in_json(text: str) -> str:
+    return json.dumps({"message": text})
+
+
+def with_escaped_ampersands(text: str) -> str:
+    return in_json(text).replace("&", "\\u0026").replace("=", "\\u003d")
+
+
+def in_url(text: str) -> str:
+    return "url=" + quote(text, safe="")
+
+
+def in_lower_case(text: str) -> str:
+    return re.sub("%..", lambda found: found[0].lower(), in_url(text))
+
+
+def in_headers(text: str) -> str:
+    name, _, value = text.partition(": ")
+    return str({name: value} if value else [text])
+
+
+ENCODINGS = (in_json, with_escaped_ampersands, in_url, in_lower_case)
+
+
+def decoded(text: str) -> str:
+    """Whatever of a text is encoded, once and twice."""
+    found = [text]
+    for _ in range(2):
+        plain = re.sub(r"\\+u([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), unquote_plus(found[-1]))
+        found.append(re.sub(r"\\+(.)", r"\1", plain))
+    return "\n".join(found)
+
+
+LETTERS = string.ascii_letters + string.digits + "-._~+/="
+secrets = st.text(LETTERS, min_size=12, max_size=40).map(lambda text: f"zq{text}")
+encodings = st.tuples(st.sampled_from([str, in_headers]), *[st.sampled_from([str, *ENCODINGS])] * 3)
+
+
+@hypothesis.settings(max_examples=1000)
+@hypothesis.given(line=st.sampled_from(list(LINES.values())), secret=secrets, encode=encodings)
+def test_no_encoding_keeps_a_secret(line, secret, encode):
+    """Signatures, cookies and authorization are taken out of a line as it is, in JSON, percent-encoded, or both."""
+    text = line.format(quote(secret, safe="") if "@" in line else secret)
+    for each in encode:
+        text = each(text)
+    assert "zq" not in decoded(Redactor()(text))
+
+
+@hypothesis.settings(max_examples=300)
+@hypothesis.given(folder=st.sampled_from(list(SPACED.values())), encode=encodings)
+def test_no_encoding_keeps_a_home(folder, encode):
+    """A home folder with spaces in its name is taken out, with slashes of either kind, known or not."""
+    home, path = folder
+    text = f'File "{path.format(home)}", line 3'
+    for each in encode:
+        text = each(text)
+    for found in (Redactor(home=home)(text), Redactor()(text)):
+        assert not re.search("ada|king|lovelace", decoded(found))
+        assert "line" in found
+
+
+@pytest.mark.parametrize("name", SPACED)
+def test_a_known_home_in_a_sentence(name):
+    """A known home is taken out whole where a sentence goes on behind it."""
+    home, _path = SPACED[name]
+    for spelling in (home, home.replace("\\", "/"), json.dumps(home)[1:-1], quote(home), quote(home, safe="")):
+        assert Redactor(home=home)(f"It works in {spelling} and stays") == "It works in ~ and stays"
+
+
+def test_json_stays_json():
+    """Of a JSON document with headers in its texts only the values go."""
+    document = {"message": "Cookie: a=b; c=d", "headers": {"Set-Cookie": "a=b", "Authorization": "x y"}, "percent": 3}
+    found = json.loads(redact(json.dumps(document)))
+    assert (found["percent"], set(found["headers"].values())) == (3, {TAKEN_OUT})
+    assert found["message"] == f"Cookie: {TAKEN_OUT}"
 
 
 @pytest.fixture

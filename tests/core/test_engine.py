@@ -531,6 +531,22 @@ def test_new_session_out_of_a_mesh(house, api, tmp_path):
     assert [seen.path for seen in api.seen].count("/local/sessions") == 1
 
 
+def test_the_copy_of_a_source(house, api):
+    """It is kept while the session can be made again, with no file made of it, and goes once the session exists."""
+    good = Answer(201, envelope({"session_code": CODE, "status": "preview_done"}))
+    api.others["/local/sessions"] = [Answer(400, envelope({}, status=400, message="It has no faces.")), good]
+    asked = new_job(RefineRequest("", (2.0, 1.0, 0.5)), api.url, now=NOON)
+    folder, source = house.home.job_folder(asked.id), house.home.source(asked.id)
+    source.write_bytes(b"pretend")
+    job = house.drive(house.journal.add(dataclasses.replace(asked, source_blend=str(source))))
+    assert (job.state, job.error.code) == (S.FAILED, "bad_input")
+    assert list(folder.iterdir()) == [source]
+    house.journal.change(job.id, lambda job: flow.retried(job, house.clock()))
+    job = house.drive(job)
+    assert_ready(house, job)
+    assert [path.name for path in folder.iterdir() if path.name.startswith("source")] == []
+
+
 def test_engine_has_no_default_but_the_clock():
     """Whoever drives says where jobs, files and requests go; only time and chance have defaults."""
     needed = [field.name for field in dataclasses.fields(Engine) if field.default is dataclasses.MISSING]

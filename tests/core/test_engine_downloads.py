@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 
 from csm_refine_addon.commands import outcome
 from csm_refine_addon.core import limits
 from csm_refine_addon.core.api import downloads
 from csm_refine_addon.core.driving import flow
-from csm_refine_addon.core.models import JobState as S
+from csm_refine_addon.core.errors import BlendTooNew
+from csm_refine_addon.core.models import LOCAL, JobState as S
 from tests.core.house import assert_ready
 from tests.support.api_server import (
     TRIANGLE_OBJ,
@@ -16,6 +19,7 @@ from tests.support.api_server import (
     session_2024,
 )
 
+BLEND = b"BLENDER-v402" + b"".join(struct.pack("<4si8xii", code, 0, 0, 1) for code in (b"OB", b"ME", b"ENDB"))
 LARGE = TRIANGLE_OBJ + b"# padding\n" * 200_000
 
 
@@ -142,3 +146,31 @@ def test_a_full_disk_and_room_again(house, api, monkeypatch):
     job = house.journal.change(job.id, lambda job: flow.retried(job, house.clock()))
     assert_ready(house, house.drive(job))
     assert "range" in api.storage.seen[-1].headers
+
+
+def test_a_blend_of_another_service_is_never_fetched(house, api):
+    """Only the local service of this home hands over a .blend; an address elsewhere may name what it likes."""
+    blend = api.storage.signed("mesh.blend")
+    api.after = [session_2024("refine_done", "mesh.obj", mesh_url_blend=blend)]
+    assert_ready(house, house.drive())
+    assert [seen.path.rpartition("/")[2] for seen in api.storage.seen] == ["mesh.obj"]
+
+
+def test_a_blend_in_the_place_of_a_mesh_is_refused(house, api):
+    """What another service sends under the name of a mesh is told by its bytes."""
+    api.storage.put("mesh.obj", b"BLENDER-v402" + bytes(100))
+    job = house.drive()
+    assert (job.state, job.error.message) == (S.FAILED, "A .blend came instead of a mesh file.")
+
+
+def test_a_blend_that_is_too_new_is_fetched_as_another_kind(house, api):
+    """The local service's .blend comes first; where the preparing Blender is older, the FBX, and once only."""
+    api.storage.put("mesh.blend", BLEND)
+    urls = {f"mesh_url_{kind}": api.storage.signed(f"mesh.{kind}") for kind in ("blend", "fbx")}
+    api.after = [session_2024("refine_done", "mesh.obj", keys=("mesh_url_glb",), **urls)]
+    api.storage.put("mesh.fbx", TRIANGLE_OBJ)
+    house.workshop.errors = [BlendTooNew("It is too new.")]
+    job = house.drive(house.add(service=LOCAL))
+    assert_ready(house, job)
+    assert [seen.path.rpartition("/")[2] for seen in api.storage.seen] == ["mesh.blend", "mesh.fbx"]
+    assert job.no_blend

@@ -142,7 +142,7 @@ def test_a_command_says_why_it_does_not_start(terminal):
     (terminal.home.service / "sessions").write_text("")
     mesh = terminal.folder / "mesh.glb"
     mesh.write_bytes(b"")
-    done = terminal.run("create", str(mesh), "--service", "local", "--json")
+    done = terminal.run("create", str(mesh), "--service", "local", "--json", CSM_REFINE_BLENDER="blender")
     assert (done.code, done.document["error"]["code"]) == (7, "service_unreachable")
     assert "cannot be used" in done.document["error"]["message"]
     assert done.document["error"]["message"] in done.err

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from csm_refine_addon.core import mesh_files
-from csm_refine_addon.core.errors import MeshUnusable
-from csm_refine_addon.core.mesh_files import MeshKind
+from csm_refine_addon.core.errors import BlendTooNew, MeshUnusable
+from csm_refine_addon.core.mesh_files import MeshKind, blend_files
 from tests.support import sample_meshes
 
 OBJ = b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n"
@@ -220,3 +220,81 @@ def test_a_large_mesh_is_checked_in_blocks(mesh, monkeypatch):
     assert checked(mesh, OBJ) is MeshKind.OBJ
     with pytest.raises(MeshUnusable, match="not finite"):
         checked(mesh, b"v 0 0 0 \nv 123456 -inf 3\nf 1 2 3\n")
+
+
+# --- .blend ---------------------------------------------------------------------------------------------------------
+
+OLD, NEW = b"BLENDER-v402", b"BLENDER17-01v0502"
+
+
+def blend(*blocks: tuple[bytes, bytes], head: bytes = OLD) -> bytes:
+    """The frames of a .blend."""
+    content = head
+    for code, data in (*blocks, (b"ENDB", b"")):
+        if head.startswith(b"BLENDER17"):
+            content += struct.pack("<4si8xqq", code, 0, len(data), 1) + data
+        else:
+            content += struct.pack("<4si8xii", code, len(data), 0, 1) + data
+    return content
+
+
+def image(side: int) -> bytes:
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", side, side)
+
+
+ONE_OBJECT = ((b"GLOB", b"x"), (b"OB", b"object"), (b"ME", b"mesh"), (b"DATA", b"x"), (b"DATA", image(4)))
+
+
+@pytest.mark.parametrize("head", [OLD, NEW])
+def test_a_blend_of_one_object_passes_where_it_is_allowed(mesh, head):
+    """Both headers of a .blend are read, with their versions; where none is expected, none is taken."""
+    mesh.write_bytes(blend(*ONE_OBJECT, head=head))
+    assert mesh_files.check(mesh, allow_blend=True) is MeshKind.BLEND
+    assert blend_files.version(mesh) == ((4, 2) if head == OLD else (5, 2))
+    with pytest.raises(MeshUnusable, match=r"A \.blend came instead of a mesh file"):
+        mesh_files.check(mesh)
+
+
+@pytest.mark.parametrize("head", [OLD, NEW])
+@pytest.mark.parametrize("code", [b"TX", b"AC", b"LI", b"SO", b"WO", b"CA", b"GR", b"OB"])
+def test_a_blend_of_more_than_one_object_is_refused(mesh, head, code):
+    """Texts, actions, other files, worlds, cameras, collections, a second object: it is no mesh file."""
+    mesh.write_bytes(blend(*ONE_OBJECT, (code, b"more"), head=head))
+    with pytest.raises(MeshUnusable, match="more than one plain mesh object"):
+        mesh_files.check(mesh, allow_blend=True)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"BLENDER",
+        b"BLENDER_v402" + bytes(100),
+        blend(*ONE_OBJECT)[:-20],
+        blend(*ONE_OBJECT).replace(struct.pack("<i", 6), struct.pack("<i", -6)),
+        blend(*ONE_OBJECT).replace(struct.pack("<i", 6), struct.pack("<i", 1 << 30)),
+    ],
+)
+def test_a_blend_that_is_cut_off_is_refused(mesh, content):
+    """Neither an end before the last block nor a length that leads elsewhere is read on."""
+    mesh.write_bytes(content)
+    with pytest.raises(MeshUnusable, match="cut off or compressed"):
+        mesh_files.check(mesh, allow_blend=True)
+
+
+def test_images_in_a_blend_have_the_limits_of_all(mesh, monkeypatch):
+    """What a packed image unpacks to is counted before Blender opens the file."""
+    monkeypatch.setenv("CSM_REFINE_LIMITS", '{"image_pixels": 100}')
+    mesh.write_bytes(blend(*ONE_OBJECT))
+    assert mesh_files.check(mesh, allow_blend=True) is MeshKind.BLEND
+    mesh.write_bytes(blend(*ONE_OBJECT, (b"DATA", image(11))))
+    with pytest.raises(MeshUnusable, match="an image of 11 × 11 pixels"):
+        mesh_files.check(mesh, allow_blend=True)
+
+
+def test_a_newer_blender_is_named(mesh):
+    """The version stands in the first bytes; an equal and an older one can be read."""
+    mesh.write_bytes(blend(*ONE_OBJECT, head=NEW))
+    blend_files.refuse_newer(mesh, (5, 2))
+    blend_files.refuse_newer(mesh, (6, 0))
+    with pytest.raises(BlendTooNew, match=r"written by Blender 5\.2, and Blender 4\.5 cannot read it"):
+        blend_files.refuse_newer(mesh, (4, 5))

@@ -116,8 +116,9 @@ def _record(start: int, values: bytes, nested: int) -> bytes:
 
 def blend() -> bytes:
     """Return the frames of an old and harmless .blend."""
-    blocks = b"".join(struct.pack("<4si8xii", code, 4, 0, 1) + b"data" for code in (b"OB", b"DATA", b"ENDB"))
-    return b"BLENDER-v405" + blocks
+    blocks = b"".join(struct.pack("<4si8xii", code, 4, 0, 1) + b"data" for code in (b"OB", b"DATA"))
+    image = struct.pack("<4si8xii", b"DATA", len(PNG), 0, 1) + PNG
+    return b"BLENDER-v405" + blocks + image + struct.pack("<4si8xii", b"ENDB", 0, 0, 1)
 
 
 def read_wire(data: bytes) -> None:
@@ -174,10 +175,11 @@ def check_materials(data: bytes) -> None:
 
 
 def read_blend(data: bytes) -> None:
-    """A prepared .blend before it is appended."""
+    """A .blend as it comes in as a mesh file, and a prepared one before it is appended."""
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "result.blend"
         path.write_bytes(data)
+        _quietly(lambda: mesh_files.check(path, allow_blend=True))
         blend_files.refuse_more_than_data(path)
 
 

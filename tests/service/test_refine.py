@@ -7,13 +7,14 @@ import json
 import os
 import zipfile
 
+import bpy
 import numpy as np
 import pytest
 import requests
 import trimesh
 
 from csm_refine_addon.core.processes.background import find_background_blender
-from tests.support import sample_meshes
+from tests.support import sample_meshes, sides_of_faces
 
 BOX, PIVOT = (2.0, 3.0, 5.0), (0.1, -0.5, 0.25)
 INPUTS = {
@@ -108,6 +109,22 @@ def test_the_texture_is_inside_every_format(refined):
         assert archive.read(names["mesh_0.png"]).startswith(b"\x89PNG")
     assert b"\x89PNG" in download(refined["mesh_url_fbx"])
     assert b"\x89PNG" in download(refined["mesh_url_usdz"])
+
+
+def test_quads_stay_quads_in_every_format_that_has_them(service, tmp_path):
+    """OBJ, zip, FBX and USDZ hold the faces of the source as they came; the .blend says which Blender wrote it."""
+    quads = b"v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\nv 0 0 1\nv 1 0 1\nv 1 1 1\nv 0 1 1\n"
+    quads += b"f 4 3 2 1\nf 5 6 7 8\nf 1 2 6 5\nf 2 3 7 6\nf 3 4 8 7\nf 4 1 5 8\n"
+    session = service.refine(service.create(quads))
+    for kind in ("obj", "zip", "fbx", "usdz"):
+        path = tmp_path / f"mesh.{kind}"
+        path.write_bytes(download(session[f"mesh_url_{kind}"]))
+        assert sides_of_faces.of_file(path) == {4: 6}, kind
+    blend = download(session["mesh_url_blend"])
+    assert (blend[:7], session["blend_version"]) == (b"BLENDER", list(bpy.app.version[:2]))
+    code = session["session_code"]
+    (listed,) = service.ask("GET", f"/image-to-3d-sessions/get-mesh/{code}").json()["data"]
+    assert (listed["mesh_url_blend"], listed["blend_version"]) == (session["mesh_url_blend"], session["blend_version"])
 
 
 def test_nothing_asked_keeps_the_size_and_centres_the_mesh(service):

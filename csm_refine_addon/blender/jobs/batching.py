@@ -136,6 +136,7 @@ def make_next(keeper: Pump) -> Job | None:
     except StorageError:
         raise
     except CsmError:
+        sources.drop(one.source)
         del _waiting[0]
         raise
     del _waiting[0]

@@ -33,7 +33,8 @@ def bundle(job_id: str = "") -> tuple[Part, ...]:
 
     Raises StorageError where the journal cannot be read.
     """
-    from ...core.reports.diagnostics import Redactor, collect  # brings zip and its kin
+    from ...core.reports.diagnostics import collect  # brings zip and its kin
+    from ...core.reports.redaction import Redactor
 
     keeper = pump.current()
     keeper.refresh()

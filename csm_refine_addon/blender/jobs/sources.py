@@ -23,11 +23,13 @@ def write(active: bpy.types.Object, objects: Sequence[bpy.types.Object] = ()) ->
         if each.mode == "EDIT":
             each.update_from_editmode()
     job_id = orders.new_id()
-    blend = locations.home().job_folder(job_id) / "source.blend"
+    home = locations.home()
+    home.job_folder(job_id)
+    blend = home.source(job_id)
     try:
         return Source(job_id, str(blend), session_source.write(active, objects, blend))
     except BaseException:
-        locations.home().delete_job_folder(job_id)
+        home.delete_job_folder(job_id)
         raise
 
 

@@ -14,7 +14,7 @@ from . import data_only, instalments
 
 
 def write(obj: bpy.types.Object, path: Path) -> None:
-    """Write a mesh object without modifiers to an uncompressed .blend, which :func:`read` reads.
+    """Write a mesh object without modifiers to an uncompressed .blend, which :func:`read_into_scene` reads.
 
     The object becomes plain data first (see :mod:`.data_only`); an image that cannot be packed is removed. For a
     background Blender. Raises PrepareFailed where the file cannot be written.
@@ -23,6 +23,8 @@ def write(obj: bpy.types.Object, path: Path) -> None:
         if not _packed(image):
             bpy.data.images.remove(image)
     data_only.make_plain(obj)
+    for image in data_only.images_of(obj):
+        data_only.forget_place(image)
     draft = path.with_name(f"{path.name}.part")
     try:
         bpy.data.libraries.write(str(draft), {obj}, compress=False)
@@ -34,16 +36,17 @@ def write(obj: bpy.types.Object, path: Path) -> None:
         draft.unlink(missing_ok=True)
 
 
-def read(path: Path) -> bpy.types.Object:
-    """Return the one object of a .blend as plain data; it is in no collection yet.
+def read_into_scene(path: Path) -> set[str]:
+    """Bring the one object of a .blend into the scene as plain data; return what an operator returns.
 
     Raises BlendTooNew where a newer Blender wrote it, MeshUnusable where it holds anything but one plain mesh object.
     """
     blend_files.refuse_newer(path, bpy.app.version[:2])
     try:
-        return instalments.append(path)
+        bpy.context.scene.collection.objects.link(instalments.append(path))
     except MeshUnusable as error:
         raise blend_files.more_than_one_object() from error
+    return {"FINISHED"}
 
 
 def _packed(image: Any) -> bool:

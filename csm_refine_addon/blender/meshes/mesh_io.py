@@ -173,16 +173,11 @@ def _import_fbx(path: Path) -> Any:
     return bpy.ops.import_scene.fbx(filepath=str(path), use_anim=False)
 
 
-def _import_blend(path: Path) -> Any:
-    bpy.context.scene.collection.objects.link(mesh_blend.read(path))
-    return {"FINISHED"}
-
-
 _IMPORTERS: dict[MeshKind, Callable[[Path], Any]] = {
     MeshKind.GLB: _import_glb,
     MeshKind.OBJ: _import_obj,
     MeshKind.FBX: _import_fbx,
-    MeshKind.BLEND: _import_blend,
+    MeshKind.BLEND: mesh_blend.read_into_scene,
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import bpy
 
 from ...core.driving import flow
-from ...core.errors import CsmError, StorageError
+from ...core.errors import CsmError
 from ...core.models import JobState
 from .. import preferences
 from ..jobs import asking, job_rows, job_words, pump, sources
@@ -109,7 +109,7 @@ class CSM_OT_create_session(bpy.types.Operator):
         source = sources.write(*bounds.selection(context.view_layer))
         try:
             keeper.add(order.job(keeper.window, source))
-        except StorageError:
+        except BaseException:
             sources.drop(source)
             raise
         return "A session is being made and refined; go on working."

@@ -158,11 +158,16 @@ class Engine:
         }[step]
 
     def _create(self, job: Job) -> Job:
+        """Make the session; how long the files for it are kept: :meth:`.Home.source`."""
         self.client_for(job.service)  # the service runs then, and its Blender is known
         mesh = self.workshop.export_source(job)
-        session = self.client_for(job.service).create_session(mesh)
-        mesh.unlink(missing_ok=True)
-        return self._change(job, lambda job: flow.created(job, session, self.clock()))
+        try:
+            session = self.client_for(job.service).create_session(mesh)
+        finally:
+            mesh.unlink(missing_ok=True)
+        job = self._change(job, lambda job: flow.created(job, session, self.clock()))
+        self.home.source(job.id).unlink(missing_ok=True)
+        return job
 
     def _read_baseline(self, job: Job) -> Job:
         session = self.client_for(job.service).read_session(job.request.session_code)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from ..models import Secret
+from ..reports.redaction import Redactor
 
 if TYPE_CHECKING:
     import subprocess
@@ -43,8 +44,6 @@ class ChildLog:
         return said if not said or said.endswith(_SENTENCE_ENDS) else f"{said}."
 
     def _last_line(self) -> str:
-        from ..reports.diagnostics import Redactor  # it imports zipfile, which enabling the add-on does not wait for
-
         try:
             with self.path.open("rb") as log:
                 size = log.seek(0, os.SEEK_END)

@@ -48,6 +48,14 @@ class Home:
         """Return the folder of a job's mesh, prepared .blend and report; made if missing."""
         return self._made(self.jobs / job_id)
 
+    def source(self, job_id: str) -> Path:
+        """Return the copy of the objects that a job's session is to be made of.
+
+        It is kept while that can be tried again, also after the job has failed or was stopped: until the session
+        exists, or the job is removed. The mesh file that is made of it goes when its upload has ended in any way.
+        """
+        return self.jobs / job_id / "source.blend"
+
     def delete_job_folder(self, job_id: str) -> bool:
         """Delete the folder of a job that there is not, or not any more; False where something of it stays."""
         import shutil  # here: enabling the extension does not wait for it
