@@ -100,7 +100,7 @@ def test_a_host_is_enough_of_an_address():
 SPACED = {
     "mac": (f"{MAC_HOMES}/ada king lovelace", "{0}/Library/x"),
     "linux": (f"{HOMES}/ada king", "{0}/x"),
-    "windows": ("C:\\Users\\ada king", "{0}\\AppData\\x"),
+    "windows": (WINDOWS.format("\\").replace("ada\\x", "ada king"), "{0}\\AppData\\x"),
 }
 LINES = {
     "a parameter": "GET /mesh.glb?se=2030&sig={0} failed",
