@@ -18,8 +18,10 @@ raise ImportError(__name__ + " is not the module that was meant")
 class Planted:
     """Modules in folders, and which of them have been run."""
 
-    def __init__(self, marks: Path) -> None:
+    def __init__(self, marks: Path, seen_as: str = "") -> None:
         self._marks = marks
+        self._seen_as = seen_as or str(marks)
+        """The folder's path for the process that runs them."""
 
     def put(self, folder: Path, names: Iterable[str] = NAMES) -> Path:
         """Put a module of each name into a folder, our package as a folder of its own; return the folder."""
@@ -27,7 +29,7 @@ class Planted:
         for name in names:
             path = folder / name / "__init__.py" if name == PACKAGE else folder / f"{name}.py"
             path.parent.mkdir(exist_ok=True)
-            path.write_text(CODE.format(marks=str(self._marks)))
+            path.write_text(CODE.format(marks=self._seen_as))
         return folder
 
     def ran(self) -> list[str]:

@@ -11,6 +11,7 @@ import pytest
 
 import environment
 from tests.support import api_server, sample_meshes
+from tests.support.planted import Planted
 from tests.support.repository import ROOT, files
 from window import room
 
@@ -26,10 +27,12 @@ def blender(suite, archive, tmp_path):
     (tmp_path / "mesh.glb").write_bytes(sample_meshes.glb())
     shutil.copy(archive, tmp_path)
 
-    def run(*arguments, project=environment.ROOT, **variables):
+    def run(*arguments, project=environment.ROOT, here=room.JOB, **variables):
         paths = {"PATH": f"/usr/sbin:/usr/bin:/sbin:/bin:{os.environ['PATH']}", "HOME": "/root", "LANG": "C.UTF-8"}
         folders = {"CSM_REFINE_HOME": f"{room.JOB}/home", "BLENDER_USER_RESOURCES": f"{room.JOB}/user"}
-        command = room.command_inside(room.ready(suite), project, tmp_path, ["blender", *arguments])
+        command = room.command_inside(
+            room.ready(suite), project, tmp_path, ["env", "-C", here, "blender", *map(str, arguments)]
+        )
         environ = {**paths, **folders, **variables}
         return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120, check=False)
 
@@ -55,6 +58,31 @@ def test_json_is_the_last_line(blender, way, arguments, code, error):
     assert done.returncode == code, done.stdout + done.stderr
     document = json.loads(done.stdout.splitlines()[-1])
     assert (document.get("error") or {}).get("code") == error
+
+
+@pytest.mark.parametrize("way", ["a clone", "installed"])
+def test_no_planted_module_runs(blender, tmp_path, way):
+    """Modules in the current folder, beside the .blend and the mesh stay alone, in the background Blenders, too."""
+    planted, here = Planted(tmp_path / "marks", f"{room.JOB}/marks"), f"{room.JOB}/here"
+    planted.put(tmp_path / "here")
+    shutil.copy(tmp_path / "mesh.glb", tmp_path / "here")
+    make = "import bpy; bpy.ops.wm.save_as_mainfile(filepath='scene.blend')"
+    assert blender("--background", "--factory-startup", "--python-expr", make, here=here).returncode == 0
+
+    def run(*arguments) -> dict:
+        opened = ["--background", f"{here}/scene.blend", *FROM_CLONE[1:]] if way == "a clone" else INSTALLED
+        done = blender("--online-mode", *opened, *arguments, "--json", here=here)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+    local, source = ["--service", "local"], ["--blend", f"{here}/scene.blend", "--object", "Cube"]
+    assert run("create", *source, *local)["session"]
+    code = run("create", f"{here}/mesh.glb", *local)["session"]
+    refined = run("refine", code, *source, *local, "--topology", "tris", "--output", f"{here}/out.blend")
+    assert (refined["state"], (tmp_path / "here" / "out.blend").is_file()) == ("PLACED", True)
+    assert run("status", code, *local)["remote_status"] == "refine_done"
+    assert run("wait", refined["job"])["state"] == "PLACED"
+    assert planted.ran() == []
 
 
 def test_a_clone_without_wheels(blender, tmp_path):
