@@ -32,6 +32,8 @@ def test_a_refine_from_the_panel(tmp_path, monkeypatch):
             panel.settings().service = "LOCAL"
             scenes.select(scenes.mesh_object("Source"))
             ops.csm_refine.create_session()
+            assert list(home.glob("jobs/*/source.blend"))
+            assert not_private(home) == []
             ends_at = time.monotonic() + 120
             while not any(job.state is JobState.PLACED for job in pump.current().jobs.values()):
                 assert time.monotonic() < ends_at, [str(job) for job in pump.current().jobs.values()]
@@ -39,7 +41,6 @@ def test_a_refine_from_the_panel(tmp_path, monkeypatch):
                 time.sleep(0.05)
     finally:
         assert os.umask(before) == 0
-    assert list(home.glob("jobs/*/source.blend"))
     assert list(home.glob("jobs/*/result.blend"))
     assert (home / "worker.log").is_file()
     assert not_private(home) == []
