@@ -11,7 +11,7 @@ from ..core import errors
 from ..core.driving import flow
 from ..core.errors import CsmError
 from ..core.models import Job, JobState
-from ..core.reports import counts
+from ..core.reports import counts, quality
 
 _KEYS = (
     "job session service state remote_status percent scaled_bbox pivot_point mesh blend object dimensions fit_error "
@@ -101,7 +101,7 @@ def document(job: Job) -> dict[str, Any]:
         "fit_error": job.fit_error,
         "placed": counts.placed(job),
         "warnings": counts.warnings(job),
-        "notes": job.notes,
+        "notes": (*job.notes, *quality.of_joined(job)),
         "error": dataclasses.asdict(job.error) if job.error else None,
     }
 

@@ -230,6 +230,8 @@ class MeshReport:
     """Along Blender's axes, as it will be placed."""
     difference: float | None = None
     """How far the mesh, as returned, was from its box, relative to the box's diagonal; None without a box."""
+    joined_quads: int = 0
+    """How many quads were made of a file's triangles."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -304,6 +306,8 @@ class Job:
     """A PNG of source and result side by side; empty where the service made none."""
     notes: tuple[str, ...] = ()
     """What the local service says of its result."""
+    wants_quads: bool = False
+    """Whether quads were asked for, here or when the session was made."""
     reported_counts: MeshCounts | None = None
     """What the local service counted of its result."""
     report: MeshReport | None = None

@@ -22,7 +22,7 @@ from csm_refine_addon import cli
 from csm_refine_addon.core.models import MeshCounts
 from csm_refine_addon.core.reports import counts
 from tests.support import scenes
-from tests.support.api_server import CODE, KEY, Api, session_2024
+from tests.support.api_server import CODE, KEY, Answer, Api, session_2024
 from tests.support.counted import counted
 
 CUBE = ((0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3))
@@ -192,17 +192,18 @@ def as_triangles(found: MeshCounts) -> MeshCounts:
 
 @pytest.fixture
 def refine(tmp_path, monkeypatch, capfd):
-    """Refine with a service that returns this; return the placed mesh and the JSON of the command."""
+    """Refine with a service that shows these files; return the placed mesh and the JSON of the command."""
     monkeypatch.setenv("CSM_API_KEY", KEY)
     monkeypatch.setenv("CSM_REFINE_HOME", str(tmp_path / "home"))
 
-    def run(found: Returned, *options: str) -> tuple[bpy.types.Mesh, dict]:
+    def run(files: dict[str, bytes], **shown: str) -> tuple[bpy.types.Mesh, dict]:
         scenes.empty_scene()
         scenes.select(scenes.mesh_object("Source"))
         with Api() as api:
-            api.storage.put("mesh.bin", found.content)
-            api.after = [session_2024("refine_done", "mesh.bin", keys=(found.key,))]
-            command = ("refine", CODE, "--object", "Source", "--service", api.url, "--bbox", "auto", *options)
+            for key, content in files.items():
+                api.storage.put(key, content)
+            api.after = [session_of(files, **shown)]
+            command = ("refine", CODE, "--object", "Source", "--service", api.url, "--bbox", "auto")
             code = cli.main([*command, "--json"])
         said = capfd.readouterr()
         document = json.loads(said.out.splitlines()[-1])
@@ -210,6 +211,18 @@ def refine(tmp_path, monkeypatch, capfd):
         return bpy.data.objects[document["object"]].data, document
 
     return run
+
+
+def session_of(files: dict[str, bytes], **shown: str) -> Answer:
+    """A session that is refined, in the form of 2024, with an address for each file."""
+    done = session_2024("refine_done", **shown).body
+
+    def body(api: Api) -> dict:
+        document = done(api)
+        document["data"] |= {key: api.storage.signed(key) for key in files}
+        return document
+
+    return Answer(body=body)
 
 
 def name_of(value) -> str | None:
@@ -222,7 +235,7 @@ def test_what_stands_in_the_scene_is_the_mesh_that_was_written(make, kind, refin
     if request.node.callspec.indices["make"] >= len(MERGE) and request.config.getoption("--length") == "short":
         pytest.skip("runs at full length")
     written = returned(make, kind, tmp_path)
-    mesh, document = refine(written)
+    mesh, document = refine({written.key: written.content})
     found = counted(mesh)
     assert (found.triangles, found.quads, found.ngons) == (
         written.counts.triangles, written.counts.quads, written.counts.ngons,
@@ -236,3 +249,28 @@ def test_what_stands_in_the_scene_is_the_mesh_that_was_written(make, kind, refin
     assert (document["warnings"], document["state"]) == ([], "PLACED")
     if make is not moebius:
         assert corners_of(mesh, has_uv=has_uv(mesh, kind)) == written.corners
+
+
+@pytest.mark.parametrize("topology", ["quads", "tris", ""])
+def test_of_several_kinds_that_with_quads_is_taken_where_quads_were_asked_for(topology, refine, tmp_path):
+    """A session that was made for quads comes as FBX, any other one as GLB."""
+    kinds = {"mesh_url_glb": returned(cube, "glb", tmp_path), "mesh_url_fbx": returned(cube, "fbx", tmp_path)}
+    files = {key: each.content for key, each in kinds.items()}
+    mesh, document = refine(files, topology=topology)
+    assert Path(document["mesh"]).suffix == (".fbx" if topology == "quads" else ".glb")
+    assert counted(mesh) == kinds["mesh_url_fbx" if topology == "quads" else "mesh_url_glb"].counts
+
+
+@pytest.mark.parametrize("make", [cube, painted_ball])
+def test_quads_that_an_exporter_cut_are_joined_where_quads_were_asked_for(make, refine, tmp_path):
+    """A GLB of nothing but cut quads comes back as quads, and says so; one that has triangles, too, stays as it is."""
+    written = returned(make, "glb", tmp_path)
+    mesh, document = refine({written.key: written.content}, topology="quads")
+    found = counted(mesh)
+    if make is cube:
+        assert (found.triangles, found.quads, found.vertices, found.is_watertight) == (0, 6, 8, True)
+        assert "joined to 6 quads" in " ".join(document["notes"])
+        assert document["placed"]["faces"] == {"3": 0, "4": 6, "more": 0}
+        assert corners_of(mesh, has_uv=True) == written.corners
+    else:
+        assert found == written.counts

@@ -68,6 +68,11 @@ def test_a_plain_mesh_without_uv_is_only_noted():
     assert said(dataclasses.replace(GOOD, has_uv=False, images=(), textures=())) == [(False, quality.NO_UV_NOTE)]
 
 
+def test_joined_triangles_are_only_noted():
+    """Where a file had triangles only, the quads that were made of them are counted."""
+    assert said(dataclasses.replace(GOOD, joined_quads=6)) == [(False, quality.JOINED.format(count=6))]
+
+
 def test_the_fit_counts_once_it_is_placed():
     """A placed mesh far from its box is a warning; one that was not fitted on purpose says so in other words."""
     assert said(GOOD, placed_object="Chair refined", fit_error=0.05)[0][0]

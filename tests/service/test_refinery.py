@@ -16,6 +16,10 @@ from csm_refine_addon.core import axes
 from csm_refine_addon.core.errors import MeshUnusable
 from csm_refine_addon.service.refinery.cleaning import clean
 from csm_refine_addon.service.refinery.fitting import fit
+from csm_refine_addon.service.refinery.reading import read_source
+from csm_refine_addon.service.refinery.settings import RefineSettings, Topology
+from tests.support.counted import counted
+from tests.support.raw_files import Piece, write_glb
 
 SIDES = st.floats(1e-3, 1e3)
 PIVOTS = st.floats(-0.5, 0.5)
@@ -63,6 +67,31 @@ def test_doubles_become_one_and_uvs_stay():
     clean(mesh)
     assert (len(mesh.vertices), len(mesh.polygons)) == (8, 12)
     assert sorted(tuple(corner.uv) for corner in mesh.uv_layers[0].data) == sorted(corners)
+
+
+@pytest.mark.parametrize(("topology", "pieces"), [(Topology.KEEP, 4), (Topology.TRIS, 2)])
+def test_parts_that_touch_stay_apart_where_the_faces_are_kept(topology, pieces, tmp_path):
+    """A GLB of two boxes that share a face, and a card with two sides: only a new topology needs one surface."""
+    positions, faces = [], []
+    for part in (cube(), cube(centre=(2.0, 0.0, 0.0)), card(), card(turned=True)):
+        bmesh.ops.triangulate(part, faces=part.faces)
+        for face in part.faces:
+            faces.append(range(len(positions), len(positions) + 3))
+            positions += [tuple(vertex.co) for vertex in face.verts]
+    write_glb(tmp_path / "mesh.glb", [Piece(np.array(positions), np.array([*map(list, faces)]))])
+    (tmp_path / "scratch").mkdir()
+    order = {"mesh": str(tmp_path / "mesh.glb"), "code": "C"}
+    obj, _notes = read_source(tmp_path, order, RefineSettings(topology=topology))
+    assert counted(obj.data).pieces == pieces
+
+
+def card(*, turned=False):
+    mesh = bmesh.new()
+    bmesh.ops.create_grid(mesh, x_segments=1, y_segments=1, size=1)
+    bmesh.ops.translate(mesh, verts=mesh.verts, vec=(0, 9, 0))
+    if turned:
+        bmesh.ops.reverse_faces(mesh, faces=mesh.faces)
+    return mesh
 
 
 def test_what_has_no_faces_is_dropped():

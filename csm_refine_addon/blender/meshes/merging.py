@@ -1,4 +1,4 @@
-"""Applies :mod:`.welding` to a mesh of Blender's: fewer vertices, and all that its corners show stays as it is."""
+"""Makes a mesh anew of its own faces, corners and vertices, as :mod:`.welding` says: all that they show stays."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import bpy
 import numpy as np
 
 from ..measuring.pieces import read_positions
-from .topology import Array, Faces, read_faces
-from .welding import Welded, weld
+from .topology import Array, Faces, Remap, read_faces
+from .welding import weld
 
 _KINDS: dict[str, tuple[str, Any, int]] = {
     "FLOAT": ("value", np.float32, 1),
@@ -34,7 +34,9 @@ POINT, EDGE, FACE, CORNER = "POINT", "EDGE", "FACE", "CORNER"
 
 
 @dataclass(frozen=True, slots=True)
-class _Attribute:
+class Attribute:
+    """What a mesh has at its points, edges, faces or corners: ``values`` are (n, k)."""
+
     name: str
     kind: str
     domain: str
@@ -47,54 +49,60 @@ def weld_mesh(mesh: bpy.types.Mesh) -> bool:
     Normals, UV maps, colours and other attributes stay each corner's own, materials, order of faces and loose edges and
     vertices as they are. Vertex weights and shape keys are lost: for a mesh as imported, without its armature.
     """
-    positions, faces = read_positions(mesh), read_faces(mesh)
-    welded = weld(positions, faces)
-    if welded is None:
+    remap = weld(read_positions(mesh), read_faces(mesh))
+    if remap is None:
         return False
-    normals = _corner_normals(mesh)[welded.corner] if mesh.has_custom_normals else None
-    attributes = [_carried(attribute, welded, faces) for attribute in _attributes(mesh)]
+    remake(mesh, remap)
+    return True
+
+
+def remake(mesh: bpy.types.Mesh, remap: Remap) -> None:
+    """Give a mesh other faces and vertices, made of its own, with all that those show; see :func:`weld_mesh`."""
+    positions, faces = read_positions(mesh), read_faces(mesh)
+    normals = corner_normals_of(mesh)[remap.corner] if mesh.has_custom_normals else None
+    attributes = [_carried(attribute, remap, faces) for attribute in attributes_of(mesh)]
     edge_of = _values(mesh.loops, "edge_index", np.int32, 1).ravel()
     chosen = _chosen_layers(mesh)
-    loose = _loose_edges(mesh, edge_of, welded)
+    loose = _loose_edges(mesh, edge_of, remap)
     mesh.clear_geometry()
-    _fill(mesh, positions[welded.vertex], welded.faces, loose)
+    _fill(mesh, positions[remap.vertex], remap.faces, loose)
     for attribute in attributes:
-        _write(mesh, attribute, edge_of[welded.corner])
+        _write(mesh, attribute, edge_of[remap.corner])
     _choose_layers(mesh, chosen)
     mesh.update()
     if normals is not None:
         mesh.normals_split_custom_set(normals)
-    return True
 
 
-def _attributes(mesh: Any) -> list[_Attribute]:
+def attributes_of(mesh: Any) -> list[Attribute]:
+    """Return the attributes that a mesh keeps when it is made anew; colours in sRGB."""
     found = [one for one in mesh.attributes if one.name not in _GEOMETRY and not one.name.startswith(".")]
     return [
-        _Attribute(one.name, one.data_type, one.domain, _values(one.data, *_KINDS[one.data_type]))
+        Attribute(one.name, one.data_type, one.domain, _values(one.data, *_KINDS[one.data_type]))
         for one in found
         if one.data_type in _KINDS
     ]
 
 
-def _carried(one: _Attribute, welded: Welded, before: Faces) -> _Attribute:
+def _carried(one: Attribute, remap: Remap, before: Faces) -> Attribute:
     """Return an attribute as the welded mesh has it; one that differs between vertices that are one, by corner."""
     if one.domain == FACE:
-        return _Attribute(one.name, one.kind, FACE, one.values[welded.face])
+        return Attribute(one.name, one.kind, FACE, one.values[remap.face])
     if one.domain == CORNER:
-        return _Attribute(one.name, one.kind, CORNER, one.values[welded.corner])
+        return Attribute(one.name, one.kind, CORNER, one.values[remap.corner])
     if one.domain == EDGE:
         return one
-    shared = one.values[welded.vertex]
-    if np.array_equal(shared[welded.vertex_of], one.values, equal_nan=one.values.dtype.kind == "f"):
-        return _Attribute(one.name, one.kind, POINT, shared)
-    return _Attribute(one.name, one.kind, CORNER, one.values[before.vertex[welded.corner]])
+    shared = one.values[remap.vertex]
+    if np.array_equal(shared[remap.vertex_of], one.values, equal_nan=one.values.dtype.kind == "f"):
+        return Attribute(one.name, one.kind, POINT, shared)
+    return Attribute(one.name, one.kind, CORNER, one.values[before.vertex[remap.corner]])
 
 
-def _loose_edges(mesh: bpy.types.Mesh, edge_of: Array, welded: Welded) -> Array:
+def _loose_edges(mesh: bpy.types.Mesh, edge_of: Array, remap: Remap) -> Array:
     """Return the vertices (n, 2) of edges without faces, as they are after welding."""
     is_loose = np.ones(len(mesh.edges), dtype=bool)
     is_loose[edge_of] = False
-    ends = welded.vertex_of[_values(mesh.edges, "vertices", np.int32, 2)[is_loose]]
+    ends = remap.vertex_of[_values(mesh.edges, "vertices", np.int32, 2)[is_loose]]
     return np.asarray(ends[ends[:, 0] != ends[:, 1]])
 
 
@@ -110,7 +118,7 @@ def _fill(mesh: bpy.types.Mesh, positions: Array, faces: Faces, loose: Array) ->
     mesh.update(calc_edges=True)
 
 
-def _write(mesh: Any, one: _Attribute, edge_before: Array) -> None:
+def _write(mesh: Any, one: Attribute, edge_before: Array) -> None:
     values = one.values
     if one.domain == EDGE:  # of the edges that are one now, the last one counts that is not at its default
         after = _values(mesh.loops, "edge_index", np.int32, 1).ravel()
@@ -139,7 +147,8 @@ def _choose_layers(mesh: Any, names: dict[str, str]) -> None:
         mesh.uv_layers[names["active_render"]].active_render = True
 
 
-def _corner_normals(mesh: bpy.types.Mesh) -> Array:
+def corner_normals_of(mesh: bpy.types.Mesh) -> Array:
+    """Return the normals that a mesh shows at its corners (c, 3)."""
     return _values(mesh.corner_normals, "vector", np.float32, 3)
 
 

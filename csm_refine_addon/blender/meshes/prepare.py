@@ -28,6 +28,7 @@ from ...core.mesh_files import blend_files
 from ...core.models import Box, MeshReport, Placement
 from . import data_only, fitting, inspecting, instalments, mesh_io, topology
 from .slimming import slim
+from .tris_to_quads import join_pairs
 
 FAILED = 8
 NO_PART_OF_A_MESH = ("collections", "actions", "texts", "libraries", "particles", "sounds", "movieclips", "cache_files")
@@ -42,13 +43,15 @@ class Wanted:
     name: str
     box: Box | None = None
     fit: bool = True
+    quads: bool = False
+    """Whether triangles that were quads are to be joined."""
 
 
 def main(request: Mapping[str, Any]) -> int:
     """Prepare a mesh file; return 0, or 8 with the reason in the report. The request:
 
     ``{"mesh": path, "blend": path to write, "report": path to write, "name": for object, mesh and materials,
-    "placement": Placement as JSON or null, "fit": bool}``.
+    "placement": Placement as JSON or null, "fit": bool, "quads": bool}``.
     """
     report_file = Path(request["report"])
     try:
@@ -93,6 +96,7 @@ def finish(obj: bpy.types.Object, wanted: Wanted, size_bytes: int) -> MeshReport
     as returned, except that an origin outside the box, which could not be sent, is put back.
     """
     data_only.make_plain(obj)
+    joined = join_pairs(obj.data) if wanted.quads else 0
     found = fitting.mesh_box(obj.data)
     problems: tuple[str, ...] = ()
     said = ""
@@ -106,7 +110,7 @@ def finish(obj: bpy.types.Object, wanted: Wanted, size_bytes: int) -> MeshReport
     slim(obj)
     _name(obj, wanted.name)
     report = _report(obj, found, size_bytes)
-    return dataclasses.replace(report, problems=problems, correction=said, difference=difference)
+    return dataclasses.replace(report, problems=problems, correction=said, difference=difference, joined_quads=joined)
 
 
 def _report(obj: bpy.types.Object, found: Box, size_bytes: int) -> MeshReport:
@@ -155,7 +159,8 @@ def _save(blend: Path) -> None:
 
 def _wanted(request: Mapping[str, Any]) -> Wanted:
     placement = documents.decode(Placement, request.get("placement") or {})
-    return Wanted(request["name"], placement.box, bool(request.get("fit", True)))
+    options = bool(request.get("fit", True)), bool(request.get("quads", False))
+    return Wanted(request["name"], placement.box, *options)
 
 
 def _said(error: Exception) -> dict[str, str]:

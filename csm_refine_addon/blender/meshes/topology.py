@@ -43,6 +43,22 @@ class Faces:
         return following
 
 
+@dataclass(frozen=True, slots=True)
+class Remap:
+    """A mesh that is to be made of another one: its faces, and what of the mesh before they consist of."""
+
+    faces: Faces
+    """The vertices are numbered anew."""
+    face: Array
+    """For each face, the face that it was."""
+    corner: Array
+    """For each corner, the corner that it was."""
+    vertex: Array
+    """For each vertex, the first one of those that it is made of."""
+    vertex_of: Array
+    """For each vertex of the mesh before, what became of it."""
+
+
 def measure(mesh: bpy.types.Mesh) -> MeshCounts:
     """Return all counts of a mesh; UV islands are those of the UV map that is rendered."""
     faces = read_faces(mesh)

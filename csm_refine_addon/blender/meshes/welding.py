@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .topology import Array, Faces, connected, edge_keys, numbered
+from .topology import Array, Faces, Remap, connected, edge_keys, numbered
 
 Pairs = tuple[Array, Array]
 """The ones (n,) and the others (n,)."""
@@ -31,23 +31,7 @@ NEEDLE = 1e-6
 """A face whose area is less than this part of its longest side squared has no normal."""
 
 
-@dataclass(frozen=True, slots=True)
-class Welded:
-    """A mesh after welding, in the numbers of the mesh before: what its faces, corners and vertices are made of."""
-
-    faces: Faces
-    """The vertices are numbered anew."""
-    face: Array
-    """For each face, the face that it was."""
-    corner: Array
-    """For each corner, the corner that it was."""
-    vertex: Array
-    """For each vertex, the first one of those that it is made of."""
-    vertex_of: Array
-    """For each vertex of the mesh before, what became of it."""
-
-
-def weld(positions: Array, faces: Faces) -> Welded | None:
+def weld(positions: Array, faces: Faces) -> Remap | None:
     """Return what welding makes of vertices (v, 3) float32 and faces; None where it changes nothing.
 
     Corners that a side of no length joins become one, and a face with fewer than three corners left goes: it shows
@@ -57,7 +41,7 @@ def weld(positions: Array, faces: Faces) -> Welded | None:
         return _weld(positions, faces)
 
 
-def _weld(positions: Array, faces: Faces) -> Welded | None:
+def _weld(positions: Array, faces: Faces) -> Remap | None:
     place = numbered(np.zeros(len(positions), dtype=np.int32), positions)
     links, kept = _sides_of_no_length(place, faces)
     corner, face, reduced = _reduced(faces, kept)
@@ -243,12 +227,12 @@ def _together(*pairs: Pairs) -> Pairs:
     return np.concatenate([pair[0] for pair in pairs]), np.concatenate([pair[1] for pair in pairs])
 
 
-def _renumbered(label: Array, faces: Faces, face: Array, corner: Array) -> Welded:
+def _renumbered(label: Array, faces: Faces, face: Array, corner: Array) -> Remap:
     vertex, vertex_of = np.unique(label, return_inverse=True)
-    return _without_loops(Welded(Faces(vertex_of[faces.vertex], faces.start), face, corner, vertex, vertex_of), faces)
+    return _without_loops(Remap(Faces(vertex_of[faces.vertex], faces.start), face, corner, vertex, vertex_of), faces)
 
 
-def _without_loops(welded: Welded, before: Faces) -> Welded:
+def _without_loops(welded: Remap, before: Faces) -> Remap:
     """Return the same with vertices of their own for corners that would be a vertex of their face a second time."""
     if (before.sides == 3).all():
         return welded
@@ -260,4 +244,4 @@ def _without_loops(welded: Welded, before: Faces) -> Welded:
     vertex = welded.faces.vertex.copy()
     vertex[again] = len(welded.vertex) + np.arange(len(again))
     sources = np.append(welded.vertex, before.vertex[again])
-    return Welded(Faces(vertex, before.start), welded.face, welded.corner, sources, welded.vertex_of)
+    return Remap(Faces(vertex, before.start), welded.face, welded.corner, sources, welded.vertex_of)

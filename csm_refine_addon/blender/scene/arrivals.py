@@ -82,8 +82,8 @@ def import_here(context: bpy.types.Context, job: Job) -> placing.Placed:
 
     with marks.known():
         placement, name = _here(job)
-        mesh, fit = Path(job.mesh_path), job.fit_to_box
-        placed = placing.import_here(context, mesh, placement, name=name, fit=fit, hide_source=hides_source())
+        mesh, wanted = Path(job.mesh_path), {"fit": job.fit_to_box, "quads": job.wants_quads}
+        placed = placing.import_here(context, mesh, placement, name=name, **wanted, hide_source=hides_source())
         return _marked(job, placed)
 
 

@@ -75,6 +75,7 @@ def import_here(
     *,
     name: str,
     fit: bool = True,
+    quads: bool = False,
     hide_source: bool = False,
 ) -> Placed:
     """Do preparing and placing at once in this Blender, which stands still meanwhile. Raises MeshUnusable."""
@@ -83,7 +84,7 @@ def import_here(
         beside = _present(BESIDE)
         obj = mesh_io.import_mesh(mesh_path, Path(scratch))
         bpy.data.batch_remove(_present(BESIDE) - beside)
-        report = finish(obj, Wanted(name, placement.box, fit), mesh_path.stat().st_size)
+        report = finish(obj, Wanted(name, placement.box, fit, quads), mesh_path.stat().st_size)
         for collection in list(obj.users_collection):
             collection.objects.unlink(obj)
         placed = _settle(context, obj, placement, name=name, hide_source=hide_source)

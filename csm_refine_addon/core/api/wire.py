@@ -96,6 +96,8 @@ class Session:
     """What the local service says of its result."""
     result: MeshCounts | None = None
     """What the local service counted of its result."""
+    topology: str = ""
+    """Of which faces the refined mesh is to be, in the service's own word: ``tris``, ``quads``."""
 
     @property
     def has_known_word(self) -> bool:
@@ -233,6 +235,7 @@ def _session(data: Mapping[str, Any], hidden: Secret | None) -> Session:
         _sentences(data, "warnings", hidden),
         _sentences(data, "notes", hidden),
         counts.read(data.get("result")),
+        _for_the_user(_text(data, "topology"), hidden),
     )
 
 

@@ -230,9 +230,7 @@ class Engine:
         if job.service == LOCAL:
             result_files.add_other_formats(url, self.home, mesh)
         picture = self._picture(job, client, session)
-        return self._change(
-            job, lambda job: flow.downloaded(job, str(mesh), self.clock(), picture, session.notes, session.result)
-        )
+        return self._change(job, lambda job: flow.downloaded(job, str(mesh), self.clock(), session, picture))
 
     def _picture(self, job: Job, client: Client, session: Session) -> str:
         """Fetch the picture of source and result and return its path; empty where it cannot be had."""
@@ -296,10 +294,11 @@ class Engine:
 def _mesh_url(job: Job, session: Session) -> Secret | None:
     """Return the address to download: of a local service the .blend that this Blender can read, else of a mesh file.
 
-    Local results keep their quads, save where only triangles were asked for. A .blend of another service is never read.
+    Local results keep their quads, save where only triangles were asked for; other ones where quads were asked for. A
+    .blend of another service is never read.
     """
     if job.service != LOCAL:
-        return session.best_mesh()
+        return session.best_mesh(quads=flow.wants_quads(job, session))
     if session.blend and not job.no_blend:
         return session.blend
     return session.best_mesh(quads=job.request.local is None or job.request.local.topology != "tris")

@@ -57,6 +57,8 @@ GONE_LIMIT = 5
 ODD_WORD_LIMIT = 3
 """How often an unknown word is looked at before anything is sent, until it counts as that of a running refine."""
 OFFLINE_PAUSE_S = 2.0
+QUADS = "quads"
+"""The word of the services, and of a request, for a mesh of quads."""
 
 
 class IllegalTransition(Exception):
@@ -249,17 +251,17 @@ def result_gone(job: Job, session: Session, now: float) -> Job:
     return move(_answered(job, session, now), S.RUNNING, due_at=now + pauses.poll(job))
 
 
-def downloaded(
-    job: Job,
-    mesh_path: str,
-    now: float,
-    picture_path: str = "",
-    notes: tuple[str, ...] = (),
-    counts: MeshCounts | None = None,
-) -> Job:
-    """The mesh file is complete and checked; ``counts`` are those that the service reports."""
-    found = {"mesh_path": mesh_path, "picture_path": picture_path, "notes": notes, "reported_counts": counts}
+def downloaded(job: Job, mesh_path: str, now: float, session: Session | None = None, picture_path: str = "") -> Job:
+    """The mesh file is complete and checked; ``session`` showed it."""
+    found: dict[str, Any] = {"mesh_path": mesh_path, "picture_path": picture_path}
+    if session is not None:
+        found |= {"notes": session.notes, "reported_counts": session.result, "wants_quads": wants_quads(job, session)}
     return move(job, S.PREPARING, **found, answered_at=now, failures=0, trouble="", due_at=now)
+
+
+def wants_quads(job: Job, session: Session) -> bool:
+    """Tell whether quads were asked for, by this job or when the session was made."""
+    return QUADS in (session.topology, job.request.local.topology if job.request.local else "")
 
 
 def mesh_lost(job: Job, now: float, *, no_blend: bool = False) -> Job:

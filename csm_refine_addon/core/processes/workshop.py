@@ -50,6 +50,7 @@ class BlenderWorkshop:
             "name": job.request.session_code,
             "placement": job.placement and dataclasses.asdict(job.placement),
             "fit": job.fit_to_box,
+            "quads": job.wants_quads,
         }
         ended = self._run(job, "blender.meshes.prepare", request)
         try:

@@ -19,6 +19,7 @@ STRETCHED = "The mesh came back {percent} away from its box and was made to fit.
 NOT_FITTED = "The mesh came back {percent} away from its box."
 NO_UV_NOTE = "No UV map: a texture would need one."
 OFF = "The placed mesh is {percent} away from its box. Fit to Box mends it."
+JOINED = "The file has triangles only: they were joined to {count} quads, as they had been cut."
 CORRECTED = "Made to fit: {correction}."
 OPEN = "Open surface: {count} edges do not have two faces."
 OPEN_ONE = "Open surface: one edge does not have two faces."
@@ -38,7 +39,8 @@ def findings(job: Job) -> tuple[Finding, ...]:
     if report is None:
         return ()
     warnings = (*report.problems, *_of_textures(report), *_of_fit(job, report), *counts.warnings(job))
-    notes = (*job.notes, *_of_edges(counts_of(job)), *_of_plainness(report), *_of_correction(report))
+    of_mesh = (*_of_edges(counts_of(job)), *of_joined(job), *_of_plainness(report))
+    notes = (*job.notes, *of_mesh, *_of_correction(report))
     said = [Finding(text, is_warning=True) for text in warnings]
     return (*said, *(Finding(text, is_warning=False) for text in notes))
 
@@ -46,6 +48,12 @@ def findings(job: Job) -> tuple[Finding, ...]:
 def counts_of(job: Job) -> MeshCounts | None:
     """Return the counts of what stands in the scene, else of what was prepared; None where nobody counted."""
     return counts.in_scene(job) or (job.report.counts if job.report else None)
+
+
+def of_joined(job: Job) -> tuple[str, ...]:
+    """Return that quads were made of triangles, where they were."""
+    count = job.report.joined_quads if job.report else 0
+    return (JOINED.format(count=count),) if count else ()
 
 
 def percent(part: float) -> str:

@@ -9,8 +9,6 @@ import bpy
 import numpy as np
 
 from ...blender.meshes import mesh_io
-from ...core import mesh_files
-from ...core.mesh_files import MeshKind
 from .cleaning import clean
 from .parts import drop_parts_below
 from .repairing import repaired
@@ -25,9 +23,8 @@ def read_source(folder: Path, order: dict[str, Any], settings: RefineSettings) -
     source = Path(order["mesh"])
     obj = mesh_io.import_mesh(source, folder / "scratch", left_out)
     obj.name = obj.data.name = order["code"]
-    # A .blend tells parts that touch from a surface that a file format has split; a new topology needs one surface.
-    is_kept = settings.topology is Topology.KEEP and mesh_files.sniff(source) is MeshKind.BLEND
-    clean(obj.data, merge=not is_kept)
+    # What a file format has split is welded by now, and parts that touch are apart; a new topology needs one surface.
+    clean(obj.data, merge=settings.topology is not Topology.KEEP)
     notes = [f"The image {name} was left out: it is not in the file." for name in left_out]
     if settings.drop_parts_below:
         dropped = drop_parts_below(obj.data, settings.drop_parts_below)
