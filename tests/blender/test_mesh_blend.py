@@ -100,6 +100,16 @@ def point_at_a_mesh(obj):
     obj.data.texture_mesh = bpy.data.meshes.new("Other")
 
 
+def annotate(obj):
+    tree = material_of(obj).node_tree
+    notes = bpy.data.annotations if hasattr(bpy.data, "annotations") else bpy.data.grease_pencils
+    setattr(tree, "annotation" if hasattr(tree, "annotation") else "grease_pencil", notes.new("Notes"))
+
+
+def keep_an_object_with_a_node(obj):
+    material_of(obj).node_tree.nodes[0]["other"] = scenes.mesh_object("Other")
+
+
 def add_a_script_node(obj):
     material_of(obj).node_tree.nodes.new("ShaderNodeScript")
 
@@ -109,7 +119,13 @@ def add_a_driver(obj):
     shader.inputs["Roughness"].driver_add("default_value").driver.expression = "frame"
 
 
-@pytest.mark.parametrize("add", [point_at_an_object, point_at_a_text, point_at_a_mesh, add_a_script_node, add_a_driver])
+NO_PART = (
+    *(point_at_an_object, point_at_a_text, point_at_a_mesh, annotate, keep_an_object_with_a_node),
+    *(add_a_script_node, add_a_driver),
+)
+
+
+@pytest.mark.parametrize("add", NO_PART)
 def test_what_is_no_part_of_the_mesh_stays_behind(blend, add):
     """Whatever an artist's material holds, the file has one object and nothing that runs."""
     obj = whole_shapes.cube()
@@ -182,3 +198,24 @@ def test_a_source_of_several_objects_keeps_its_faces(blend):
     found = placed_mesh.read(read_again(blend))
     assert (found.sides, found.vertices, found.pieces) == ({4: 12, 6: 1}, 22, 3)
     assert found.uv_maps == whole_shapes.LAYOUTS
+
+
+@pytest.mark.parametrize("is_override", [False, True])
+def test_a_source_with_a_linked_material_keeps_it(blend, tmp_path, is_override):
+    """A material of another file, with its texture, is the session's own then."""
+    material = material_of(whole_shapes.cube())
+    bpy.data.libraries.write(str(tmp_path / "library.blend"), {material}, fake_user=True)
+    scenes.empty_scene()
+    cube = whole_shapes.cube()
+    with bpy.data.libraries.load(str(tmp_path / "library.blend"), link=True) as (found, wanted):
+        wanted.materials = list(found.materials)
+    (linked,) = wanted.materials
+    cube.data.materials[0] = linked.override_create() if is_override else linked
+    source, report = tmp_path / "source.blend", tmp_path / "report.json"
+    names = session_source.write(cube, (), source)
+    request = {"blend": str(source), "mesh": str(blend), "report": str(report), "objects": list(names)}
+    assert session_source.main(request) == 0, report.read_text()
+    found = read_again(blend)
+    (texture,) = (node for node in material_of(found).node_tree.nodes if node.type == "TEX_IMAGE")
+    assert texture.image.packed_file
+    assert material_of(found).library is None

@@ -9,6 +9,7 @@ import bpy
 import pytest
 
 from csm_refine_addon.blender.jobs import asking, job_rows, job_words, pump, sources
+from csm_refine_addon.blender.meshes import mesh_io
 from csm_refine_addon.blender.operators import results, sending
 from csm_refine_addon.blender.scene import arrivals
 from csm_refine_addon.core import errors
@@ -494,10 +495,14 @@ def test_a_script_refines_the_selection_in_two_lines(tmp_path):
     assert "RESULT PLACED True True" in done.stdout, done.stdout + done.stderr
 
 
-def test_import_here_places_what_could_not_be_prepared(home, tmp_path):
+@pytest.mark.parametrize("ending", ["glb", "blend"])
+def test_import_here_places_what_could_not_be_prepared(home, tmp_path, ending):
     """A mesh that the background Blender failed on comes into the box with Blender's own importer, as one undo step."""
-    mesh = tmp_path / "mesh.glb"
-    mesh.write_bytes(sample_meshes.glb())
+    mesh = tmp_path / f"mesh.{ending}"
+    if ending == "glb":
+        mesh.write_bytes(sample_meshes.glb())
+    else:
+        mesh_io.export_mesh(scenes.mesh_object("Other"), mesh)
     failed = flow.failed(panel.job(JobState.PREPARING), errors.PrepareFailed("It crashed.", "Import it here."), 0.0)
     box = Box((0.1, 0.2, 0.3), (4.0, 2.0, 1.0))
     placement = dataclasses.replace(failed.placement, box=box)

@@ -20,10 +20,10 @@ from csm_refine_addon.blender import preferences
 from csm_refine_addon.blender.jobs import pump
 from csm_refine_addon.core.models import Job, JobState
 from csm_refine_addon.service.refinery import tuning
-from tests.support import panel, placed_mesh, scenes, whole_shapes
+from tests.support import panel, placed_mesh, scenes, sides_of_faces, whole_shapes
 
 ROOT = Path(__file__).resolve().parents[2]
-FACES, TEXTURE = 500, 128
+FACES, MORE_FACES, TEXTURE = 500, 6000, 128
 TOPOLOGIES = ("keep", "tris", "quads")
 SHORT = (("cube", "keep"), ("ball", "keep"), ("torus", "keep"), ("ball", "tris"), ("torus", "quads"))
 
@@ -71,7 +71,7 @@ def pytest_generate_tests(metafunc):
     """``--length long`` takes every shape with every topology, and the larger shapes, too."""
     if "topology" in metafunc.fixturenames and "shape" in metafunc.fixturenames:
         is_long = metafunc.config.getoption("--length") == "long"
-        every = itertools.product([*whole_shapes.SMALL, *whole_shapes.LARGE], TOPOLOGIES)
+        every = list(itertools.product([*whole_shapes.SMALL, *whole_shapes.LARGE], TOPOLOGIES))
         metafunc.parametrize(("shape", "topology"), every if is_long else SHORT)
 
 
@@ -81,10 +81,10 @@ def made(shape: str, folder) -> bpy.types.Object:
     return obj
 
 
-def refined(topology: str) -> tuple[bpy.types.Object, Job]:
+def refined(topology: str, faces: int = FACES) -> tuple[bpy.types.Object, Job]:
     """Press New Session from Selection, wait, and return what stands in the scene, and the job."""
     local = panel.settings().local
-    local.topology, local.detail, local.faces = topology.upper(), "TYPED", FACES
+    local.topology, local.detail, local.faces = topology.upper(), "TYPED", faces
     if topology != "keep":
         local.texture_size = TEXTURE
     pump.current().refresh()
@@ -96,6 +96,12 @@ def refined(topology: str) -> tuple[bpy.types.Object, Job]:
     job = pump.current().jobs[job_id]
     assert job.state is JobState.PLACED
     return bpy.data.objects[job.placed_object], job
+
+
+def source_kinds(home: Path, job: Job) -> list[str]:
+    """As what the session's source was handed over."""
+    folder = home / "service" / "sessions" / job.request.session_code / "original"
+    return [path.suffix for path in folder.glob("mesh.*")]
 
 
 def values(attributes, name: str, length: int) -> np.ndarray:
@@ -118,12 +124,17 @@ def test_what_stands_in_the_scene(at_work, shape, topology):
     """The mesh has the faces that the refining made, on one closed surface, in its box, with layout and texture."""
     source = made(shape, at_work)
     before = placed_mesh.read(source)
-    placed, job = refined(topology)
+    placed, job = refined(topology, FACES if shape in whole_shapes.SMALL else MORE_FACES)
     found = placed_mesh.read(placed)
+    assert found.sides == sides_of_faces.of_file(Path(job.mesh_path).with_name("mesh.obj"))
+    assert (Path(job.mesh_path).suffix, source_kinds(at_work / "home", job)) == (".blend", [".blend"])
     assert job.fit_error < 1e-5
     assert found.uv_maps[:1] == before.uv_maps[:1] or topology != "keep"
     if topology == "keep":
         assert found == before
+        return
+    if "No method could refine this mesh: it was cleaned only." in job.notes:
+        assert shape in whole_shapes.LARGE
         return
     assert len(found.uv_maps) == 1
     image = next(image for image in bpy.data.images if tuple(image.size) == (TEXTURE, TEXTURE))
@@ -206,7 +217,7 @@ def marked_as_newer(folder: Path) -> str:
     """A Python with this Blender, whose .blend files say that a newer Blender wrote them."""
     program = folder / "python_newer"
     mark = "BLENDER17-01v9" if bpy.app.version >= (5, 0) else "BLENDER-v9"
-    patch = f"[ -e mesh.blend ] && printf {mark} | dd of=mesh.blend conv=notrunc status=none"
+    patch = f"[ -e ../mesh.blend ] && printf {mark} | dd of=../mesh.blend conv=notrunc status=none"
     program.write_text(f'#!/bin/sh\n"{sys.executable}" "$@"\ncode=$?\n{patch}\nexit $code\n')
     program.chmod(0o755)
     return str(program)
@@ -231,6 +242,7 @@ def test_a_service_with_a_newer_blender(tmp_path, monkeypatch, newer, topology):
         before, found = placed_mesh.read(source), placed_mesh.read(placed)
         assert (Path(job.mesh_path).suffix, job.no_blend, job.fit_error < 1e-5) == (".fbx", True, True)
         assert (found.open_edges, found.pieces) == (0, 1)
+        assert source_kinds(home, job) == [".fbx"]
         if topology == "keep":
             assert (found.vertices, found.sides, found.uv_maps) == (before.vertices, before.sides, before.uv_maps)
         else:

@@ -17,9 +17,15 @@ def test_trouble(play, api):
 
 @pytest.mark.timeout(500)
 def test_local(play):
-    """The local service starts by a click, shows its progress in the status bar, and refines each of a selection."""
+    """The local service starts by a click, shows its progress in the status bar, and refines each of a selection.
+
+    The cube comes back with its 8 vertices and 6 quads, a heavy mesh as the quads that were asked for.
+    """
     seen = play("local", limit_s=420.0, CSM_API_KEY="")
     assert seen["code"].startswith("SESSION_")
-    assert 4500 <= seen["faces"] <= 5500 * 2
+    assert seen["cube"] == [8, 6, 0]
+    _vertices, quads, others = seen["suzanne"]
+    assert 4500 <= quads <= 5500
+    assert others < 0.05 * quads
     assert seen["picture"].endswith(".png")
     assert any("Cube" in text for text in seen["status_bar"])

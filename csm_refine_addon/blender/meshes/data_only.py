@@ -25,6 +25,7 @@ def make_plain(obj: bpy.types.Object) -> None:
             tree.nodes.remove(node)
         for node in tree.nodes:
             _drop_other_blocks(node)
+        _drop_other_blocks(tree)  # annotations
     _drop_other_blocks(obj.data)
     for block in _blocks(obj):
         if hasattr(block, "animation_data_clear"):
@@ -39,6 +40,8 @@ def make_plain(obj: bpy.types.Object) -> None:
 
 def _drop_other_blocks(owner: Any) -> None:
     """Set pointers to objects, texts, other meshes to None: such blocks would come along when this one is appended."""
+    for key in list(owner.keys()):
+        del owner[key]
     for setting in owner.bl_rna.properties:
         if setting.type == "POINTER" and not setting.is_readonly:
             value = getattr(owner, setting.identifier)

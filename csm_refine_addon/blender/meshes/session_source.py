@@ -43,7 +43,7 @@ def write(active: bpy.types.Object, objects: Sequence[bpy.types.Object], path: P
 
 
 def main(request: Mapping[str, Any]) -> int:
-    """Export objects of a .blend to a GLB; return 0, or 8 with an error in the report. The request:
+    """Export objects of a .blend to a mesh file; return 0, or 8 with an error in the report. The request:
 
     ``{"blend": path, "objects": names, "mesh": path to write, "report": path to write}``.
     """
@@ -73,6 +73,7 @@ def export(objects: Sequence[bpy.types.Object], path: Path) -> None:
         bpy.context.scene.collection.objects.link(part)
     if len(parts) > 1:
         join(parts)
+    _make_local()
     mesh_io.export_mesh(parts[0], path)
 
 
@@ -86,6 +87,14 @@ def _brought(blend: str, names: Sequence[str]) -> list[bpy.types.Object]:
         bpy.context.scene.collection.objects.link(obj)
     bpy.context.view_layer.update()
     return [bpy.data.objects[name] for name in names]
+
+
+def _make_local() -> None:
+    """Make the file's own what is linked or overridden: materials and textures of an asset library."""
+    if bpy.data.libraries:
+        bpy.ops.object.make_local(type="ALL")
+        for block in [block for block in bpy.data.user_map() if block.override_library]:
+            block.make_local()
 
 
 def _meshes(chosen: set[bpy.types.Object], to_frame: Matrix) -> list[bpy.types.Mesh]:

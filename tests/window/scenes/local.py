@@ -24,8 +24,16 @@ def scene() -> hand.Steps:
     yield from hand.look("placed")
     hand.note("status_bar", sorted(said))
     hand.note("code", hand.settings().session_code)
+    hand.note("cube", sides(bpy.data.objects["Cube refined"]))
     yield from each()
     yield from quads()
+
+
+def sides(obj: bpy.types.Object) -> list[int]:
+    """Vertices, quads and other faces of an object."""
+    mesh: Any = obj.data
+    quads = sum(len(polygon.vertices) == 4 for polygon in mesh.polygons)
+    return [len(mesh.vertices), quads, len(mesh.polygons) - quads]
 
 
 def heard(said: set[str]) -> bool:
@@ -86,6 +94,5 @@ def quads() -> hand.Steps:
         yield from hand.scrolled(hand.sidebar(), to_top=False)
     yield from hand.look("quads_picture")
     yield from hand.find("csm_refine.open_picture", columns=(hand.LEFT,))
-    faces = bpy.data.objects["Suzanne refined"].data.polygons
-    hand.note("faces", len(faces))
+    hand.note("suzanne", sides(bpy.data.objects["Suzanne refined"]))
     hand.note("picture", hand.job().picture_path)
