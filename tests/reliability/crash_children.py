@@ -43,7 +43,7 @@ def open_and_add(path: str) -> list[str]:
     while len(added) < 5:
         try:
             with Journal(Path(path), busy_timeout_s=30.0) as journal:
-                added.append(journal.add(job("http://x")).id)
+                added.append(journal.add(job("http://x"), again=True).id)
         except sqlite3.Error as error:
             raise AssertionError(error) from error
     return added

@@ -18,9 +18,9 @@ from tests.reliability.crash_ways import by_hand
 def main(path: str, job_id: str = "", state: str = "") -> None:
     with Journal(Path(path), busy_timeout_s=20.0) as journal:
         if job_id:
-            journal.change(job_id, lambda job: by_hand(job, JobState(state)))
+            journal.change(job_id, lambda job: by_hand(job, JobState(state)), again=True)
         else:
-            journal.add(Job.from_json(json.load(sys.stdin)))
+            journal.add(Job.from_json(json.load(sys.stdin)), again=True)
 
 
 if __name__ == "__main__":

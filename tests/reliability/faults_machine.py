@@ -50,7 +50,7 @@ class SmallDisk:
         self._filler = folder / "filler"
         _check(_libc.unshare(_CLONE_FS | _CLONE_NEWNS))
         _check(_libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None))
-        _check(_libc.mount(b"none", os.fsencode(folder), b"tmpfs", 0, f"size={DISK_BYTES}".encode()))
+        _check(_libc.mount(b"none", os.fsencode(folder), b"tmpfs", 0, f"size={DISK_BYTES},mode=0700".encode()))
 
     def fill(self, leave_bytes: int = 0) -> None:
         """Take all room but so many bytes."""

@@ -97,7 +97,7 @@ def add(journal: Journal, service: str, state: S = S.PREPARED, **changes) -> Job
     sent = {} if state is S.PREPARED else {"sent_at": time.time(), "baseline": flow.Baseline("preview_done", "", "")}
     taken = {"accepted_at": time.time()} if state in (S.RUNNING, S.DOWNLOADING, S.PREPARING, S.FAILED) else {}
     later = {"look_until": time.time() + 60.0} if state is S.UNCERTAIN else {}
-    return journal.add(dataclasses.replace(made, state=state, **{**sent, **taken, **later, **changes}))
+    return journal.add(dataclasses.replace(made, state=state, **{**sent, **taken, **later, **changes}), again=True)
 
 
 def held_back(journal: Journal, job: Job) -> Job:

@@ -128,7 +128,7 @@ def main_way(victim: str, place: str) -> Callable[[House], dict]:
         with house.told(*filter(None, [TOLD.get(victim)])):
             job = house.new_job(house.session())
             house.open_blender(place)
-            house.journal.add(job)
+            house.journal.add(job, again=True)
             worker = house.halted()
             if victim in TOLD:
                 worker.send_signal(signal.SIGCONT)
@@ -147,7 +147,7 @@ def while_working(victim: str, work: str) -> Callable[[House], dict]:
         with house.told(f"{work}.hold"):
             job = house.new_job(house.session())
             house.open_blender()
-            house.journal.add(job)
+            house.journal.add(job, again=True)
             child = wait_until(lambda: house.find(who))
             worker = house.find("worker")
             assert house.kill(victim)
@@ -207,7 +207,7 @@ def left_alone(house: House) -> dict:
     """Kill Blender and its worker, and wait: the service ends by itself, and by then the job is anybody's."""
     job = house.new_job(house.session())
     house.open_blender("PREPARED>SUBMITTING before")
-    house.journal.add(job)
+    house.journal.add(job, again=True)
     worker = house.halted()
     assert house.kill("worker")
     assert house.kill("Blender")
@@ -264,7 +264,7 @@ def by_engine(place: str, way: crash_ways.Way, moment: str) -> Callable[[Scripte
         with house.told(*filter(None, [way.told])):
             job = house.new_job(CODE, house.api.url)
             house.open_blender(place)
-            house.journal.add(job)
+            house.journal.add(job, again=True)
             house.halted()
             assert house.kill("worker")
             house.require_whole()
@@ -371,7 +371,7 @@ def put(house: Scripted, old: S, new: S) -> tuple[Job, list[Job]]:
     job = crash_ways.standing(fresh, old, mesh, new)
     others = [other for other in house.journal.all() if not flow.is_active(other)]
     house.journal.claim(job.id, "another", time.time(), 25.0)
-    return house.journal.add(job), others
+    return house.journal.add(job, again=True), others
 
 
 def test_at_each_transition_of_a_user(tmp_path, length):
@@ -412,7 +412,7 @@ def at_random(victim: str, moment: float) -> Callable[[House], dict]:
     def run(house: House) -> dict:
         job = house.new_job(house.session())
         house.open_blender()
-        house.journal.add(job)
+        house.journal.add(job, again=True)
         if victim in TOLD:  # there for a third of a second only
             wait_until(lambda: house.find(victim) or house.journal.get(job.id).state is S.READY)
         threading.Event().wait(moment / 8 if victim in TOLD else moment)
@@ -453,7 +453,7 @@ def in_the_middle(victim: str, work: str) -> Callable[[House], dict]:
     def run(house: House) -> dict:
         job = house.new_job(house.session())
         house.open_blender()
-        house.journal.add(job)
+        house.journal.add(job, again=True)
         child = wait_until(lambda: house.find(who), ENDS_S)
         worker = house.find("worker")
         threading.Event().wait(next(moments))

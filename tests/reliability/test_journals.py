@@ -74,7 +74,7 @@ def seen(home):
 def filled(home: Home, count: int = JOBS) -> list:
     """A journal with jobs in several states, some of them changed since, some removed."""
     with Journal(home.journal) as journal, fast(journal):
-        jobs = [journal.add(crash_children.job(f"http://127.0.0.1:1/{number}")) for number in range(count)]
+        jobs = [journal.add(crash_children.job(f"http://127.0.0.1:1/{number}"), again=True) for number in range(count)]
         for number, job in enumerate(jobs):
             for step in crash_children.STEPS[: number % (len(crash_children.STEPS) + 1)]:
                 journal.change(job.id, step)
@@ -427,7 +427,7 @@ def history(home: Home, job) -> list[str]:
 def test_a_removed_job_stays_removed(home):
     """What the user removed does not come back out of the free pages of a damaged file."""
     with Journal(home.journal) as journal:
-        kept, gone = (journal.add(crash_children.job("http://x")) for _ in range(2))
+        kept, gone = (journal.add(crash_children.job("http://x"), again=True) for _ in range(2))
         journal.remove(gone.id)
     left = json.dumps(gone.to_json()).encode()  # as an SQLite does that overwrites no free page
     home.journal.write_bytes(row_overwritten(home.journal.read_bytes()) + left)
