@@ -173,6 +173,7 @@ def test_fit_goes_through_modifiers_and_edit_mode(tmp_path):
     result = placed_object(place(prepared(tmp_path, asked), asked.placement))
     twin = scenes.link(bpy.data.objects.new("Twin", result.data))
     result.modifiers.new("Array", "ARRAY").count = 3
+    scenes.select(result)
     bpy.ops.object.mode_set(mode="EDIT")
     placing.fit(result, asked.placement)
     assert result.mode == "EDIT"
@@ -194,23 +195,54 @@ def ready(tmp_path) -> tuple[Path, Placement]:
     return prepared(tmp_path, asked), asked.placement
 
 
-def test_result_joins_the_collection_and_becomes_the_selection(tmp_path):
-    """It lies beside its source, alone selected and active, and the file keeps no trace of the prepared one."""
+def test_result_joins_the_collection_of_its_source(tmp_path):
+    """It lies beside its source, and the file keeps no trace of the prepared one."""
     blend, placement = ready(tmp_path)
     source = scenes.mesh_object("Source")
     shelf = bpy.data.collections.new("Shelf")
     bpy.context.scene.collection.children.link(shelf)
     shelf.objects.link(source)
     bpy.context.scene.collection.objects.unlink(source)
-    scenes.select(source)
     result = placed_object(place(blend, placement))
     assert list(result.users_collection) == [shelf]
-    assert list(bpy.context.view_layer.objects.selected) == [result]
-    assert bpy.context.view_layer.objects.active == result
     assert (result.name, result.data.name) == ("Refined", "Refined")
     assert not bpy.data.libraries
     assert source.visible_get()
     assert not source.hide_render
+
+
+@pytest.mark.parametrize("hide", [False, True])
+@pytest.mark.parametrize(
+    ("selected", "expected", "expected_if_hidden"),
+    [
+        (["Source"], ["Refined"], ["Refined"]),
+        (["Source", "Child"], ["Refined"], ["Refined"]),
+        (["Other"], ["Other"], ["Other"]),
+        (["Source", "Other"], ["Source", "Other"], ["Refined", "Other"]),
+        (["Other", "Source"], ["Other", "Source"], ["Other", "Refined"]),
+        ([], [], []),
+    ],
+    ids=["source", "family", "other", "source and other", "other and source", "nothing"],
+)
+def test_selection_stays_as_it_is(selected, expected, expected_if_hidden, hide, tmp_path):
+    """The first one is active. The result takes its source's place only where that is all, or can be selected no more.
+
+    Importing in the window is no different.
+    """
+    asked = asked_for(scenes.mesh_object("Source", matrix=MATRIX))
+    blend = prepared(tmp_path, asked)
+    bring = placing.place, placing.import_here
+    for place_it, path in zip(bring, (blend, tmp_path / "mesh.glb"), strict=True):
+        scenes.empty_scene()
+        source, child, _other = (scenes.mesh_object(name) for name in ("Source", "Child", "Other"))
+        child.parent = source
+        scenes.select(*(bpy.data.objects[name] for name in selected))
+        place_it(bpy.context, path, asked.placement, name="Refined", hide_source=hide)
+        wanted = expected_if_hidden if hide else expected
+        bpy.context.view_layer.update()
+        assert {obj.name for obj in bpy.context.view_layer.objects.selected} == set(wanted)
+        active = bpy.context.view_layer.objects.active
+        assert (active.name if active else None) == (wanted[0] if wanted else None)
 
 
 def test_renamed_source_or_hidden_collection_is_no_obstacle(tmp_path):

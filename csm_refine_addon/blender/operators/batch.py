@@ -118,8 +118,6 @@ class CSM_OT_place_all(bpy.types.Operator):
         names = list(filter(None, (self._place_one(context, job) for job in _counted(context, ready))))
         if not names:
             raise InputError("No result could be placed.", "Place one by itself to see why.")
-        for name in names:
-            bpy.data.objects[name].select_set(True)
         return PLACED.format(len(names), len(ready))
 
     def _place_one(self, context: bpy.types.Context, job: Job) -> str:

@@ -52,7 +52,7 @@ def hindrance(context: bpy.types.Context) -> str:
         return "It is placed when the render is done."
     if context.mode != "OBJECT":
         return "It is placed when you are back in Object Mode."
-    if context.window is not None and any(_holds(tool) for tool in context.window.modal_operators):
+    if any(_holds(tool) for window in context.window_manager.windows for tool in window.modal_operators):
         return "It is placed when the tool in use is finished."
     return ""
 

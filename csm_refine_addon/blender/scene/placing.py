@@ -21,6 +21,7 @@ from ...core.axes import Vector3
 from ...core.errors import MeshUnusable
 from ...core.models import Box, MeshCounts, Placement, Quaternion
 from ..measuring.bounds import rotation_matrix
+from ..measuring.family import with_children
 from ..measuring.pieces import Array, extent, own_pieces
 from ..meshes import fitting, instalments, mesh_io, topology
 from ..meshes.prepare import Wanted, finish
@@ -45,6 +46,14 @@ class Placed:
     counts: MeshCounts | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Selection:
+    """The names of the selected objects, and that of the active one, empty where there is none."""
+
+    names: frozenset[str]
+    active: str
+
+
 def place(
     context: bpy.types.Context,
     blend_path: Path,
@@ -56,16 +65,16 @@ def place(
 ) -> Placed:
     """Append the prepared object, put it where ``placement`` says, and measure it.
 
-    It goes into the source's collection, or the active one where the source is gone, and becomes the selection, unless
-    the user is sculpting, painting or posing: then that goes on untouched. Edit Mode is left. With ``hide_source`` the
-    source and its children are hidden in viewport and render. Nothing is appended where the object was ``brought``
-    already (see :mod:`..meshes.instalments`).
+    It goes into the source's collection, or the active one where the source is gone. Selection and active object stay,
+    except where the source is all that is selected, or is hidden: then the result is selected in its place. Edit Mode
+    is left. With ``hide_source`` the source and its children are hidden in viewport and render. Nothing is appended
+    where the object was ``brought`` already (see :mod:`..meshes.instalments`).
     Raises MeshUnusable where the prepared file is gone or empty; then everything is as it was.
     """
     with _all_or_nothing(brought):
         obj = instalments.append(blend_path) if brought is None else brought
         _leave_edit_mode(context)
-        return _settle(context, obj, placement, name=name, hide_source=hide_source)
+        return _settle(context, obj, placement, _selection(context), name=name, hide_source=hide_source)
 
 
 def import_here(
@@ -80,6 +89,7 @@ def import_here(
 ) -> Placed:
     """Do preparing and placing at once in this Blender, which stands still meanwhile. Raises MeshUnusable."""
     _leave_edit_mode(context)
+    before = _selection(context)
     with _all_or_nothing(), tempfile.TemporaryDirectory() as scratch:
         beside = _present(BESIDE)
         obj = mesh_io.import_mesh(mesh_path, Path(scratch))
@@ -87,7 +97,9 @@ def import_here(
         report = finish(obj, Wanted(name, placement.box, fit, quads), mesh_path.stat().st_size)
         for collection in list(obj.users_collection):
             collection.objects.unlink(obj)
-        placed = _settle(context, obj, placement, name=name, hide_source=hide_source)
+        context.view_layer.update()
+        _select(context, before)  # importers select what they bring
+        placed = _settle(context, obj, placement, before, name=name, hide_source=hide_source)
         return dataclasses.replace(placed, counts=report.counts)
 
 
@@ -125,7 +137,13 @@ def fit(obj: bpy.types.Object, placement: Placement) -> str:
 
 
 def _settle(
-    context: bpy.types.Context, obj: bpy.types.Object, placement: Placement, *, name: str, hide_source: bool
+    context: bpy.types.Context,
+    obj: bpy.types.Object,
+    placement: Placement,
+    before: _Selection,
+    *,
+    name: str,
+    hide_source: bool,
 ) -> Placed:
     source = context.scene.objects.get(placement.object_name or "")
     obj.name = obj.data.name = name
@@ -134,10 +152,11 @@ def _settle(
     context.view_layer.update()
     if obj.name not in context.view_layer.objects:
         raise MeshUnusable("The result cannot be shown in this view layer.", "Include the scene's collection.")
-    if hide_source and source and source.mode == "OBJECT":
+    hides = hide_source and source is not None and source.mode == "OBJECT"
+    if hides:
         visibility.hide(context, source)
-    if context.mode == "OBJECT":
-        _select(context, obj)
+    if context.mode == "OBJECT" and source is not None:
+        _select(context, _with_result(before, obj, source, hides=hides))
     counts = topology.measure_quickly(obj.data)
     return Placed(obj.name, measure_fit(obj, placement), _evaluated_box(obj, placement).size, counts)
 
@@ -195,11 +214,27 @@ def _layers(layer: bpy.types.LayerCollection) -> Iterator[bpy.types.LayerCollect
         yield from _layers(child)
 
 
-def _select(context: bpy.types.Context, obj: bpy.types.Object) -> None:
-    for other in list(context.view_layer.objects.selected):
-        other.select_set(False)
-    obj.select_set(True)
-    context.view_layer.objects.active = obj
+def _selection(context: bpy.types.Context) -> _Selection:
+    objects = context.view_layer.objects
+    return _Selection(frozenset(obj.name for obj in objects.selected), objects.active.name if objects.active else "")
+
+
+def _select(context: bpy.types.Context, wanted: _Selection) -> None:
+    objects = context.view_layer.objects
+    for obj in objects:
+        if obj.select_get() != (obj.name in wanted.names):
+            obj.select_set(obj.name in wanted.names)
+    objects.active = objects.get(wanted.active)
+
+
+def _with_result(before: _Selection, result: bpy.types.Object, source: bpy.types.Object, *, hides: bool) -> _Selection:
+    """Return the selection with the result in its source's place, where that is all of it, or is hidden."""
+    family = {each.name for each in with_children([source])}
+    is_all = before.active == source.name and source.name in before.names and before.names <= family
+    if not is_all and not (hides and source.name in before.names):
+        return before
+    active = result.name if before.active == source.name else before.active
+    return _Selection((before.names - family) | {result.name}, active)
 
 
 def _leave_edit_mode(context: bpy.types.Context) -> None:
