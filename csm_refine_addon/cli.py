@@ -171,6 +171,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     status = add("status", verbs.status, "one look at the service", service)
     status.add_argument("target", metavar="JOB|CODE", nargs="?", help="default: the newest job")
+    status.add_argument("--timeout", type=float, metavar="S", help="how long to wait for the answer")
     _add_take_over(submit)
     wait = add("wait", verbs.wait, "follow jobs to their end", service)
     wait.add_argument("jobs", metavar="JOB", nargs="*", help="default: all unfinished ones")

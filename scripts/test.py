@@ -29,9 +29,11 @@ from testing.windows import NEWEST_SUITE, SUITES, install_tools, keep_pictures, 
 
 CORE = ("tests/core",)
 CORE_IN_BLENDER = (
+    "tests/core/test_addresses.py",
     "tests/core/test_background.py",
     "tests/core/test_client.py",
     "tests/core/test_confinement.py",
+    "tests/core/test_deadlines.py",
     "tests/core/test_downloads.py",
     "tests/core/test_local_service.py",
     "tests/core/test_network.py",

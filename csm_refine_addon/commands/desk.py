@@ -57,6 +57,7 @@ class Desk:
             timeout_s=found.timeout_s,
             pause=pause,
         )
+        self._follower.end_requests_at(_end_of(options))
         self.journal = self._follower.journal
         for sentence in self.journal.take_notices():
             tell(sentence)
@@ -261,6 +262,12 @@ class Desk:
                 "warnings": (*warnings, *placed.document["warnings"]),
             },
         )
+
+
+def _end_of(options: Any) -> float:
+    """Return when the requests of a command with ``--timeout`` end, by the monotonic clock. Raises InputError."""
+    timeout_s: float | None = getattr(options, "timeout", None)
+    return math.inf if timeout_s is None else time.monotonic() + seconds(timeout_s)
 
 
 def _refused(error: OtherAccount, job: Job) -> OtherAccount:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-import time
 
 import pytest
-import requests
 import urllib3
 from hypothesis import given, settings, strategies
 
 from csm_refine_addon.core import addresses, checks
-from csm_refine_addon.core.api.network import open_session
-from csm_refine_addon.core.errors import InputError
+from csm_refine_addon.core.api.network import Transport
+from csm_refine_addon.core.errors import CsmError, InputError
 
 EVIL = "evil.example"
 
@@ -28,9 +26,9 @@ def connected_host(url: str, monkeypatch) -> str | None:
 
     with monkeypatch.context() as patch:
         patch.setattr(urllib3.util.connection, "create_connection", record)
-        refusals = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, ValueError)
-        with contextlib.suppress(*refusals):
-            open_session(lambda _address: None, clock=time.monotonic).get(url, timeout=1)
+        transport = Transport(lambda _address: None)
+        with contextlib.suppress(CsmError):
+            transport.within(5.0, lambda: transport.request("GET", url, timeout=1))
     assert len(set(found)) <= 1
     return found[0].lower() if found else None
 

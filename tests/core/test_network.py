@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import io
 import ssl
 import subprocess
 import tracemalloc
@@ -231,88 +230,6 @@ def test_https_stays_https(api, tmp_path):
         download(client, api, tmp_path / "part")
     assert api.storage.seen == []
     client.close()
-
-
-# --- how slow an answer may be
-
-
-class Ticking:
-    """A clock on which each look takes a while."""
-
-    def __init__(self, step_s: float) -> None:
-        self.now, self.step_s = 0.0, step_s
-
-    def __call__(self) -> float:
-        self.now += self.step_s
-        return self.now
-
-
-@pytest.fixture
-def impatient(api):
-    """A client for which each piece of an answer takes twenty seconds."""
-    opened = Client(api.url, Secret(KEY), is_online=lambda: True, timeout_s=20.0, clock=Ticking(20.0))
-    yield opened
-    opened.close()
-
-
-@pytest.mark.parametrize("in_head", [True, False], ids=["head", "body"])
-def test_a_dripping_answer(api, impatient, in_head):
-    """A service that sends a byte now and then holds nobody: reading fails soon, and a POST counts as unanswered."""
-    api.before = api.posts = [Answer(drips=b"x", drips_head=in_head)]
-    with pytest.raises(errors.ServiceUnreachable, match="far too slowly"):
-        impatient.read_session(CODE)
-    with pytest.raises(Unanswered):
-        impatient.submit(REQUEST)
-    assert len(api.refines) == 1
-
-
-def test_a_dripping_mesh(api, impatient, tmp_path):
-    """So does a storage's; the next attempt can go on."""
-    api.storage.script = [Answer(drips=b"v 0 0 0\n")]
-    with pytest.raises(errors.ServiceUnreachable, match="far too slowly"):
-        download(impatient, api, tmp_path / "part")
-
-
-def test_an_answer_that_takes_its_time(api):
-    """Also an answer that comes fast enough has an end: a minute, or two time-outs."""
-    clock = Ticking(1.0)
-    client = Client(api.url, Secret(KEY), is_online=lambda: True, timeout_s=20.0, clock=clock)
-    api.before = [Answer(drips=b" " * 100_000)]
-    with pytest.raises(errors.ServiceUnreachable, match="far too slowly"):
-        client.read_session(CODE)
-    assert clock.now < 100
-    client.close()
-
-
-class Dripping(io.RawIOBase):
-    """So many bytes a read, without end."""
-
-    def __init__(self, count: int) -> None:
-        super().__init__()
-        self.count = count
-
-    def readinto(self, buffer) -> int:
-        buffer[: self.count] = bytes(self.count)
-        return self.count
-
-
-def test_the_least_rate():
-    """A kilobyte in each second of waiting is enough for ever; less is not for longer than the window."""
-    enough = network.PacedReader(Dripping(1100), Ticking(1.0), 60.0)
-    assert all(enough.readinto(bytearray(2000)) == 1100 for _ in range(1000))
-    less = network.PacedReader(Dripping(1000), Ticking(1.0), 60.0)
-    assert [less.readinto(bytearray(2000)) for _ in range(59)] == [1000] * 59
-    with pytest.raises(errors.ServiceUnreachable, match="far too slowly"):
-        less.readinto(bytearray(2000))
-
-
-def test_time_away_is_not_waiting():
-    """The time that a sleeping machine or a slow disk takes between two reads is not the service's."""
-    clock = Ticking(0.0)
-    reader = network.PacedReader(Dripping(1), clock, 60.0)
-    for _ in range(10):
-        assert reader.readinto(bytearray(10)) == 1
-        clock.now += 3600.0
 
 
 # --- how large

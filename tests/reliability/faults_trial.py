@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -103,10 +101,8 @@ class Trial:
         """Told of each change of the job: what is not the network's comes in here."""
 
     @staticmethod
-    def new_client(address: str, timeout_s: float = TIMEOUT_S, speed: float = 1.0) -> Client:
-        """Return a client whose own clock, which measures how slowly answers come, goes so many times too fast."""
-        clock = functools.partial(_fast, speed)
-        return Client(address, Secret(KEY), is_online=lambda: True, timeout_s=timeout_s, clock=clock)
+    def new_client(address: str, timeout_s: float = TIMEOUT_S) -> Client:
+        return Client(address, Secret(KEY), is_online=lambda: True, timeout_s=timeout_s)
 
     def close(self) -> None:
         self.client.close()
@@ -180,10 +176,6 @@ class Trial:
         if job.trouble and job.trouble not in self.troubles[-1:]:
             self.troubles.append(job.trouble)
         self.on_enter(job)
-
-
-def _fast(speed: float) -> float:
-    return time.monotonic() * speed
 
 
 def once(trial: Trial, stage: Stage, begin: Callable[[], None]) -> None:

@@ -115,7 +115,7 @@ def _prepare(trial: Trial, case: Case, monkeypatch) -> None:
         trial.unknown_name_at = case.stage
     elif case.fault in ("drip", "no-answer"):
         trial.client.close()
-        trial.client = trial.new_client(trial.proxy.url, 0.5, speed=100 if case.fault == "drip" else 1)
+        trial.client = trial.new_client(trial.proxy.url, 0.5)
     elif case.fault == "endless":
         monkeypatch.setenv(limits.VARIABLE, '{"download_bytes": 3000000}')
 

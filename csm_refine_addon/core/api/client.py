@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 ANSWER_LIMIT_BYTES = 8 * 1024 * 1024
 NO_ROOM = 507
+UPLOAD_BYTES_PER_S = 10_000
+"""The rate that the time for an upload is reckoned with, as the local service does."""
 _SESSIONS = "/image-to-3d-sessions"
 
 
@@ -51,9 +55,9 @@ class Client:
     """The API of one service, with one key.
 
     ``is_online`` is asked before each request that leaves this machine. ``timeout_s`` bounds connecting and each
-    pause between two pieces of an answer; twice that, but at least a minute, is what a whole answer may take.
-    ``clock`` is monotonic. With ``needs_proof`` the key is sent only after the service has proved that it has it.
-    Raises InputError where ``base_url`` is no usable address.
+    pause between two pieces of an answer; twice that is what a whole request may take, and a download without the
+    least rate. ``ends_at`` (monotonic) bounds all requests. With ``needs_proof`` the key is sent only after the
+    service has proved that it has it. Raises InputError where ``base_url`` is no usable address.
     """
 
     def __init__(
@@ -63,7 +67,7 @@ class Client:
         *,
         is_online: Callable[[], bool],
         timeout_s: float = 30.0,
-        clock: Callable[[], float] = time.monotonic,
+        ends_at: float = math.inf,
         needs_proof: bool = False,
     ) -> None:
         self._base_url = base_url
@@ -72,9 +76,8 @@ class Client:
         self._key = key
         self._is_online = is_online
         self._timeout_s = timeout_s
-        self._clock = clock
-        self._answer_s = max(network.WINDOW_S, 2 * timeout_s)
-        self._http = network.open_session(self._allow, clock=clock, window_s=self._answer_s)
+        self._window_s = 2 * timeout_s
+        self._http = network.Transport(self._allow, ends_at)
 
     def close(self) -> None:
         """Close the connections that are open."""
@@ -155,7 +158,7 @@ class Client:
     def download(self, url: Secret, part: Path, on_progress: Callable[[int, int | None], None]) -> None:
         """Bring the mesh into the file ``part``; see :class:`~.downloads.MeshDownload`."""
         with self._connected() as http:
-            downloads.MeshDownload(http, self._timeout_s, part, on_progress).run(url)
+            downloads.MeshDownload(http, self._timeout_s, self._window_s, part, on_progress).run(url)
 
     def image(self, url: Secret) -> bytes:
         """Return a session's picture, whatever it is. Raises ServiceUnreachable and BlenderOffline."""
@@ -188,17 +191,26 @@ class Client:
             raise _refusal(answer, reads=method == "GET")
         return answer.reply
 
-    @network.translated
     def _exchange(self, method: str, path: str, *, json: object = None, body: BinaryIO | None = None) -> _Answer:
+        window_s = self._window_s + (os.fstat(body.fileno()).st_size / UPLOAD_BYTES_PER_S if body else 0.0)
+        headers = {"x-api-key": self._key.reveal()}
         with self._connected() as http:
             if self._needs_proof:
                 self._require_proof(http)
-            return self._send(http, method, path, {"x-api-key": self._key.reveal()}, json=json, data=body)
+            return http.within(
+                window_s,
+                lambda: self._send(http, method, path, headers, json=json, data=body),
+                may_connect=not self._needs_proof,
+            )
 
-    def _require_proof(self, http: requests.Session) -> None:
-        """Raise NotConnected unless the service proves that it has the key."""
+    def _require_proof(self, http: network.Transport) -> None:
+        """Raise NotConnected unless the service proves that it has the key; the connection stays open."""
         challenge = proof.new_challenge()
-        data = self._send(http, "GET", f"{proof.PATH}?challenge={challenge}", {}).reply.data
+        path = f"{proof.PATH}?challenge={challenge}"
+        try:
+            data = http.within(self._window_s, lambda: self._send(http, "GET", path, {})).reply.data
+        except errors.ServiceUnreachable as error:
+            raise NotConnected(error.message, error.action) from None
         said = data.get("proof") if isinstance(data, dict) else None
         if not isinstance(said, str) or not proof.is_proof(said, self._key, challenge, self._base_url):
             raise NotConnected(
@@ -206,16 +218,16 @@ class Client:
                 "Retry to start the local service again.",
             )
 
-    def _send(self, http: requests.Session, method: str, path: str, headers: dict[str, str], **body: Any) -> _Answer:
+    def _send(self, http: network.Transport, method: str, path: str, headers: dict[str, str], **body: Any) -> _Answer:
         headers = {**headers, "Accept": "application/json", "Accept-Encoding": "gzip"}
         options = {"headers": headers, **body, "timeout": self._timeout_s, "allow_redirects": False}
-        with network.ask(http, method, self._base_url + path, **options) as answer:
-            content = self._read_limited(answer, self._clock() + self._answer_s)
+        with http.request(method, self._base_url + path, **options) as answer:
+            content = _read_limited(http, answer)
             reply = wire.read_reply(answer.status_code, content, hidden=self._key)
             return _Answer(reply, retry_after.seconds(answer.headers, time.time()))
 
     @contextlib.contextmanager
-    def _connected(self) -> Iterator[requests.Session]:
+    def _connected(self) -> Iterator[network.Transport]:
         """Keep no connection until the next request.
 
         On one that the service is about to close, nobody knows whether a POST arrived; and a hundred jobs that keep
@@ -228,17 +240,16 @@ class Client:
 
     def _has_no_room(self, reply: wire.Reply) -> bool:
         """Return whether a local service says that it could not store the request, which it has not taken then."""
-        return reply.is_envelope and reply.status == NO_ROOM and addresses.is_loopback(self._base_url)
+        return reply.is_envelope and reply.status == NO_ROOM and self._address.is_loopback
 
-    def _read_limited(self, answer: requests.Response, ends_at: float) -> bytes:
-        content = bytearray()
-        for piece in network.pieces(answer):
-            content += piece
-            if len(content) > ANSWER_LIMIT_BYTES:
-                raise errors.ServiceUnreachable("The service's answer is far too long.", "Check the service's address.")
-            if self._clock() > ends_at:
-                raise errors.ServiceUnreachable("The service answers far too slowly.", "Check the network; try again.")
-        return bytes(content)
+
+def _read_limited(http: network.Transport, answer: requests.Response) -> bytes:
+    content = bytearray()
+    for piece in http.pieces(answer):
+        content += piece
+        if len(content) > ANSWER_LIMIT_BYTES:
+            raise errors.ServiceUnreachable("The service's answer is far too long.", "Check the service's address.")
+    return bytes(content)
 
 
 def _refusal(answer: _Answer, *, reads: bool) -> errors.CsmError:

@@ -17,10 +17,11 @@ from .. import errors, limits
 from ..models import Secret
 from ..storage import private_files
 from . import retry_after
-from .network import ask, pieces, translated
 
 if TYPE_CHECKING:
     import requests
+
+    from .network import Transport
 
 IMAGE_LIMIT_BYTES = 5 * 1024 * 1024
 RESERVE_BYTES = 64 << 20
@@ -39,10 +40,12 @@ class MeshDownload:
     """One mesh file, from its address to the file ``part``.
 
     ``on_progress`` gets the bytes there and in all (None: not said); an exception out of it ends the download.
+    ``timeout_s`` bounds each wait for a piece, ``window_s`` the whole, unless it comes at the least rate.
     """
 
-    http: requests.Session
+    http: Transport
     timeout_s: float
+    window_s: float
     part: Path
     on_progress: Callable[[int, int | None], None]
 
@@ -58,7 +61,7 @@ class MeshDownload:
         StorageError where the disk has no room; BlenderOffline.
         """
         try:
-            done, total = self._fetch(url, self._asked())
+            done, total = self.http.within(self.window_s, lambda: self._fetch(url, self._asked()))
         except errors.MeshTooLarge:
             self.part.unlink(missing_ok=True)
             raise
@@ -72,11 +75,10 @@ class MeshDownload:
         tag = self._tag_file.read_text(encoding="utf-8") if size and self._tag_file.exists() else ""
         return {"Range": f"bytes={size}-", "If-Range": tag} if tag else {}
 
-    @translated
     def _fetch(self, url: Secret, asked: dict[str, str]) -> tuple[int, int | None]:
         """Write what the storage sends; return the bytes that are there, and in all if it is said."""
         headers = {"Accept-Encoding": "identity", **asked}  # a range counts the bytes as they are sent
-        with ask(self.http, "GET", url.reveal(), headers=headers, timeout=self.timeout_s) as answer:
+        with self.http.request("GET", url.reveal(), headers=headers, timeout=self.timeout_s) as answer:
             start = self._start(answer, asked)
             total = _total_bytes(answer, start)
             _check_size(total or 0)
@@ -85,7 +87,8 @@ class MeshDownload:
             with open(self.part, "ab" if start else "wb", opener=private_files.opener) as target:
                 done = room_for = start
                 self.on_progress(done, total)
-                for piece in pieces(answer):
+                for piece in self.http.pieces(answer):
+                    self.http.came(len(piece))
                     if done + len(piece) > room_for:
                         room_for = done + len(piece) + ROOM_STEP_BYTES
                         self._check_room(done, max(room_for, total or 0))
@@ -127,19 +130,21 @@ class MeshDownload:
             )
 
 
-@translated
-def image(http: requests.Session, url: Secret, *, timeout_s: float, limit_bytes: int = IMAGE_LIMIT_BYTES) -> bytes:
+def image(http: Transport, url: Secret, *, timeout_s: float, limit_bytes: int = IMAGE_LIMIT_BYTES) -> bytes:
     """Return a picture, whatever it is. Raises ServiceUnreachable, also where it is too large or takes too long."""
-    found, size, ends_at = [], 0, time.monotonic() + timeout_s
-    with ask(http, "GET", url.reveal(), timeout=timeout_s) as answer:
-        for piece in pieces(answer) if answer.status_code == 200 else ():
-            found.append(piece)
-            size += len(piece)
-            if size > limit_bytes or time.monotonic() > ends_at:
-                raise errors.ServiceUnreachable("The session's picture is too large or too slow.")
-    if not size:
-        raise errors.ServiceUnreachable(f"The session's picture is not there ({answer.status_code}).")
-    return b"".join(found)
+
+    def fetch() -> bytes:
+        found = bytearray()
+        with http.request("GET", url.reveal(), timeout=timeout_s) as answer:
+            for piece in http.pieces(answer) if answer.status_code == 200 else ():
+                found += piece
+                if len(found) > limit_bytes:
+                    raise errors.ServiceUnreachable("The session's picture is too large.")
+        if not found:
+            raise errors.ServiceUnreachable(f"The session's picture is not there ({answer.status_code}).")
+        return bytes(found)
+
+    return http.within(timeout_s, fetch)
 
 
 def _check_size(size: int) -> None:

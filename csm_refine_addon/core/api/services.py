@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 
@@ -36,6 +37,8 @@ class Services:
         self._is_online = is_online
         self._pause = pause
         self._timeout_s = timeout_s
+        self.ends_at = math.inf
+        """Bounds all requests, by the monotonic clock."""
         self._clients = threading.local()
 
     def key(self, service: str) -> Secret | None:
@@ -67,6 +70,7 @@ class Services:
                 key,
                 is_online=self._is_online,
                 timeout_s=self._timeout_s,
+                ends_at=self.ends_at,
                 needs_proof=service == LOCAL,
             )
         return known[identity]

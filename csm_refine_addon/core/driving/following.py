@@ -74,6 +74,10 @@ class Follower:
         self._presence.__exit__(kind, error, trace)
         self.journal.close()
 
+    def end_requests_at(self, ends_at: float) -> None:
+        """Have no request go on for longer than this time of the monotonic clock; before the first one is made."""
+        self._services.ends_at = ends_at
+
     def client(self, service: str) -> Client:
         """Return a client of the service. Raises KeyMissing, or ServiceUnreachable for the local one."""
         return self._services.client(service)
