@@ -23,6 +23,8 @@ from csm_refine_addon.service.refinery import tuning
 from tests.support import panel, placed_mesh, scenes, sides_of_faces, whole_shapes
 
 ROOT = Path(__file__).resolve().parents[2]
+LONGEST_S = 1200
+"""Each method of quads has minutes for the bicycle."""
 FACES, MORE_FACES, TEXTURE = 500, 6000, 128
 TOPOLOGIES = ("keep", "tris", "quads")
 SHORT = (("cube", "keep"), ("ball", "keep"), ("torus", "keep"), ("ball", "tris"), ("torus", "quads"))
@@ -120,6 +122,7 @@ def corner_values(obj: bpy.types.Object) -> dict[str, np.ndarray]:
     }
 
 
+@pytest.mark.timeout(LONGEST_S)
 def test_what_stands_in_the_scene(at_work, shape, topology):
     """The mesh has the faces that the refining made, on one closed surface, in its box, with layout and texture."""
     source = made(shape, at_work)

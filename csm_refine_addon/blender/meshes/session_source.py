@@ -93,7 +93,8 @@ def _make_local() -> None:
     """Make the file's own what is linked or overridden: materials and textures of an asset library."""
     if bpy.data.libraries:
         bpy.ops.object.make_local(type="ALL")
-        for block in [block for block in bpy.data.user_map() if block.override_library]:
+        data: Any = bpy.data  # in the stubs of 4.2, the arguments of user_map() are not optional
+        for block in [block for block in data.user_map() if block.override_library]:
             block.make_local()
 
 
