@@ -31,7 +31,8 @@ WAYS = {
     "module": (MODULE, str(ROOT), NOT_OURS, "keep"),
     "module with -P": (SAFE_MODULE, str(ROOT), NAMES, "quads"),
 }
-LIMIT_S = 120.0
+SMALL = ("--faces", "500", "--texture-size", "128")
+LIMIT_S = 280.0
 
 
 @pytest.fixture
@@ -94,7 +95,8 @@ def test_by_command(planted, tmp_path, way):
         assert shell.run("create", *source, *local)["session"]
         code = shell.run("create", mesh, *local)["session"]
         output = beside_blend / "out.blend"
-        refined = shell.run("refine", code, *source, *local, "--topology", topology, "--output", output)
+        of = ("--topology", topology, *(SMALL if topology != "keep" else ()), "--output", output)
+        refined = shell.run("refine", code, *source, *local, *of)
         assert (refined["state"], output.is_file()) == ("PLACED", True)
         assert shell.run("status", code, *local)["remote_status"] == "refine_done"
         assert shell.run("wait", refined["job"])["state"] == "PLACED"
@@ -129,7 +131,8 @@ def test_in_the_window(planted, tmp_path, monkeypatch):
     with panel.enabled(tmp_path / "home", monkeypatch):
         save_scene(here)
         preferences.choose_service("LOCAL")
-        panel.settings().local.topology = "TRIS"
+        local = panel.settings().local
+        local.topology, local.detail, local.faces, local.texture_size = "TRIS", "TYPED", 500, 128
         assert bpy.ops.csm_refine.create_session() == {"FINISHED"}
         pump.current().refresh()
         (job_id,) = pump.current().jobs
