@@ -11,11 +11,11 @@ import sys
 from os.path import dirname, realpath
 
 sys.path.insert(0, dirname(dirname(realpath(__file__))))
-sys.path.insert(0, dirname(realpath(__file__)))  # python -P leaves it out
 
 from csm_refine_addon.core import import_paths  # before all others
 
 import_paths.leave_current_folder_out()
+sys.path.insert(0, dirname(realpath(__file__)))  # python -P leaves it out
 
 import environment  # noqa: E402
 from csm_refine_addon.cli import exit_process, main  # noqa: E402
