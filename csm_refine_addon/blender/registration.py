@@ -80,6 +80,18 @@ def on_change(*_arguments: Any) -> None:
     pump.glance()
 
 
+@persistent
+def before_undo(*_arguments: Any) -> None:
+    """An undo begins, that of *Adjust Last Operation* too."""
+    pump.current().lost.before_undo()
+
+
+@persistent
+def after_undo(*_arguments: Any) -> None:
+    """An undo is done."""
+    pump.undone()
+
+
 def _handlers() -> tuple[tuple[list[Any], Callable[..., None]], ...]:
     handlers = bpy.app.handlers
     changes = (handlers.depsgraph_update_post, handlers.undo_post, handlers.redo_post)
@@ -88,6 +100,8 @@ def _handlers() -> tuple[tuple[list[Any], Callable[..., None]], ...]:
         (handlers.load_post, on_load),
         (handlers.save_pre, before_save),
         *((each, after_save) for each in saved),
+        (handlers.undo_pre, before_undo),
+        (handlers.undo_post, after_undo),
         *((each, on_change) for each in changes),
     )
 

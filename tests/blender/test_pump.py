@@ -16,13 +16,15 @@ from csm_refine_addon.blender.jobs.book import MOST_AT_ONCE
 from csm_refine_addon.blender.jobs.worker_process import RESTARTS, ServiceCheck, WorkerProcess, reap
 from csm_refine_addon.blender.measuring import readout
 from csm_refine_addon.blender.operators import batch
-from csm_refine_addon.blender.scene import arrivals, marks
+from csm_refine_addon.blender.panels.jobs import CSM_UL_jobs
+from csm_refine_addon.blender.scene import arrivals, lost_results, marks
 from csm_refine_addon.blender.viewport import notices, sidebar
 from csm_refine_addon.core.driving import flow, worker
 from csm_refine_addon.core.errors import InputError
 from csm_refine_addon.core.models import LOCAL, Box, JobState, Placement, Secret
 from csm_refine_addon.core.storage.home import Home
 from tests.support import panel, scenes
+from tests.support.strict_layout import StrictLayout, operators, texts
 
 ops = bpy.ops
 SIZE = (1.0, 2.0, 3.0)
@@ -211,6 +213,71 @@ def test_an_undone_result_does_not_come_back_by_itself(home, tmp_path):
     before = objects()
     turn()
     assert objects() == before
+
+
+def test_a_result_that_a_repeated_operator_took_is_placed_again(home, tmp_path, monkeypatch):
+    """*Adjust Last Operation* undoes to before the operation and runs it again: the result stands at the end of it.
+
+    Once, also where it is repeated many times; an undo of the placing, and what the user deleted, stay as they are.
+    """
+    monkeypatch.setattr(lost_results, "QUIET_S", 0.0)
+    bpy.ops.ed.undo_push(message="Before")
+    bpy.ops.mesh.primitive_cylinder_add("EXEC_DEFAULT", True, vertices=8)
+    job = ready(home, tmp_path)
+    pump.current().press()
+    turn()
+    for vertices in (9, 10):
+        repeated(vertices, steps=2 if vertices == 9 else 1)
+    assert not marks.find_result(in_journal(home, job))
+    turn()
+    turn()
+    assert [obj.name for obj in bpy.data.objects if marks.is_result(obj)] == [in_journal(home, job).placed_object]
+    assert len(bpy.data.objects["Cylinder"].data.vertices) == 20
+    bpy.ops.ed.undo()
+    turn()
+    assert not marks.find_result(in_journal(home, job))
+    bpy.ops.ed.redo()
+    turn()
+    bpy.data.objects.remove(marks.find_result(in_journal(home, job)))
+    bpy.ops.ed.undo_push(message="Delete")
+    bpy.ops.mesh.primitive_cylinder_add("EXEC_DEFAULT", True, vertices=8)
+    repeated(9, steps=1)
+    turn()
+    assert not marks.find_result(in_journal(home, job))
+
+
+def repeated(vertices: int, steps: int) -> None:
+    """What Blender does when a value of the last operation is changed, so many undo steps ago."""
+    for _ in range(steps):
+        bpy.ops.ed.undo()
+    bpy.ops.mesh.primitive_cylinder_add("EXEC_DEFAULT", True, vertices=vertices)
+
+
+def drawn_row(job) -> list[str]:
+    recorded = []
+    row = bpy.context.window_manager.csm_refine.jobs[job.id]
+    CSM_UL_jobs.draw_item(None, bpy.context, StrictLayout(recorded), None, row, 0, None, "active")
+    return [*operators(recorded), *texts(recorded)]
+
+
+def test_a_result_that_is_gone_is_placed_again_from_its_row(home, tmp_path):
+    """After an undo the row says that it is not in this file, with one button that places it again."""
+    bpy.ops.ed.undo_push(message="Before")
+    job = ready(home, tmp_path)
+    pump.current().press()
+    turn()
+    assert "csm_refine.place" not in drawn_row(job)
+    bpy.ops.ed.undo()
+    turn()
+    marks.mark_stale()
+    marks.update(pump.current().jobs.values(), math.inf)
+    assert [part for part in drawn_row(job) if part in {"Not in this file", "Place Again"}] == [
+        "Place Again",
+        "Not in this file",
+    ]
+    ops.csm_refine.place(job=job.id)
+    marks.update(pump.current().jobs.values(), math.inf)
+    assert "Not in this file" not in drawn_row(job)
 
 
 def test_a_result_is_placed_once(home, tmp_path):

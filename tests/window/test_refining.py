@@ -22,3 +22,10 @@ def test_refining(play, api):
     assert [round(part, 5) for part in seen["location"]] == [0, 0, 0]
     assert len(api.refines) == 1
     assert json.loads(api.refines[0].body)["scaled_bbox"] == [2, 2, 2]
+
+
+def test_adjusting_the_last_operation(play, api):
+    """A result that a repeated operation takes with it stands again; what the user undoes stays away, with a button."""
+    seen = play("repeating", SERVICE=api.url)
+    assert seen["selected"] == ["Circle"]
+    assert seen["sides"] == 12

@@ -23,6 +23,7 @@ from ..measuring import readout
 from ..properties import choices_of, settings_of
 from ..scene import arrivals, marks, open_file
 from ..scene.deliveries import Deliveries
+from ..scene.lost_results import LostResults
 from ..viewport import notices, overlay, sidebar, status_bar
 from . import batching, control, endings, job_rows, job_words, late_imports
 from .book import MOST_AT_ONCE, PATIENT_S, JobBook, is_locked, unless_gone
@@ -62,6 +63,7 @@ class Pump(JobBook):
         self._wanted_codes: dict[str, str] = {}
         self._unwritten: dict[str, Placed] = {}
         self._deliveries = Deliveries()
+        self.lost = LostResults()
         self._locked_since = 0.0
         self._is_bringing = False
         """Whether this turn brought in a part of a large result: the next one follows at once."""
@@ -143,6 +145,7 @@ class Pump(JobBook):
         self.waiting.clear()
         self.looking.file_loaded()
         self._deliveries.file_loaded()
+        self.lost = LostResults()
         self._wanted_codes.clear()
         wake()
 
@@ -255,6 +258,8 @@ class Pump(JobBook):
             if job.id not in waiting and not (placed or self._is_bringing):
                 self._is_bringing = self._deliveries.bring_next(job)
                 placed = not self._is_bringing and self._place(context, job)
+        lost = None if placed or self._is_bringing else self.lost.next_job(context, self.jobs, self._turned_at)
+        placed |= lost is not None and self._place(context, lost)
         changed = placed or waiting != self.waiting
         self.waiting = waiting
         return changed
@@ -349,6 +354,7 @@ class Pump(JobBook):
             return True
         is_settling = sidebar.is_seen(now) and readout.is_stale()
         is_settling |= (sidebar.is_seen(now) or bool(self.ready)) and marks.is_stale()
+        is_settling |= self.lost.is_waiting()
         return is_settling or bool(self._unwritten or self.waiting) or now - self._woken_at < LINGER_S
 
 
@@ -378,6 +384,14 @@ def wake() -> None:
 def glance() -> None:
     """Something in the scene has changed: see whether that concerns us."""
     if _pump.glances():
+        wake()
+
+
+def undone() -> None:
+    """Look for results that went with an undo, before the user does anything else."""
+    if _pump.lost.undone(time.monotonic()):
+        if not bpy.app.background and bpy.app.timers.is_registered(tick):
+            bpy.app.timers.unregister(tick)
         wake()
 
 

@@ -10,13 +10,16 @@ import bpy
 from ...core.driving import flow
 from ...core.models import Job
 from ..jobs import job_rows, job_words, pump
+from ..jobs.job_words import Deed
 from ..operators.batch import ready_jobs
 from ..operators.common import set_job
+from ..scene import marks
 from ..translations import shown
 from ..viewport import sidebar
 from . import details
 from .session import InSidebar
 
+NOT_HERE = "Not in this file"
 PLACE_ALL = "Place All Ready ({})"
 
 
@@ -57,7 +60,9 @@ def _draw_row_head(row: bpy.types.UILayout, job: Job) -> None:
     icon = "INTERNET_OFFLINE" if job.trouble and flow.is_active(job) else job_words.icon(job)
     row.label(text=shown(job_words.short_title(job)), icon=icon, translate=False)
     answered = job_words.last_answer(job, time.time())
-    if answered:
+    if marks.is_missing(job):
+        set_job(row.operator("csm_refine.place", text=details.button_text(job, Deed.PLACE), icon="SNAP_ON"), job)
+    elif answered:
         right = row.row()
         right.alignment = "RIGHT"
         right.label(text=shown(answered), translate=False)
@@ -75,7 +80,7 @@ def _draw_row_foot(row: bpy.types.UILayout, job: Job) -> None:
     else:  # a button, too: a label of a selected row is drawn for the blue behind the first line, not for the grey here
         right = row.row()
         right.alignment = "LEFT"
-        status = shown(job_words.short_status(job))
+        status = shown(NOT_HERE if marks.is_missing(job) else job_words.short_status(job))
         set_job(right.operator("csm_refine.select", text=status, emboss=False, translate=False), job)
 
 

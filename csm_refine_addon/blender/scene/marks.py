@@ -17,7 +17,7 @@ from typing import Any
 
 import bpy
 
-from ...core.models import TERMINAL, Box, Job
+from ...core.models import TERMINAL, Box, Job, JobState
 from ..measuring.readout import LEAST_PAUSE_S, PAUSE_PER_COST
 from . import open_file
 
@@ -73,6 +73,7 @@ def mark_result(obj: Any, job: Job) -> None:
     mark.has_box = box is not None
     if box is not None:
         mark.box_centre, mark.box_size = box.centre, box.size
+    _index.results = {**_index.results, job.id: obj.name}
     mark_stale()
 
 
@@ -110,6 +111,11 @@ def _marked() -> _Marked:
         for job_id in mark.source_of.split():
             found.sources.setdefault(job_id, []).append(obj)
     return found
+
+
+def result_jobs() -> set[str]:
+    """Return the ids of the jobs whose results stand in the file."""
+    return {str(of(obj).job) for obj in bpy.data.objects if is_marked(obj) and of(obj).job}
 
 
 def find_result(job: Job, marked: _Marked | None = None) -> Any:
@@ -217,6 +223,12 @@ def is_of_this_file(job: Job) -> bool:
     Such an object may have come from another file, which is the job's, too: see :func:`is_awaited`.
     """
     return open_file.asked_for(job) or job.id in _index.jobs
+
+
+def is_missing(job: Job) -> bool:
+    """Return, for ``draw``, whether a placed result of this file is not in it any more, and can be placed again."""
+    is_placed = job.state is JobState.PLACED and bool(job.blend_path)
+    return is_placed and has_looked() and is_of_this_file(job) and not result_name(job)
 
 
 def is_awaited(job: Job) -> bool:

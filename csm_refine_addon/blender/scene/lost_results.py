@@ -1,0 +1,57 @@
+"""Results that a repeated operator took out of the file: noticed after an undo, so that they are placed again.
+
+*Adjust Last Operation* undoes to before the operation and runs it again. What was placed since then is gone, and so is
+its undo step: there is nothing to redo. After an undo by the user there is, and the result stays away.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import bpy
+
+from ...core.models import Job, JobState
+from . import arrivals, marks
+
+QUIET_S = 0.5
+"""A slider that is dragged in the panel repeats the operator many times in a second."""
+
+
+class LostResults:
+    """The jobs whose results are to be placed again."""
+
+    def __init__(self) -> None:
+        self._before: set[str] = set()
+        """The jobs of the results that stood in the file before an undo that was not looked at yet."""
+        self._is_undone = False
+        self._undone_at = -math.inf
+        self._lost: set[str] = set()
+
+    def before_undo(self) -> None:
+        """Note which results stand in the file."""
+        self._before |= marks.result_jobs()
+
+    def undone(self, now: float) -> bool:
+        """Note an undo; return whether a result may have gone with it, so that a turn has to look."""
+        self._is_undone, self._undone_at = True, now
+        return self.is_waiting()
+
+    def is_waiting(self) -> bool:
+        """Return whether something is to be looked at, or to be placed."""
+        return bool(self._lost or (self._is_undone and self._before))
+
+    def next_job(self, context: bpy.types.Context, jobs: Mapping[str, Job], now: float) -> Job | None:
+        """Return a job whose result is to be placed again now, or None; once only, whatever becomes of it."""
+        if self._is_undone:
+            gone = self._before - marks.result_jobs()
+            self._lost |= set() if bpy.ops.ed.redo.poll() else gone
+            self._before, self._is_undone = set(), False
+        if not self._lost or now - self._undone_at < QUIET_S:
+            return None
+        self._lost -= marks.result_jobs()
+        lost = [job for job in jobs.values() if job.id in self._lost and job.state is JobState.PLACED]
+        waiting = arrivals.hindrances(context, lost)
+        job = next((job for job in lost if job.id not in waiting and job.blend_path), None)
+        self._lost = {other.id for other in lost if other is not job}
+        return job
