@@ -101,9 +101,9 @@ def test_a_large_mesh_is_quick():
     bmesh.ops.triangulate(edited, faces=edited.faces)
     edited.to_mesh(mesh)
     edited.free()
-    began = time.perf_counter()
+    began = time.process_time()
     assert topology.measure(mesh).open_edges == 4 * 806
-    assert time.perf_counter() - began < 8
-    began = time.perf_counter()
+    assert time.process_time() - began < 8
+    began = time.process_time()
     assert topology.measure_quickly(mesh).triangles == 2 * 806 * 806
-    assert time.perf_counter() - began < 0.05
+    assert time.process_time() - began < 0.05

@@ -19,8 +19,10 @@ from csm_refine_addon import cli
 from csm_refine_addon.blender import preferences
 from csm_refine_addon.blender.jobs import pump
 from csm_refine_addon.core.models import Job, JobState
+from csm_refine_addon.core.reports import counts
 from csm_refine_addon.service.refinery import tuning
 from tests.support import panel, placed_mesh, scenes, sides_of_faces, whole_shapes
+from tests.support.counted import counted
 
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST_S = 1200
@@ -122,6 +124,12 @@ def corner_values(obj: bpy.types.Object) -> dict[str, np.ndarray]:
     }
 
 
+def assert_measured_as_reported(placed: bpy.types.Object, job: Job) -> None:
+    """What was measured is what bmesh finds, and what the service reports: less in the scene is an error here."""
+    assert job.placed_counts == job.reported_counts == counted(placed.data)
+    assert counts.warnings(job) == ()
+
+
 @pytest.mark.timeout(LONGEST_S)
 def test_what_stands_in_the_scene(at_work, shape, topology):
     """The mesh has the faces that the refining made, on one closed surface, in its box, with layout and texture."""
@@ -132,6 +140,7 @@ def test_what_stands_in_the_scene(at_work, shape, topology):
     assert found.sides == sides_of_faces.of_file(Path(job.mesh_path).with_name("mesh.obj"))
     assert (Path(job.mesh_path).suffix, source_kinds(at_work / "home", job)) == (".blend", [".blend"])
     assert job.fit_error < 1e-5
+    assert_measured_as_reported(placed, job)
     assert found.uv_maps[:1] == before.uv_maps[:1] or topology != "keep"
     if topology == "keep":
         assert found == before

@@ -48,6 +48,7 @@ def weld_mesh(mesh: bpy.types.Mesh) -> bool:
 
     Normals, UV maps, colours and other attributes stay each corner's own, materials, order of faces and loose edges and
     vertices as they are. Vertex weights and shape keys are lost: for a mesh as imported, without its armature.
+    1.3 million triangles take 2 s of processor time with the seams of a UV map, 4 s where no vertex is shared.
     """
     remap = weld(read_positions(mesh), read_faces(mesh))
     if remap is None:

@@ -1,7 +1,7 @@
 """How the faces of a mesh hang together, as arrays: edges by their number of faces, pieces, UV islands.
 
-An edge joins two vertices, as in Blender: vertices at the same place are two. Measured on 1.3 million triangles, all
-counts together take about two seconds.
+An edge joins two vertices, as in Blender: vertices at the same place are two. On 1.3 million triangles, all counts
+together take 1.5 s of processor time.
 """
 
 from __future__ import annotations
