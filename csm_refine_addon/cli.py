@@ -22,13 +22,13 @@ import time
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from .commands import interrupts, outcome, verbs
-from .commands.progress import tell
-from .commands.verbs import BOX_NAMES, PIVOT_NAMES
-from .core.driving.orders import FOLLOW_S
+from .commands import commands, interrupts, outcome
+from .commands.commands import BOX_NAMES, PIVOT_NAMES
+from .commands.progress_bar import tell
 from .core.errors import CsmError, InputError, StorageError
+from .core.jobs.job_factory import FOLLOW_S
 from .core.processes.local_settings import LEVELS, SYMMETRIES, TOPOLOGIES
-from .core.streams import write
+from .core.stdio import write
 
 _log = logging.getLogger("csm_refine.cli")
 _VECTORS = {"--bbox": BOX_NAMES, "--pivot": PIVOT_NAMES}
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; never raises, but for ``--help``'s SystemExit turned into 0."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     with interrupts.handled():
-        return verbs.serve(arguments[1:]) if arguments[:1] == ["serve"] else _told(arguments)
+        return commands.serve(arguments[1:]) if arguments[:1] == ["serve"] else _told(arguments)
 
 
 def _told(arguments: list[str]) -> int:
@@ -109,7 +109,7 @@ def _run(arguments: list[str]) -> outcome.Outcome:
         failure = _unexpected(error)
     else:
         return outcome.warned(found, options.warnings)
-    failed = outcome.failure(failure, options.at_hand, is_about_several=verbs.is_about_several(options))
+    failed = outcome.failure(failure, options.at_hand, is_about_several=commands.is_about_several(options))
     return outcome.warned(failed, options.warnings)
 
 
@@ -155,12 +155,12 @@ def _parser() -> argparse.ArgumentParser:
         return found
 
     request, local = _request_options(), _local_options()
-    refine = add("refine", verbs.refine, "submit, wait, place, and save or export", service, request, local)
+    refine = add("refine", commands.refine, "submit, wait, place, and save or export", service, request, local)
     refine.add_argument("code", metavar="CODE", help="a session code, or anything that contains one")
     _add_output(refine)
     refine.add_argument("--again", action="store_true", help=f"send although the session has a job: {_CHARGES}")
     _add_take_over(refine)
-    submit = add("submit", verbs.submit, "submit and return", service, request, local)
+    submit = add("submit", commands.submit, "submit and return", service, request, local)
     submit.add_argument("code", metavar="CODE", nargs="?", help="a session code, or anything that contains one")
     submit.add_argument(
         "--again",
@@ -169,24 +169,24 @@ def _parser() -> argparse.ArgumentParser:
         const=True,
         help=f"send this ended or unclear job again, or with CODE another refine: {_CHARGES}",
     )
-    status = add("status", verbs.status, "one look at the service", service)
+    status = add("status", commands.status, "one look at the service", service)
     status.add_argument("target", metavar="JOB|CODE", nargs="?", help="default: the newest job")
     status.add_argument("--timeout", type=float, metavar="S", help="how long to wait for the answer")
     _add_take_over(submit)
-    wait = add("wait", verbs.wait, "follow jobs to their end", service)
+    wait = add("wait", commands.wait, "follow jobs to their end", service)
     wait.add_argument("jobs", metavar="JOB", nargs="*", help="default: all unfinished ones")
     wait.add_argument("--timeout", type=float, metavar="S", help="how long to follow, from now")
     _add_take_over(wait)
-    fetch = add("fetch", verbs.fetch, "download and prepare without placing", service)
+    fetch = add("fetch", commands.fetch, "download and prepare without placing", service)
     fetch.add_argument("job", metavar="JOB")
     _add_take_over(fetch)
-    place = add("place", verbs.place, "place a ready job in the open file", service)
+    place = add("place", commands.place, "place a ready job in the open file", service)
     place.add_argument("job", metavar="JOB")
     place.add_argument("--blend", metavar="FILE", help="open this file first")
     _add_output(place)
-    add("stop", verbs.stop, "stop following").add_argument("job", metavar="JOB")
-    add("jobs", verbs.jobs, "list the journal")
-    create = add("create", verbs.create, "make a session on the local service out of a mesh", service)
+    add("stop", commands.stop, "stop following").add_argument("job", metavar="JOB")
+    add("jobs", commands.jobs, "list the journal")
+    create = add("create", commands.create, "make a session on the local service out of a mesh", service)
     create.add_argument("mesh", metavar="MESHFILE", nargs="?", help="GLB, OBJ, FBX, or a zip of OBJ, MTL and textures")
     create.add_argument("--object", metavar="NAME", help="an object of the open file instead")
     create.add_argument("--blend", metavar="FILE", help="open this file first")

@@ -32,7 +32,7 @@ os.environ["CSM_REFINE_HOME"] = str(FOLDER / "home")
 import bpy  # noqa: E402
 
 from csm_refine_addon import cli  # noqa: E402
-from csm_refine_addon.blender.scene import exporting  # noqa: E402
+from csm_refine_addon.blender.scene import export  # noqa: E402
 from demonstration import picture, sample  # noqa: E402
 
 
@@ -47,7 +47,7 @@ def main() -> int:
         "refine", code, "--object", sample.NAME, "--service", "local", "--output", str(FOLDER / "result.blend")
     )
     print(f"sent: scaled_bbox {rounded(result['scaled_bbox'])}, pivot_point {rounded(result['pivot_point'])}")
-    exporting.export(bpy.data.objects[result["object"]], FOLDER / "result.glb")
+    export.export(bpy.data.objects[result["object"]], FOLDER / "result.glb")
     picture.before_and_after(sample.NAME, result["object"], FOLDER / "before_after.png")
     for name in ("result.blend", "result.glb", "before_after.png"):
         print(FOLDER / name)

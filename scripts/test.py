@@ -32,11 +32,11 @@ CORE_IN_BLENDER = (
     "tests/core/test_addresses.py",
     "tests/core/test_background.py",
     "tests/core/test_client.py",
-    "tests/core/test_confinement.py",
+    "tests/core/test_process_limits.py",
     "tests/core/test_deadlines.py",
     "tests/core/test_downloads.py",
     "tests/core/test_local_service.py",
-    "tests/core/test_network.py",
+    "tests/core/test_transport.py",
     "tests/core/test_worker.py",
 )
 """What depends on the Python, the requests and the urllib3 that a Blender brings along."""

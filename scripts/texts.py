@@ -20,22 +20,22 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "csm_refine_addon"
-TABLES = PACKAGE / "blender" / "translations"
+TABLES = PACKAGE / "blender" / "i18n"
 LANGUAGES = ("zh_HANS", "ja_JP", "de_DE", "fr_FR", "es")
 ROOMS = ("blender/**/*.py", "core/**/*.py")
-SERVICE = ("refinery/**/*.py", "disk.py", "refining.py", "sessions.py")
+SERVICE = ("remesh/**/*.py", "service/refine_queue.py", "service/sessions.py")
 """Modules of the local service whose sentences the panel repeats."""
-IN_SENTENCES = ("service/refinery/judging.py", "service/refinery/ladder.py")
+IN_SENTENCES = ("remesh/evaluate.py", "remesh/fallback.py")
 """Of these, what is no sentence, too: it stands in fields of sentences."""
 NOT_SHOWN = (
     *(
         "blender/headless.py",
-        "blender/scene/exporting.py",
-        "blender/jobs/diagnosing.py",
-        "blender/translations/__init__.py",
+        "blender/scene/export.py",
+        "blender/jobs/diagnostics_report.py",
+        "blender/i18n/__init__.py",
         "core/processes/local_settings.py",
     ),
-    *("blender/translations/tables.py", "core/storage/home.py", "core/documents.py", "core/processes/confinement.py"),
+    *("blender/i18n/tables.py", "core/data_dir.py", "core/serialization.py", "core/processes/process_limits.py"),
 )
 """They serve the command line and bug reports, which speak English, or the programmer."""
 WORDS = (
@@ -68,14 +68,14 @@ NOT_READ = frozenset({
 
 
 def collect() -> dict[str, str]:
-    """Return every text to be translated, with the place it was found first: ``core/driving/flow.py:167``."""
+    """Return every text to be translated, with the place it was found first: ``core/jobs/state_machine.py:167``."""
     found = dict.fromkeys(WORDS, "WORDS")
     paths = [path for room in ROOMS for path in sorted(PACKAGE.glob(room))]
     for path in paths:
         name = path.relative_to(PACKAGE).as_posix()
         if name not in NOT_SHOWN:
             _note(found, name, (pair for pair in texts_in(path.read_text(encoding="utf-8")) if is_read(pair[1])))
-    for path in sorted(path for room in SERVICE for path in (PACKAGE / "service").glob(room)):
+    for path in sorted(path for room in SERVICE for path in (PACKAGE).glob(room)):
         texts = texts_in(path.read_text(encoding="utf-8"))
         where = path.relative_to(PACKAGE).as_posix()
         is_whole = where not in IN_SENTENCES

@@ -12,32 +12,32 @@ from typing import TYPE_CHECKING
 
 import bpy
 
-from ..core import checks
-from ..core.driving.following import Follower
-from ..core.driving.orders import new_job
+from ..core import validation
+from ..core.data_dir import DataDir
 from ..core.errors import InputError, PrepareFailed
-from ..core.keys import key_sources
+from ..core.jobs.foreground import ForegroundRunner
+from ..core.jobs.job_factory import new_job
 from ..core.models import Job, JobState, RefineRequest, Secret
-from ..core.placement import Choices, Measured
-from ..core.processes.workshop import BlenderWorkshop
-from ..core.storage.home import Home
-from . import locations, preferences
-from .measuring import bounds, losses
-from .meshes import session_source
-from .scene import arrivals, exporting, open_file
+from ..core.placement import BoundsOptions, Measured
+from ..core.processes.blender_tasks import BackgroundTasks
+from ..core.providers import credentials
+from . import data_location, preferences
+from .background import session_source
+from .geometry import bounds, object_losses
+from .scene import auto_place, export, open_file
 
 if TYPE_CHECKING:
-    from ..commands.settings import Settings
+    from ..commands.saved_settings import Settings
     from .scene.placing import Placed
 
 
 def settings() -> Settings:
     """Return what the preferences and this Blender say, for the command line."""
-    from ..commands.settings import Settings
+    from ..commands.saved_settings import Settings
 
     values = preferences.preferences()
     return Settings(
-        home=locations.home(),
+        home=data_location.home(),
         service=values.service_url if values.service == "URL" else values.service.lower(),
         key=_preferred_key,
         key_command=values.key_command.strip(),
@@ -77,19 +77,19 @@ def find_source(name: str | None) -> bpy.types.Object | None:
     return bpy.context.view_layer.objects.active
 
 
-def measured(source: bpy.types.Object, choices: Choices) -> Measured:
+def measured(source: bpy.types.Object, choices: BoundsOptions) -> Measured:
     """Return as much of the object's box and frame as the choices need. Raises InputError."""
     return bounds.measure_for(choices, bpy.context.evaluated_depsgraph_get(), source)
 
 
 def checked_output(output: str | None) -> Path | None:
     """Return the output file, absolute. Raises InputError where it cannot be written, before anything is sent."""
-    return None if output is None else exporting.check_output(Path(output))
+    return None if output is None else export.check_output(Path(output))
 
 
 def place(job: Job) -> Placed:
     """Place a prepared job in the open file. Raises CsmError."""
-    return arrivals.place(bpy.context, job)
+    return auto_place.place(bpy.context, job)
 
 
 def save_output(object_name: str, path: Path) -> tuple[str, ...]:
@@ -98,12 +98,12 @@ def save_output(object_name: str, path: Path) -> tuple[str, ...]:
     Return sentences on what that format cannot hold. Raises CsmError.
     """
     obj = bpy.data.objects[object_name]
-    exporting.export(obj, path)
-    return exporting.format_warnings(obj, path)
+    export.export(obj, path)
+    return export.format_warnings(obj, path)
 
 
 @contextlib.contextmanager
-def exported(name: str, home: Home, service: str) -> Iterator[Path]:
+def exported(name: str, home: DataDir, service: str) -> Iterator[Path]:
     """Give a mesh file of an object and its children as a new session of a service wants it, until the block ends.
 
     Nothing of it stays, however the block ends. Raises CsmError.
@@ -114,12 +114,12 @@ def exported(name: str, home: Home, service: str) -> Iterator[Path]:
         blend = home.source(job.id)
         names = session_source.write(bounds.find_object(bpy.context.view_layer, name), (), blend)
         job = dataclasses.replace(job, source_blend=str(blend), source_objects=names)
-        yield _export_source(BlenderWorkshop(home, bpy.app.binary_path, threading.Event().wait), job)
+        yield _export_source(BackgroundTasks(home, bpy.app.binary_path, threading.Event().wait), job)
     finally:
         home.delete_job_folder(job.id)
 
 
-def _export_source(workshop: BlenderWorkshop, job: Job) -> Path:
+def _export_source(workshop: BackgroundTasks, job: Job) -> Path:
     try:
         return workshop.export_source(job)
     except PrepareFailed as error:  # its action names a log, which goes with the folder
@@ -129,15 +129,15 @@ def _export_source(workshop: BlenderWorkshop, job: Job) -> Path:
 
 def losses_of(name: str) -> tuple[str, ...]:
     """Return what a session made out of an object and its children will not have. Raises InputError."""
-    return losses.losses_of([bounds.find_object(bpy.context.view_layer, name)])
+    return object_losses.losses_of([bounds.find_object(bpy.context.view_layer, name)])
 
 
 def wait_for(job: Job, timeout_s: float) -> Job:
     """Drive a job, blocking, until it is ready, has ended or the time is up; return how it stands. Raises CsmError."""
     values, pause = preferences.preferences(), threading.Event().wait
-    with Follower(
-        locations.home(),
-        key_of=key_sources.this_process(values.key_command.strip(), _preferred_key, pause),
+    with ForegroundRunner(
+        data_location.home(),
+        key_of=credentials.this_process(values.key_command.strip(), _preferred_key, pause),
         is_online=is_online,
         is_chosen=_is_chosen,
         blender=bpy.app.binary_path,
@@ -155,4 +155,4 @@ def _is_chosen(service: str) -> bool:
 
 def _preferred_key() -> Secret | None:
     text = preferences.preferences().api_key
-    return checks.api_key(text) if text else None
+    return validation.api_key(text) if text else None

@@ -8,11 +8,11 @@ from typing import Any
 
 import bpy
 
-from ..core import checks
+from ..core import validation
 from ..core.errors import CsmError, InputError
 from ..core.models import CSM_BASE_URL, LOCAL, Secret
-from . import locations
-from .translations import CONTEXT, shown
+from . import data_location
+from .i18n import CONTEXT, shown
 
 KEY_VARIABLE = "CSM_API_KEY"
 SERVICE_VARIABLE = "CSM_SERVICE"
@@ -187,7 +187,7 @@ def preferences() -> Any:
     """Return the add-on's preferences; a checkout takes those of the installed extension, else their defaults."""
     global _defaults  # noqa: PLW0603  # made when first asked for: it reads the class above
     addons = bpy.context.preferences.addons
-    addon = addons.get(ADDON) or addons.get(locations.installed_package())
+    addon = addons.get(ADDON) or addons.get(data_location.installed_package())
     if addon is not None and addon.preferences is not None:
         return addon.preferences
     if _defaults is None:
@@ -248,7 +248,7 @@ def service_address() -> str:
     text = service_text()
     if not text:
         raise InputError("The service's address is missing.", "Type its base URL, like https://api.example.com.")
-    return checks.service_address(text, allow_plain_http=preferences().allow_plain_http)
+    return validation.service_address(text, allow_plain_http=preferences().allow_plain_http)
 
 
 def may_charge(service: str) -> bool:
@@ -289,7 +289,7 @@ def api_key() -> Secret | None:
     """
     if key_source() is KeySource.COMMAND:
         return None
-    return checks.api_key(os.environ.get(KEY_VARIABLE) or preferences().api_key)
+    return validation.api_key(os.environ.get(KEY_VARIABLE) or preferences().api_key)
 
 
 def key_command() -> str:
@@ -300,9 +300,9 @@ def key_command() -> str:
 def require_key() -> None:
     """Raise KeyMissing where there is no key, or none can come from what is given; runs no command."""
     if api_key() is None:
-        from ..core.keys import key_sources  # brings subprocess and its kin
+        from ..core.providers import credentials  # brings subprocess and its kin
 
-        key_sources.words(key_command())
+        credentials.words(key_command())
 
 
 def key_problem(text: str) -> str:
@@ -310,10 +310,10 @@ def key_problem(text: str) -> str:
     if not text:
         return ""
     try:
-        key = checks.api_key(text)
+        key = validation.api_key(text)
     except CsmError as error:
         return str(error)
-    return "" if checks.is_usual_key(key) else "A key of CSM has 32 letters and digits; this one has another form."
+    return "" if validation.is_usual_key(key) else "A key of CSM has 32 letters and digits; this one has another form."
 
 
 # --- network ------------------------------------------------------------------------------------------------------

@@ -8,14 +8,14 @@ from typing import Any
 
 import bpy
 
-from ..core import checks, placement
+from ..core import placement, validation
 from ..core.axes import PIVOT_LIMIT, Vector3
 from ..core.errors import InputError
-from ..core.placement import BoundsSource, Choices, PivotSource
-from . import local_refining, preferences
-from .jobs import job_rows, session_rows
-from .measuring import readout
-from .translations import CONTEXT
+from ..core.placement import BoundsOptions, BoundsSource, PivotSource
+from . import local_options, preferences
+from .geometry import selection_bounds
+from .i18n import CONTEXT
+from .jobs import job_list, known_sessions
 
 BOUNDS_MODES = (
     ("OBJECT", "From Object", "The box of the selected object, with all that belongs to it"),
@@ -31,7 +31,7 @@ PIVOT_MODES = (
 )
 
 
-OBJECT_CHOICES = Choices()
+OBJECT_CHOICES = BoundsOptions()
 LARGEST = 3.4e38
 _QUERY = re.compile(r"(://[^\s?]*)\?\S*")
 """What an address asks for, or is signed with."""
@@ -40,7 +40,7 @@ _QUERY = re.compile(r"(://[^\s?]*)\?\S*")
 def _code_typed(settings: CSM_PG_settings, _context: bpy.types.Context) -> None:
     """Keep the code of a longer text: the address of a mesh is signed, and the field is saved with the file."""
     try:
-        kept = checks.session_code(settings.session_code)
+        kept = validation.session_code(settings.session_code)
     except InputError:
         kept = _QUERY.sub(r"\1", settings.session_code)
     if kept != settings.session_code:  # to set it comes here once more
@@ -49,22 +49,22 @@ def _code_typed(settings: CSM_PG_settings, _context: bpy.types.Context) -> None:
 
 def _bounds_chosen(settings: CSM_PG_settings, _context: bpy.types.Context) -> None:
     """Typing starts from the object's values."""
-    measured = readout.current().measured
+    measured = selection_bounds.current().measured
     if settings.bounds_mode == "TYPED" and measured is not None and measured.box is not None:
         settings.bbox = placement.scaled_bbox(measured, OBJECT_CHOICES)
-    readout.mark_stale()
+    selection_bounds.mark_stale()
 
 
 def _pivot_chosen(settings: CSM_PG_settings, _context: bpy.types.Context) -> None:
-    measured = readout.current().measured
+    measured = selection_bounds.current().measured
     if settings.pivot_mode == "TYPED" and measured is not None and measured.box is not None:
         pivot = placement.pivot_point(measured, OBJECT_CHOICES)
         settings.pivot = [round(part, 6) + 0.0 for part in pivot or ()]
-    readout.mark_stale()
+    selection_bounds.mark_stale()
 
 
 def _thickness_typed(_settings: CSM_PG_settings, _context: bpy.types.Context) -> None:
-    readout.mark_stale()
+    selection_bounds.mark_stale()
 
 
 def _service_index(_settings: Any) -> int:
@@ -174,7 +174,7 @@ class CSM_PG_settings(bpy.types.PropertyGroup):
         unit="LENGTH",
         update=_thickness_typed,
     )
-    local: bpy.props.PointerProperty(type=local_refining.CSM_PG_local)
+    local: bpy.props.PointerProperty(type=local_options.CSM_PG_local)
 
 
 class CSM_PG_job_row(bpy.types.PropertyGroup):
@@ -186,7 +186,7 @@ class CSM_PG_session_row(bpy.types.PropertyGroup):
 
 
 def _session_clicked(kept: CSM_PG_window, context: bpy.types.Context) -> None:
-    code = session_rows.picked(kept.active_session)
+    code = known_sessions.picked(kept.active_session)
     if code:
         settings_of(context).session_code = code
 
@@ -209,20 +209,20 @@ class CSM_PG_window(bpy.types.PropertyGroup):
     files: bpy.props.EnumProperty(
         name="Files",
         description="Whose jobs the list shows",
-        items=job_rows.FILES,
-        get=job_rows.files_index,
-        set=job_rows.choose_files,
+        items=job_list.FILES,
+        get=job_list.files_index,
+        set=job_list.choose_files,
     )
     sort: bpy.props.EnumProperty(
         name="Order",
         description="Which job stands first in the list",
-        items=job_rows.SORTS,
-        get=job_rows.sort_index,
-        set=job_rows.choose_sort,
+        items=job_list.SORTS,
+        get=job_list.sort_index,
+        set=job_list.choose_sort,
     )
 
 
-CLASSES = (*local_refining.CLASSES, CSM_PG_settings, CSM_PG_job_row, CSM_PG_session_row, CSM_PG_window)
+CLASSES = (*local_options.CLASSES, CSM_PG_settings, CSM_PG_job_row, CSM_PG_session_row, CSM_PG_window)
 
 
 def settings_of(context: bpy.types.Context) -> Any:
@@ -230,7 +230,7 @@ def settings_of(context: bpy.types.Context) -> Any:
     return context.scene.csm_refine
 
 
-def choices_of(settings: Any, scaled_bbox: Vector3 | None = None, pivot_point: Vector3 | None = None) -> Choices:
+def choices_of(settings: Any, scaled_bbox: Vector3 | None = None, pivot_point: Vector3 | None = None) -> BoundsOptions:
     """Return what the panel's settings choose; a given box or pivot (API axes) takes the place of theirs.
 
     Raises InputError where a box or pivot that is in use is not one.
@@ -244,11 +244,11 @@ def choices_of(settings: Any, scaled_bbox: Vector3 | None = None, pivot_point: V
         pivot = PivotSource.TYPED
     elif pivot is PivotSource.TYPED:
         pivot_point = typed_values(settings.pivot)
-    return Choices(
+    return BoundsOptions(
         bounds,
         pivot,
-        None if scaled_bbox is None else checks.scaled_bbox(scaled_bbox),
-        None if pivot_point is None else checks.pivot_point(pivot_point),
+        None if scaled_bbox is None else validation.scaled_bbox(scaled_bbox),
+        None if pivot_point is None else validation.pivot_point(pivot_point),
     )
 
 

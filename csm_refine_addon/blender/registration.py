@@ -8,17 +8,17 @@ from typing import Any, NoReturn
 import bpy
 from bpy.app.handlers import persistent
 
-from . import operators, panels, preferences, properties, translations
-from .jobs import job_rows, pump, session_rows
-from .measuring import readout
-from .scene import marks
-from .viewport import menus, notices, overlay, sidebar, status_bar, thumbnails
+from . import i18n, preferences, properties
+from .geometry import selection_bounds
+from .jobs import job_list, job_monitor, known_sessions
+from .scene import object_metadata
+from .ui import menus, operators, overlay, panels, sidebar_visibility, status_bar, status_messages, thumbnails
 
 CLASSES: tuple[type, ...] = (
     preferences.CSM_AP_preferences,
     *properties.CLASSES,
-    *marks.CLASSES,
-    *notices.CLASSES,
+    *object_metadata.CLASSES,
+    *status_messages.CLASSES,
     *operators.CLASSES,
     *panels.CLASSES,
     *menus.CLASSES,
@@ -41,7 +41,7 @@ def unregister() -> None:
 def _add_classes() -> None:
     for kind in CLASSES:
         if issubclass(kind, bpy.types.Operator | bpy.types.Panel | bpy.types.Menu):
-            kind.bl_translation_context = translations.CONTEXT
+            kind.bl_translation_context = i18n.CONTEXT
         bpy.utils.register_class(kind)
 
 
@@ -53,43 +53,43 @@ def _remove_classes() -> None:
 @persistent
 def on_load(*_arguments: Any) -> None:
     """Another file is open."""
-    pump.current().file_loaded()
-    readout.forget()
-    marks.forget()
+    job_monitor.current().file_loaded()
+    selection_bounds.forget()
+    object_metadata.forget()
 
 
 @persistent
 def before_save(*_arguments: Any) -> None:
     """A window manager is saved with the file, and the list of jobs is nobody else's business."""
-    job_rows.clear()
-    session_rows.clear()
+    job_list.clear()
+    known_sessions.clear()
 
 
 @persistent
 def after_save(*_arguments: Any) -> None:
     """The file is written: show the list again."""
-    job_rows.show(pump.current().jobs)
-    session_rows.bring_back()
+    job_list.show(job_monitor.current().jobs)
+    known_sessions.bring_back()
 
 
 @persistent
 def on_change(*_arguments: Any) -> None:
     """Something in the scene changed, perhaps the selection."""
-    readout.mark_stale()
-    marks.mark_stale()
-    pump.glance()
+    selection_bounds.mark_stale()
+    object_metadata.mark_stale()
+    job_monitor.glance()
 
 
 @persistent
 def before_undo(*_arguments: Any) -> None:
     """An undo begins, that of *Adjust Last Operation* too."""
-    pump.current().lost.before_undo()
+    job_monitor.current().lost.before_undo()
 
 
 @persistent
 def after_undo(*_arguments: Any) -> None:
     """An undo is done."""
-    pump.undone()
+    job_monitor.undone()
 
 
 def _handlers() -> tuple[tuple[list[Any], Callable[..., None]], ...]:
@@ -118,20 +118,20 @@ def _remove_handlers() -> None:
 
 def _start_pump() -> None:
     preferences.forget_choices()
-    job_rows.forget()
-    pump.start_anew()
-    readout.forget()
-    sidebar.forget()
-    sidebar.when_drawn(pump.wake)
+    job_list.forget()
+    job_monitor.start_anew()
+    selection_bounds.forget()
+    sidebar_visibility.forget()
+    sidebar_visibility.when_drawn(job_monitor.wake)
 
 
 def _stop_pump() -> None:
-    if bpy.app.timers.is_registered(pump.tick):
-        bpy.app.timers.unregister(pump.tick)
-    pump.current().close()
-    sidebar.forget()
+    if bpy.app.timers.is_registered(job_monitor.tick):
+        bpy.app.timers.unregister(job_monitor.tick)
+    job_monitor.current().close()
+    sidebar_visibility.forget()
     thumbnails.forget()
-    session_rows.forget()
+    known_sessions.forget()
 
 
 def _run_command(arguments: Sequence[str]) -> NoReturn:
@@ -157,10 +157,10 @@ def _remove_command() -> None:
 
 
 STEPS = (
-    (translations.add, translations.take_away),
+    (i18n.add, i18n.take_away),
     (_add_classes, _remove_classes),
     (properties.add, properties.take_away),
-    (marks.add, marks.take_away),
+    (object_metadata.add, object_metadata.take_away),
     (_add_handlers, _remove_handlers),
     (_start_pump, _stop_pump),
     (overlay.add, overlay.take_away),

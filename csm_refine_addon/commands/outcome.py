@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..core import errors
-from ..core.driving import flow
+from ..core import errors, mesh_counts, quality
 from ..core.errors import CsmError
+from ..core.jobs import state_machine
 from ..core.models import Job, JobState
-from ..core.reports import counts, quality
 
 _KEYS = (
     "job session service state remote_status percent scaled_bbox pivot_point mesh blend object dimensions fit_error "
@@ -34,7 +33,7 @@ class Outcome:
 
 def failure(error: CsmError, job: Job | None = None, *, is_about_several: bool = False) -> Outcome:
     """Return the outcome of an error that ended a command: with the job that it had in hand, where it had one."""
-    said = dataclasses.asdict(flow.job_error(error))
+    said = dataclasses.asdict(state_machine.job_error(error))
     found = {"jobs": []} if is_about_several else document(job) if job else EMPTY
     return Outcome(document={**found, "error": said}, error=said, exit_code=error.exit_code)
 
@@ -42,7 +41,9 @@ def failure(error: CsmError, job: Job | None = None, *, is_about_several: bool =
 def of_job(job: Job, text: str = "") -> Outcome:
     """Return the outcome of a command about one job; ``text`` is said only where the job has no error."""
     error = dataclasses.asdict(job.error) if job.error else None
-    return Outcome(text if not error else "", document(job), error, exit_code(job), (*counts.warnings(job), *job.notes))
+    return Outcome(
+        text if not error else "", document(job), error, exit_code(job), (*mesh_counts.warnings(job), *job.notes)
+    )
 
 
 def warned(found: Outcome, warnings: tuple[str, ...]) -> Outcome:
@@ -99,8 +100,8 @@ def document(job: Job) -> dict[str, Any]:
         "blend": job.blend_path or None,
         "object": job.placed_object or None,
         "fit_error": job.fit_error,
-        "placed": counts.placed(job),
-        "warnings": counts.warnings(job),
+        "placed": mesh_counts.placed(job),
+        "warnings": mesh_counts.warnings(job),
         "notes": (*job.notes, *quality.of_joined(job)),
         "error": dataclasses.asdict(job.error) if job.error else None,
     }

@@ -70,7 +70,7 @@ class StorageError(InputError):
     code = "storage"
 
 
-class JournalBusy(StorageError):
+class JobStoreBusy(StorageError):
     """Another process holds the journal for longer than we wait."""
 
 

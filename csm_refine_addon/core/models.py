@@ -7,7 +7,7 @@ import enum
 from collections.abc import Mapping
 from typing import Any
 
-from . import documents
+from . import serialization
 from .axes import Vector3
 
 Quaternion = tuple[float, float, float, float]
@@ -328,7 +328,7 @@ class Job:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Job:
         """Return the job that :meth:`to_json` wrote; keys that this version does not know are dropped."""
-        return documents.decode(cls, document)
+        return serialization.decode(cls, document)
 
 
 TERMINAL: frozenset[JobState] = frozenset({JobState.PLACED, JobState.FAILED, JobState.STOPPED})

@@ -51,7 +51,7 @@ class PivotSource(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Choices:
+class BoundsOptions:
     """What the user chose. Typed values are checked ones, in API axes (see ``checks``)."""
 
     bounds: BoundsSource = BoundsSource.OBJECT
@@ -80,7 +80,7 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RefineParameters:
     """What is sent (API axes; None leaves the key out), where the result belongs, and what the user should know."""
 
     scaled_bbox: Vector3 | None
@@ -89,12 +89,12 @@ class Asked:
     warnings: tuple[str, ...] = ()
 
 
-def ask(measured: Measured | None, choices: Choices) -> Asked:
+def ask(measured: Measured | None, choices: BoundsOptions) -> RefineParameters:
     """Return all that follows from an object (None: there is none) and the user's choices.
 
     Raises InputError where a choice needs an object, its geometry, or a typed value that is not there.
     """
-    return Asked(
+    return RefineParameters(
         scaled_bbox(measured, choices),
         pivot_point(measured, choices),
         placement_of(measured, choices),
@@ -102,14 +102,14 @@ def ask(measured: Measured | None, choices: Choices) -> Asked:
     )
 
 
-def scaled_bbox(measured: Measured | None, choices: Choices) -> Vector3 | None:
+def scaled_bbox(measured: Measured | None, choices: BoundsOptions) -> Vector3 | None:
     """Return the ``scaled_bbox`` to send, width, height, depth, or None to leave it out. Raises InputError."""
     if choices.bounds is BoundsSource.AUTO:
         return None
     return scaled_bbox_from_size(_size(measured, choices))
 
 
-def pivot_point(measured: Measured | None, choices: Choices) -> Vector3 | None:
+def pivot_point(measured: Measured | None, choices: BoundsOptions) -> Vector3 | None:
     """Return the ``pivot_point`` to send, inside its limits, or None to leave it out. Raises InputError."""
     if choices.pivot is PivotSource.AUTO:
         return None
@@ -117,7 +117,7 @@ def pivot_point(measured: Measured | None, choices: Choices) -> Vector3 | None:
     return (x + 0.0, y + 0.0, z + 0.0)  # no negative zeros
 
 
-def placement_of(measured: Measured | None, choices: Choices) -> Placement:
+def placement_of(measured: Measured | None, choices: BoundsOptions) -> Placement:
     """Return where the result belongs. Raises InputError.
 
     With the service's own bounds there is no box: the result's origin comes to the object's, in its rotation.
@@ -134,7 +134,7 @@ def placement_of(measured: Measured | None, choices: Choices) -> Placement:
     return Placement(origin, frame.rotation, Box(box_centre(fraction, size), size), name)
 
 
-def warnings_of(measured: Measured | None, choices: Choices) -> tuple[str, ...]:
+def warnings_of(measured: Measured | None, choices: BoundsOptions) -> tuple[str, ...]:
     """Return the sentences that the user should read before sending. Raises InputError."""
     warnings = measured.warnings if measured else ()
     if choices.pivot is PivotSource.OBJECT and any(
@@ -173,7 +173,7 @@ def _box(measured: Measured | None) -> Box:
     return measured.box
 
 
-def _size(measured: Measured | None, choices: Choices) -> Vector3:
+def _size(measured: Measured | None, choices: BoundsOptions) -> Vector3:
     if choices.bounds is BoundsSource.OBJECT:
         return _box(measured).size
     if choices.typed_bbox is None:
@@ -181,7 +181,7 @@ def _size(measured: Measured | None, choices: Choices) -> Vector3:
     return size_from_scaled_bbox(choices.typed_bbox)
 
 
-def _fraction(measured: Measured | None, choices: Choices) -> Vector3:
+def _fraction(measured: Measured | None, choices: BoundsOptions) -> Vector3:
     """Where the pivot stands in the box, from its centre, as a fraction of it, Blender axes; not clamped."""
     if choices.pivot is PivotSource.OBJECT:
         box = _box(measured)

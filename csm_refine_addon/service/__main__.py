@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from ..core.errors import CsmError
 from ..core.processes import libraries
-from ..core.streams import write
+from ..core.stdio import write
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -14,22 +14,22 @@ from typing import Any
 
 import bottle
 
-from ..core import mesh_files
+from ..core import disk_errors, mesh_files
 from ..core.errors import CsmError, InputError, MeshUnusable, SessionNotRefinable, SessionUnknown
-from ..core.keys.proof import PATH as PROOF_PATH, is_challenge, proof
+from ..core.jobs import recovery
 from ..core.mesh_files import MeshKind, blend_files
 from ..core.models import Secret
-from ..core.storage import mending
-from . import disk, envelopes
-from .guard import HostCheck, holds_key, host_name, is_from_a_page
-from .inbox import BodyTooLarge, Inbox, small_body
-from .links import Links
-from .losses import losses
-from .orders import parse_order
-from .refinery.settings import PICTURE
-from .refining import Refining
+from ..core.providers.key_proof import PATH as PROOF_PATH, is_challenge, proof
+from ..remesh.refine_settings import PICTURE
+from . import responses
+from .auth import HostCheck, holds_key, host_name, is_from_a_page
+from .client_leases import ClientLeases
+from .refine_queue import Refining
+from .request_schema import parse_order
 from .sessions import Session, Sessions, Stage
-from .users import Users
+from .signed_urls import SignedUrls
+from .upload_losses import losses
+from .uploads import BodyTooLarge, Inbox, small_body
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +57,8 @@ class Api:
         hosts: HostCheck,
         sessions: Sessions,
         refining: Refining,
-        links: Links,
-        users: Users,
+        links: SignedUrls,
+        users: ClientLeases,
         inbox: Inbox,
     ) -> None:
         self._key = key
@@ -113,7 +113,7 @@ class Api:
     def refine(self, code: str) -> Any:
         session = self._sessions.order_refine(code, parse_order(small_body(*_input())))
         self._refining.add(session)
-        return _answer(200, "Generating Mesh", envelopes.queue_record(session))
+        return _answer(200, "Generating Mesh", responses.queue_record(session))
 
     def preview(self, code: str) -> Any:
         parse_order(small_body(*_input()))  # checked, and of no consequence: the preview is the user's own mesh
@@ -132,18 +132,18 @@ class Api:
         session = self._sessions.find(code)
         urls = self._mesh_urls(session)
         version = self._blend_version(session)
-        found = [{"session_code": code, **envelopes.mesh_urls(urls, version)}] if urls else []
+        found = [{"session_code": code, **responses.mesh_urls(urls, version)}] if urls else []
         return _answer(200, "Retrieved", found)
 
     def create_from_image(self) -> Any:
         raise InputError(_NO_IMAGE_MODEL)
 
     def userdata(self) -> Any:
-        return _answer(200, "Retrieved", {"tier": "local", "user_id": envelopes.ANONYMOUS, "username": "local"})
+        return _answer(200, "Retrieved", {"tier": "local", "user_id": responses.ANONYMOUS, "username": "local"})
 
     def session_v3(self, code: str) -> Any:
         session = self._sessions.find(code)
-        return _json(200, envelopes.session_v3(session, self._percent(session), self._mesh_urls(session)))
+        return _json(200, responses.session_v3(session, self._percent(session), self._mesh_urls(session)))
 
     # Ours
 
@@ -194,7 +194,7 @@ class Api:
         preview = {session.original.rpartition(".")[2]: self._url(session, "original", session.original)}
         picture = self._url(session, session.result, PICTURE) if self._has_picture(session) else ""
         percent, urls, version = self._percent(session), self._mesh_urls(session), self._blend_version(session)
-        return envelopes.session_data(session, percent, urls, preview, picture, version)
+        return responses.session_data(session, percent, urls, preview, picture, version)
 
     def _has_picture(self, session: Session) -> bool:
         return session.stage is Stage.REFINE_DONE and self._sessions.result_file(session, PICTURE).is_file()
@@ -243,8 +243,8 @@ def _in_envelope(handler: Callable[..., Any]) -> Callable[..., Any]:
 
 def _storage_failure(error: OSError | sqlite3.Error) -> Any:
     """Return the answer to an error of the disk; raise what is another one."""
-    sentence = disk.sentence(error)
-    if not sentence and not mending.is_damage(error):
+    sentence = disk_errors.sentence(error)
+    if not sentence and not recovery.is_damage(error):
         raise error
     log.error("a request failed", exc_info=error)
     if sentence:
@@ -257,11 +257,11 @@ def _json(status: int, document: Any) -> Any:
 
 
 def _answer(status: int, message: str, data: Any) -> Any:
-    return _json(status, envelopes.envelope(status, message, data))
+    return _json(status, responses.envelope(status, message, data))
 
 
 def _failure(status: int, sentence: str) -> Any:
-    return _json(status, envelopes.envelope(status, sentence, {}, error=HTTPStatus(status).phrase))
+    return _json(status, responses.envelope(status, sentence, {}, error=HTTPStatus(status).phrase))
 
 
 def _refused(status: int, sentence: str) -> Any:
@@ -287,7 +287,7 @@ def _error_page(error: Any) -> str:
     sentences = {404: "There is no such address here.", 405: "This address does not take this method."}
     sentence = sentences.get(error.status_code, "The service failed on this request; its log tells why.")
     reason = HTTPStatus(error.status_code).phrase
-    return json.dumps(envelopes.envelope(error.status_code, sentence, {}, error=reason))
+    return json.dumps(responses.envelope(error.status_code, sentence, {}, error=reason))
 
 
 def _input() -> tuple[Any, int]:

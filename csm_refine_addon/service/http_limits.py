@@ -23,10 +23,11 @@ from typing import Any
 
 import waitress.server
 
+from ..core import disk_errors
 from ..core.models import Secret
-from . import disk, envelopes
-from .guard import holds_key
-from .inbox import BODY_LIMIT_BYTES
+from . import responses
+from .auth import holds_key
+from .uploads import BODY_LIMIT_BYTES
 
 THREADS = 8
 CONNECTIONS = 400
@@ -81,14 +82,14 @@ class Connection(socket.socket):
             return 401, "The API key is missing or wrong. Send it in the header x-api-key."
         if elapsed_s > PATIENCE_S + (self._size / SLOWEST_BYTES_PER_S if self._has_key else 0):
             return 408, "The request arrives too slowly. Try again."
-        if self._size > BODY_LIMIT_BYTES and disk.is_full(Path(tempfile.gettempdir())):
-            return 507, disk.FULL
+        if self._size > BODY_LIMIT_BYTES and disk_errors.is_full(Path(tempfile.gettempdir())):
+            return 507, disk_errors.FULL
         return None
 
     def _answer(self, status: int, sentence: str) -> None:
         """Send a refusal, and the end of the connection after it, so that a client that still sends reads it."""
         reason = HTTPStatus(status).phrase
-        body = json.dumps(envelopes.envelope(status, sentence, {}, error=reason))
+        body = json.dumps(responses.envelope(status, sentence, {}, error=reason))
         head = f"HTTP/1.1 {status} {reason}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
         with contextlib.suppress(OSError):  # the client has gone
             super().send(f"{head}\r\nConnection: close\r\n\r\n{body}".encode())

@@ -23,25 +23,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..core import disk_errors, private_files
+from ..core.data_dir import chosen_home
 from ..core.errors import CsmError, InputError, StorageError
-from ..core.keys.secret_files import kept_secret
 from ..core.models import Secret
 from ..core.processes.background import BackgroundBlender, find_background_blender
 from ..core.processes.local_service import ENDPOINT_FILE, endpoint
-from ..core.storage import private_files
-from ..core.storage.home import chosen_home
-from ..core.streams import write
-from . import disk, http_limits
+from ..core.secret_files import kept_secret
+from ..core.stdio import write
+from . import http_limits
 from .app import Api
-from .files import MeshOrigin
-from .guard import HostCheck, is_loopback
+from .auth import HostCheck, is_loopback
+from .client_leases import ClientLeases
 from .http_limits import Listener
-from .inbox import BODY_LIMIT_BYTES, MESH_LIMIT_BYTES, Inbox
-from .keys import key_origin, service_key
-from .links import Links
-from .refining import TIME_LIMIT_S, Refining
+from .mesh_server import MeshOrigin
+from .refine_queue import TIME_LIMIT_S, Refining
+from .service_key import key_origin, service_key
 from .sessions import Sessions
-from .users import Users
+from .signed_urls import SignedUrls
+from .uploads import BODY_LIMIT_BYTES, MESH_LIMIT_BYTES, Inbox
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None, request: Mapping[str, object] | None
         write(sys.stderr, f"{error}\n")
         return error.exit_code
     except OSError as error:
-        if not (sentence := disk.sentence(error)):
+        if not (sentence := disk_errors.sentence(error)):
             raise
         write(sys.stderr, f"{sentence}\n")
         return StorageError.exit_code
@@ -142,7 +142,7 @@ def _serve(settings: Settings) -> int:
         files_socket = stack.enter_context(_files_listening(settings))
         stop = _StopSignals(stack)
         refining = Refining(sessions, settings.blender, settings.workers, settings.time_limit_s)
-        users = Users()
+        users = ClientLeases()
         api, files = _applications(settings, key, sessions, refining, users, api_socket, files_socket)
         refining.start()
         stack.callback(refining.stop)
@@ -169,11 +169,11 @@ def _applications(
     key: Secret,
     sessions: Sessions,
     refining: Refining,
-    users: Users,
+    users: ClientLeases,
     api_socket: socket.socket,
     files_socket: socket.socket,
 ) -> tuple[Api, MeshOrigin]:
-    links = Links(kept_secret(settings.data / "signing-key"), _port(files_socket))
+    links = SignedUrls(kept_secret(settings.data / "signing-key"), _port(files_socket))
     api = Api(
         key=key,
         hosts=_hosts(api_socket),

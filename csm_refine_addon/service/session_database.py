@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from ..core import private_files
 from ..core.errors import InputError, StorageError
-from ..core.storage import mending, private_files
-from ..core.storage.records import Damaged
+from ..core.jobs import recovery
+from ..core.jobs.job_codec import Damaged
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ _READABLE = """
 CREATE TEMP TABLE unreadable (number INTEGER PRIMARY KEY);
 CREATE TEMP VIEW readable AS SELECT * FROM main.sessions WHERE number NOT IN unreadable;
 """
-_CONTENTS = mending.Contents(("sessions",), first_key="code")
+_CONTENTS = recovery.Contents(("sessions",), first_key="code")
 _FOLDER = re.compile(r"SESSION_\d{10}_\d{7}", re.ASCII)
 _MOST_NAMED = 10
 
@@ -51,9 +52,9 @@ def open_database(path: Path, is_readable: IsReadable) -> sqlite3.Connection:
         try:
             database = _opened(path)
         except sqlite3.DatabaseError as error:
-            if not mending.is_damage(error):
+            if not recovery.is_damage(error):
                 raise
-            mending.mend(path, _CONTENTS, lambda draft, saved: _fill(draft, saved, path.parent))
+            recovery.mend(path, _CONTENTS, lambda draft, saved: _fill(draft, saved, path.parent))
             database = _opened(path)
         _set_aside(database, is_readable)
         _remove_files(database, path.parent)
@@ -71,7 +72,7 @@ def open_database(path: Path, is_readable: IsReadable) -> sqlite3.Connection:
 
 def _opened(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
-    database.text_factory = mending.as_text
+    database.text_factory = recovery.as_text
     try:
         for setting in ("locking_mode = EXCLUSIVE", "synchronous = FULL", "temp_store = MEMORY"):
             database.execute(f"PRAGMA {setting}")
@@ -110,11 +111,11 @@ def _require_sound(database: sqlite3.Connection) -> None:
             raise Damaged from error
 
 
-def _fill(draft: Path, saved: mending.Saved, folder: Path) -> None:
+def _fill(draft: Path, saved: recovery.Saved, folder: Path) -> None:
     """Write the sessions that could be read, each as it was last written, where their files are still there."""
     newest: dict[str, dict[str, Any]] = {}
     for written in saved.documents:
-        with contextlib.suppress(*mending.NOT_OURS):
+        with contextlib.suppress(*recovery.NOT_OURS):
             found = json.loads(written)
             if found["code"] not in newest or found["updated_at"] > newest[found["code"]]["updated_at"]:
                 newest[found["code"]] = {**found, "created_at": float(found["created_at"])}

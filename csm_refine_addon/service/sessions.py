@@ -19,13 +19,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ..core import documents
+from ..core import serialization
 from ..core.axes import Vector3
 from ..core.errors import SessionNotRefinable, SessionUnknown
+from ..core.jobs import recovery
 from ..core.mesh_files import MeshKind
 from ..core.models import MeshCounts
-from ..core.storage import mending
-from .refinery.settings import RefineSettings
+from ..remesh.refine_settings import RefineSettings
 from .session_database import open_database
 
 _PART = re.compile(r"\w*(\.\w+)?", re.ASCII)
@@ -272,10 +272,10 @@ def _idle(session: Session) -> Session:
 def _is_readable(code: str, document: str) -> bool:
     """Return whether a row is a session of this version, whose paths lie in the folder of sessions."""
     try:
-        session = documents.decode(Session, json.loads(document), strict=True)
+        session = serialization.decode(Session, json.loads(document), strict=True)
         parts = (session.code, session.original, session.run, session.result)
         return session.code == code and all(map(_PART.fullmatch, parts))
-    except mending.NOT_OURS:
+    except recovery.NOT_OURS:
         return False
 
 
@@ -284,4 +284,4 @@ def _encoded(session: Session) -> str:
 
 
 def _decoded(document: str) -> Session:
-    return documents.decode(Session, json.loads(document))
+    return serialization.decode(Session, json.loads(document))

@@ -79,7 +79,7 @@ def arrive(archive: str) -> dict[str, Any]:
     _update(bpy.context)
     operators: Any = bpy.ops
     operators.csm_refine.refine(session_code=service.CODE)
-    pump = installed.part("blender.jobs.pump")
+    pump = installed.part("blender.jobs.job_monitor")
     (job_id,) = pump.current().jobs
     planted = heartbeat.planted_block(PLANTED_S)
     played = Played(pump)

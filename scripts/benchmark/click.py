@@ -38,7 +38,7 @@ def click(archive: str, jobs: int) -> dict[str, Any]:
 
     installed.install(archive)
     fill_journal(jobs)
-    pump = installed.part("blender.jobs.pump")
+    pump = installed.part("blender.jobs.job_monitor")
     started = time.perf_counter()
     pump.current().refresh()  # an open panel has done that long before the click
     opening = time.perf_counter() - started
@@ -58,11 +58,11 @@ def fill_journal(count: int) -> None:
     """Write jobs of last year, all placed, as the product writes them."""
     from benchmark import installed
 
-    journal, models = installed.part("core.storage.journal"), installed.part("core.models")
-    orders, home = installed.part("core.driving.orders"), installed.part("blender.locations").home()
+    journal, models = installed.part("core.jobs.job_store"), installed.part("core.models")
+    orders, home = installed.part("core.jobs.job_factory"), installed.part("blender.data_location").home()
     box = models.Box((0.0, 0.0, 0.5), (1.0, 2.0, 1.0))
     placement = models.Placement(box=box, object_name="Chair")
-    with journal.Journal(home.journal) as kept:
+    with journal.JobStore(home.journal) as kept:
         for number in range(count):
             request = models.RefineRequest(f"SESSION_1650000000_{number:07d}", (1.0, 1.0, 2.0), (0.0, -0.5, 0.0))
             job = orders.new_job(request, models.LOCAL, now=1650000000.0 + number, placement=placement)

@@ -19,7 +19,7 @@ def enable() -> None:
 
 
 def part(name: str) -> Any:
-    """Return a module of the installed extension, such as `blender.jobs.pump`."""
+    """Return a module of the installed extension, such as `blender.jobs.job_monitor`."""
     return importlib.import_module(f"{EXTENSION}.csm_refine_addon.{name}")
 
 

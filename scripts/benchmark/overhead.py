@@ -33,15 +33,15 @@ def job(archive: str) -> dict[str, Any]:
 
     installed.install(archive)
     operators: Any = bpy.ops
-    pump = installed.part("blender.jobs.pump")
+    pump = installed.part("blender.jobs.job_monitor")
     played = arrival.Played(pump)
     operators.csm_refine.create_session()
     code = follow(pump, played).request.session_code
     bpy.data.objects["Cube refined"].select_set(True)
     operators.csm_refine.refine(session_code=code)
     placed = follow(pump, played)
-    home = installed.part("blender.locations").home()
-    with installed.part("core.storage.journal").Journal(home.journal) as journal:
+    home = installed.part("blender.data_location").home()
+    with installed.part("core.jobs.job_store").JobStore(home.journal) as journal:
         reached = {state: at for at, state in journal.history(placed.id)}
     done_at = refine_ended_at(installed, home, code)
     service = done_at - placed.accepted_at
@@ -69,7 +69,7 @@ def refine_ended_at(installed: Any, home: Any, code: str) -> float:
     """Return when the service wrote the refine's end down, as its session says."""
     local = installed.part("core.processes.local_service").LocalService(home)
     address, key = local.find_or_start(threading.Event().wait)
-    client = installed.part("core.api.client").Client(address, key, is_online=lambda: True)
+    client = installed.part("core.providers.client").Client(address, key, is_online=lambda: True)
     return datetime.fromisoformat(client.read_session(code).updated_at).timestamp()
 
 

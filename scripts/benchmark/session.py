@@ -38,7 +38,7 @@ def click(archive: str, mesh: str) -> dict[str, Any]:
     context: Any = bpy.context
     context.view_layer.objects.active.rotation_euler = (0.3, 0.2, 0.5)
     context.view_layer.update()
-    pump, asking = installed.part("blender.jobs.pump"), installed.part("blender.jobs.asking")
+    pump, asking = installed.part("blender.jobs.job_monitor"), installed.part("blender.jobs.submit")
     pump.current().refresh()  # an open panel has done that long before the click
     started = time.perf_counter()
     asking.session_order(context)

@@ -12,10 +12,10 @@ import bpy
 import pytest
 
 from csm_refine_addon.blender import preferences
-from csm_refine_addon.blender.jobs import job_rows, pump
+from csm_refine_addon.blender.jobs import job_list, job_monitor
 from csm_refine_addon.core.errors import OtherAccount, OtherService
-from csm_refine_addon.core.keys import accounts
 from csm_refine_addon.core.models import CSM_BASE_URL, LOCAL, JobState, Secret
+from csm_refine_addon.core.providers import account_binding
 from tests.support import panel
 from tests.support.api_server import CODE, KEY, Api, wait_until
 from tests.support.strict_layout import draw, operators, texts
@@ -30,7 +30,7 @@ def home(tmp_path, monkeypatch):
         panel.allow_online(allowed=True)
         panel.settings().session_code = CODE
         yield tmp_path / "home"
-        pump.current().close()
+        job_monitor.current().close()
 
 
 def only_job(home):
@@ -42,14 +42,14 @@ def only_job(home):
 def show(home, job):
     with panel.journal(home) as journal:
         journal.add(job)
-    pump.current().refresh()
-    job_rows.show(pump.current().jobs)
+    job_monitor.current().refresh()
+    job_list.show(job_monitor.current().jobs)
     return job
 
 
 def theirs(home, state=JobState.RUNNING, **changes):
     """A job of another key, as a worker with ours leaves it."""
-    mark = accounts.fingerprint(home, CSM_BASE_URL, Secret(KEY[::-1]))
+    mark = account_binding.fingerprint(home, CSM_BASE_URL, Secret(KEY[::-1]))
     return show(home, panel.job(state, account=mark, trouble=HELD_BACK, **changes))
 
 
@@ -74,7 +74,7 @@ def test_a_job_is_its_keys_from_the_click_on(home):
     """The row that the click writes has the account of the key at hand, and not the key."""
     panel.preferences().api_key = KEY
     assert ops.csm_refine.refine() == {"FINISHED"}
-    assert only_job(home).account == accounts.fingerprint(home, CSM_BASE_URL, Secret(KEY))
+    assert only_job(home).account == account_binding.fingerprint(home, CSM_BASE_URL, Secret(KEY))
     assert KEY.encode() not in (home / "journal.sqlite").read_bytes()
 
 
@@ -143,7 +143,7 @@ def test_blender_itself_runs_no_command(home, tmp_path):
     for kind in (bpy.types.CSM_PT_refine, bpy.types.CSM_PT_jobs):
         draw(kind)
     assert ops.csm_refine.refine() == {"FINISHED"}
-    keeper = pump.current()
+    keeper = job_monitor.current()
     keeper.refresh()
     told = json.loads(keeper._control_line())
     assert (told["keys"], told["key_command"]["services"]) == ({}, [CSM_BASE_URL])
@@ -158,11 +158,11 @@ def test_the_worker_runs_it(home, tmp_path):
         panel.settings().service_url = api.url
         panel.preferences().key_command = counting(tmp_path)
         ops.csm_refine.refine()
-        wait_until(lambda: pump.tick() and api.refines)
+        wait_until(lambda: job_monitor.tick() and api.refines)
         assert {seen.headers["x-api-key"] for seen in api.seen if seen.path != "/"} == {KEY}
         assert (tmp_path / "runs").read_text() == "x"
-        assert only_job(home).account == accounts.fingerprint(home, api.url, Secret(KEY))
-        assert KEY not in repr(vars(pump.current()))
+        assert only_job(home).account == account_binding.fingerprint(home, api.url, Secret(KEY))
+        assert KEY not in repr(vars(job_monitor.current()))
 
 
 def test_a_press_lets_a_failed_command_run_again(home, tmp_path):
@@ -172,8 +172,8 @@ def test_a_press_lets_a_failed_command_run_again(home, tmp_path):
         panel.preferences().key_command = command
         panel.preferences().api_key = KEY
         for _ in range(2):
-            pump.current().press()
-            lines.append(pump.current()._control_line())
+            job_monitor.current().press()
+            lines.append(job_monitor.current()._control_line())
     assert lines[0] == lines[1]
     assert len(set(lines)) == 3
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 from mathutils import Euler, Matrix, Vector
 
-from csm_refine_addon.blender.measuring import bounds
-from csm_refine_addon.blender.measuring.family import with_children
+from csm_refine_addon.blender.geometry import bounds
+from csm_refine_addon.blender.geometry.object_hierarchy import with_children
 from csm_refine_addon.core.errors import InputError
 from tests.support import scenes
 

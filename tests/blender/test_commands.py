@@ -275,12 +275,12 @@ def test_a_bad_key_of_the_preferences_that_is_not_used(monkeypatch):
     """What is wrong with it is said where it is the one to use, and not where CSM_API_KEY wins."""
     from csm_refine_addon.blender import headless, preferences
     from csm_refine_addon.core.errors import KeyMissing
-    from csm_refine_addon.core.keys import key_sources
     from csm_refine_addon.core.models import Secret
+    from csm_refine_addon.core.providers import credentials
 
     monkeypatch.setattr(preferences.preferences(), "api_key", "two words")
     found = headless.settings()
-    key_of = key_sources.this_process("", found.key, bool)
+    key_of = credentials.this_process("", found.key, bool)
     monkeypatch.setenv("CSM_API_KEY", "k" * 32)
     assert key_of("https://api.csm.example") == Secret("k" * 32)
     monkeypatch.setenv("CSM_API_KEY", "")

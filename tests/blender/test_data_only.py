@@ -8,7 +8,7 @@ import shutil
 import bpy
 import pytest
 
-from csm_refine_addon.blender.meshes import data_only, instalments, prepare
+from csm_refine_addon.blender.background import chunked_append, data_only, prepare
 from csm_refine_addon.core.errors import MeshUnusable
 from tests.support import returned, scenes
 
@@ -26,7 +26,7 @@ def blend(tmp_path):
 
 def delivered(blend):
     """The object as the window brings it in, part by part."""
-    delivery = instalments.Delivery(blend)
+    delivery = chunked_append.Delivery(blend)
     while not delivery.is_complete:
         delivery.bring_next()
     return delivery.take()
@@ -148,7 +148,7 @@ def test_a_tampered_file_brings_in_nothing(blend, trick):
     scenes.mesh_object("Mine")
     before = everything()
     with pytest.raises(MeshUnusable) as caught:
-        instalments.append(blend)
+        chunked_append.append(blend)
     assert caught.value.action == "Retry the job."
     assert everything() == before
     assert "ran" not in bpy.app.driver_namespace
@@ -158,7 +158,7 @@ def test_the_untouched_file_comes_in(blend):
     """What was prepared passes the same look: one object, mesh, material and packed image."""
     scenes.empty_scene()
     before = everything()
-    obj = instalments.append(blend)
+    obj = chunked_append.append(blend)
     assert data_only.is_plain(obj)
     assert len(everything() - before) == 4
 
@@ -168,10 +168,10 @@ def test_nothing_says_where_it_came_from(blend, in_parts):
     """Neither a library nor a path of the prepared files stays in what the user saves, nor what lay in memory."""
     scenes.empty_scene()
     if in_parts:
-        scenes.link(instalments.append(blend))
-        instalments.write(bpy.data.objects["SESSION_1"], blend, large_bytes=0)
+        scenes.link(chunked_append.append(blend))
+        chunked_append.write(bpy.data.objects["SESSION_1"], blend, large_bytes=0)
         scenes.empty_scene()
-    scenes.link(delivered(blend) if in_parts else instalments.append(blend))
+    scenes.link(delivered(blend) if in_parts else chunked_append.append(blend))
     assert not bpy.data.libraries
     assert not any(block.library_weak_reference for block in bpy.data.user_map())
     saved = blend.with_name("saved.blend")
@@ -186,7 +186,7 @@ def test_names_stay(blend):
     """The copies that take the place of what came in have its names, beside others of the same name, too."""
     scenes.empty_scene()
     for expected in ("SESSION_1", "SESSION_1.001"):
-        obj = instalments.append(blend)
+        obj = chunked_append.append(blend)
         assert (obj.data.name, obj.data.materials[0].name) == (expected, expected)
 
 
@@ -195,14 +195,14 @@ def test_what_is_no_blend_is_a_sentence(tmp_path, content):
     """Cut, changed and compressed files are refused before Blender opens them."""
     (tmp_path / "result.blend").write_bytes(content)
     with pytest.raises(MeshUnusable, match="cannot be read"):
-        instalments.append(tmp_path / "result.blend")
+        chunked_append.append(tmp_path / "result.blend")
 
 
 @pytest.mark.parametrize("file", ["../secret", "/etc/passwd", "uv_0.npy/../../x"])
 def test_parts_from_elsewhere_are_not_taken(tmp_path, file):
     """A list of parts that names other files is no list of parts: the whole .blend is appended instead."""
-    folder = tmp_path / instalments.FOLDER
+    folder = tmp_path / chunked_append.FOLDER
     folder.mkdir()
-    (folder / instalments.CONTENTS).write_text(json.dumps({"uv_maps": [], "images": [[0, file, ""]]}))
+    (folder / chunked_append.CONTENTS).write_text(json.dumps({"uv_maps": [], "images": [[0, file, ""]]}))
     shutil.copyfile(__file__, tmp_path / "secret")
-    assert instalments.Delivery(tmp_path / "result.blend").is_complete
+    assert chunked_append.Delivery(tmp_path / "result.blend").is_complete

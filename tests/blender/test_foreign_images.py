@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from bpy_extras import node_shader_utils
 
-from csm_refine_addon.blender.meshes import mesh_io, packed_images, prepare
+from csm_refine_addon.blender.background import mesh_io, packed_images, prepare
 from csm_refine_addon.core.errors import MeshUnusable
-from csm_refine_addon.service.refinery import reading
-from csm_refine_addon.service.refinery.settings import RefineSettings
+from csm_refine_addon.remesh import source_reader
+from csm_refine_addon.remesh.refine_settings import RefineSettings
 from tests.support import raw_files, raw_meshes
 
 SECRET = raw_files.png(np.full((8, 8, 3), (12, 200, 99), np.uint8))
@@ -109,7 +109,7 @@ def by_prepare(mesh: Path, folder: Path) -> str:
 def by_refinery(mesh: Path, folder: Path) -> str:
     (folder / "scratch").mkdir()
     order = {"mesh": str(mesh), "code": "SESSION_1_2"}
-    reading.read_source(folder, order, RefineSettings())
+    source_reader.read_source(folder, order, RefineSettings())
     images = [*bpy.data.images]
     assert all(image.packed_file for image in images)
     contents = [image.packed_file.data.decode("latin-1") for image in images]
@@ -188,7 +188,7 @@ def test_the_refinery_names_what_is_left_out(tmp_path):
     """A refine's notes have the name of an image that is not in the file."""
     (tmp_path / "scratch").mkdir()
     order = {"mesh": str(zipped(tmp_path / "mesh.zip", "map_Kd none.png")), "code": "SESSION_1_2"}
-    _obj, notes = reading.read_source(tmp_path, order, RefineSettings())
+    _obj, notes = source_reader.read_source(tmp_path, order, RefineSettings())
     assert notes == ["The image none.png was left out: it is not in the file."]
 
 

@@ -8,14 +8,13 @@ import time
 import bpy
 import pytest
 
-from csm_refine_addon.blender import operators as ours, panels
-from csm_refine_addon.blender.jobs import batching, job_rows, late_imports, pump
-from csm_refine_addon.blender.jobs.book import MOST_AT_ONCE
-from csm_refine_addon.blender.panels.jobs import CSM_UL_jobs
-from csm_refine_addon.blender.scene import marks
-from csm_refine_addon.blender.viewport import menus, status_bar
+from csm_refine_addon.blender.jobs import batch_submit, deferred_imports, job_list, job_monitor
+from csm_refine_addon.blender.jobs.job_cache import MOST_AT_ONCE
+from csm_refine_addon.blender.scene import object_metadata
+from csm_refine_addon.blender.ui import menus, operators as ours, panels, status_bar
+from csm_refine_addon.blender.ui.panels.job_panel import CSM_UL_jobs
 from csm_refine_addon.core import errors
-from csm_refine_addon.core.driving import flow
+from csm_refine_addon.core.jobs import state_machine
 from csm_refine_addon.core.models import LOCAL, Box, JobState, Placement, RemoteKind, RemoteStatus
 from tests.support import panel, scenes
 from tests.support.panel import KEY
@@ -24,7 +23,7 @@ from tests.support.strict_layout import StrictLayout, draw, operators, texts
 ops = bpy.ops
 UNDER_WAY = (JobState.PREPARED, JobState.SUBMITTING, JobState.RUNNING, JobState.DOWNLOADING, JobState.PREPARING)
 FOR_SCRIPTS = {"wait", "select", "notice"}
-NOT_PREPARED = flow.job_error(errors.PrepareFailed("The background Blender ended.", "Retry."))
+NOT_PREPARED = state_machine.job_error(errors.PrepareFailed("The background Blender ended.", "Retry."))
 DRAW_LIMIT_S = 0.05  # far above the 2 ms that it takes; a slow machine is no fault
 
 
@@ -34,14 +33,14 @@ def home(tmp_path, monkeypatch):
         panel.allow_online(allowed=True)
         monkeypatch.setenv("CSM_API_KEY", KEY)
         yield tmp_path / "home"
-        batching.drop()
+        batch_submit.drop()
 
 
 def show(home, *made):
     with panel.journal(home) as journal:
         written = [journal.add(job) for job in made]
-    pump.current().refresh()
-    job_rows.show(pump.current().jobs)
+    job_monitor.current().refresh()
+    job_list.show(job_monitor.current().jobs)
     return written
 
 
@@ -71,7 +70,7 @@ def listed(text: str = "") -> list[str]:
     flags, order = List(text).filter_items(bpy.context, kept(), "jobs")
     rows = [(order[row] if order else row, row) for row, flag in enumerate(flags) if flag]
     names = [job.name for job in kept().jobs]
-    return [pump.current().jobs[names[row]].placement.object_name for _, row in sorted(rows)]
+    return [job_monitor.current().jobs[names[row]].placement.object_name for _, row in sorted(rows)]
 
 
 def of(name: str, state: JobState = JobState.RUNNING, **changes):
@@ -84,12 +83,12 @@ def of(name: str, state: JobState = JobState.RUNNING, **changes):
 def test_the_list_shows_one_files_jobs_or_all(home, tmp_path):
     """A job is of this file if its window is this one, if it was made from the same saved file, or is known here."""
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "open.blend"))
-    here = of("Here", window=pump.current().window, created_at=3.0)
+    here = of("Here", window=job_monitor.current().window, created_at=3.0)
     saved = of("Saved", blend_file=str(tmp_path / "open.blend"), created_at=2.0)
     known = of("Known", JobState.PLACED, blend_file="/other.blend", created_at=1.0)
-    marks.mark_result(bpy.data.objects["Cube"], known)
+    object_metadata.mark_result(bpy.data.objects["Cube"], known)
     show(home, here, saved, known, of("Elsewhere", blend_file="/other.blend", created_at=0.0))
-    marks.update([], math.inf)
+    object_metadata.update([], math.inf)
     assert listed() == ["Here", "Saved", "Known", "Elsewhere"]
     kept().files = "THIS"
     assert listed() == ["Here", "Saved", "Known"]
@@ -133,7 +132,7 @@ def test_what_is_listed_is_not_kept_in_the_file(home, tmp_path):
     kept().files, kept().sort = "THIS", "OBJECT"
     assert not [key for key in ("files", "sort") if kept().get(key) is not None]
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "file.blend"))
-    job_rows.forget()
+    job_list.forget()
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "file.blend"))
     assert (kept().files, kept().sort) == ("ALL", "NEWEST")
 
@@ -157,7 +156,7 @@ def test_a_service_out_of_reach_is_seen_in_the_row(home):
 
 def test_two_hundred_jobs_are_drawn_quickly(home):
     """Filtering, sorting and drawing does not grow with what the user has done before."""
-    show(home, *(of(f"Object {number}", window=pump.current().window) for number in range(200)))
+    show(home, *(of(f"Object {number}", window=job_monitor.current().window) for number in range(200)))
     kept().files, kept().sort = "THIS", "STATE"
     jobs_panel = next(kind for kind in panels.CLASSES if kind.__name__ == "CSM_PT_jobs")
     took = []
@@ -217,14 +216,14 @@ def test_the_status_bar_cuts_a_long_name():
 def test_the_timer_fills_and_empties_the_status_bar(home):
     """A job under way is there after the next turn, and gone when it has ended; then nothing is drawn."""
     job = of("Chair")
-    pump.current().press()
+    job_monitor.current().press()
     with panel.journal(home) as journal:
         journal.add(job)
-    while not status_bar.shown() and pump.tick():
+    while not status_bar.shown() and job_monitor.tick():
         pass
     assert bar() == [status_bar.shown()]
     ops.csm_refine.stop(job=job.id)
-    pump.tick()
+    job_monitor.tick()
     assert bar() == []
 
 
@@ -265,7 +264,7 @@ def test_refine_each_makes_one_job_per_object(home):
 def test_refine_each_says_how_many_and_which_not(home):
     """The confirmation counts what will be refined, with a sentence for each that cannot."""
     three_objects()
-    plan = batching.plan(bpy.context)
+    plan = batch_submit.plan(bpy.context)
     recorded = []
     ours.batch.draw_plan(StrictLayout(recorded), plan)
     said = texts(recorded)
@@ -280,7 +279,7 @@ def test_refine_each_takes_a_parent_with_its_children():
     cube, tall = three_objects()
     tall.parent = cube
     bpy.context.view_layer.update()
-    assert [order.asked.placement.object_name for order in batching.plan(bpy.context).orders] == ["Cube of mine"]
+    assert [order.asked.placement.object_name for order in batch_submit.plan(bpy.context).orders] == ["Cube of mine"]
 
 
 def test_refine_each_does_not_give_all_the_typed_box(home):
@@ -304,12 +303,12 @@ def test_nothing_that_can_be_refined_is_a_sentence():
 def test_in_a_window_one_job_is_made_in_a_turn(home):
     """Writing forty sources at once would make Blender stand still; an object deleted meanwhile is left out."""
     _cube, tall = three_objects()
-    keeper = pump.current()
+    keeper = job_monitor.current()
     waiting(keeper)
     bpy.data.objects.remove(tall)
-    while batching.is_waiting():
+    while batch_submit.is_waiting():
         before = len(jobs(home))
-        pump.tick()
+        job_monitor.tick()
         assert len(jobs(home)) - before <= 1
     assert [job.placement.object_name for job in jobs(home)] == ["Cube of mine"]
     assert keeper.trouble == ""
@@ -318,9 +317,9 @@ def test_in_a_window_one_job_is_made_in_a_turn(home):
 def waiting(keeper):
     """Have a batch wait as in a window, where a job is made in a turn."""
     keeper.press()
-    batching._waiting.extend(
-        batching._One(order.asked.placement.object_name, order, keeper.window)
-        for order in batching.plan(bpy.context).orders
+    batch_submit._waiting.extend(
+        batch_submit._One(order.asked.placement.object_name, order, keeper.window)
+        for order in batch_submit.plan(bpy.context).orders
     )
 
 
@@ -328,19 +327,19 @@ def test_a_batch_waits_for_a_locked_journal(home):
     """While another process writes, each turn tries the same job with the same file, and the worker is kept up."""
     three_objects()
     show(home, *(of(str(number), service="http://127.0.0.1:1") for number in range(MOST_AT_ONCE + 2)))
-    keeper = pump.current()
+    keeper = job_monitor.current()
     waiting(keeper)
     with panel.locked(home, "IMMEDIATE"):
         pauses = {turn() for _ in range(3)}
         (folder,) = folders(home)
-        assert (pauses, keeper.worker.is_alive) == ({pump.AWAKE_S}, True)
+        assert (pauses, keeper.worker.is_alive) == ({job_monitor.AWAKE_S}, True)
         keeper._locked_since -= 6.0
         turn()
         assert "locked by another process" in keeper.trouble
         turn()
         assert (len(keeper.jobs), folders(home)) == (MOST_AT_ONCE + 2, [folder])
-    while batching.is_waiting():
-        pump.tick()
+    while batch_submit.is_waiting():
+        job_monitor.tick()
     assert sorted(folders(home)) == sorted(job.id for job in jobs(home) if job.source_blend)
     assert folder in folders(home)
     assert keeper.trouble == ""
@@ -354,42 +353,42 @@ def test_a_batch_in_trouble_keeps_nothing_else_from_going_on(home, tmp_path):
     with panel.journal(home) as journal:
         ids = {journal.add(job).id for job in [*made, of("Running", service="http://127.0.0.1:1")]}
     (home / "jobs").write_text("not a folder")
-    keeper = pump.current()
+    keeper = job_monitor.current()
     waiting(keeper)
-    while turn() == pump.AT_ONCE_S:
+    while turn() == job_monitor.AT_ONCE_S:
         pass
     for _ in range(3):
-        assert turn() == pump.AFTER_TROUBLE_S
+        assert turn() == job_monitor.AFTER_TROUBLE_S
         assert "cannot be written" in keeper.trouble
         assert set(keeper.jobs) == ids == {row.name for row in kept().jobs}
     assert keeper.jobs[result.id].state is JobState.PLACED
     assert keeper.worker.is_alive
     (home / "jobs").unlink()
-    while batching.is_waiting():
-        pump.tick()
+    while batch_submit.is_waiting():
+        job_monitor.tick()
     assert keeper.trouble == ""
 
 
-@pytest.mark.parametrize("end", [batching.drop, lambda: (pump.current().file_loaded(), turn())])
+@pytest.mark.parametrize("end", [batch_submit.drop, lambda: (job_monitor.current().file_loaded(), turn())])
 def test_a_batch_that_is_dropped_leaves_no_file(home, end):
     """What was written for a job that could not be written down goes with it."""
     three_objects()
-    waiting(pump.current())
-    pump.current().journal()
+    waiting(job_monitor.current())
+    job_monitor.current().journal()
     with panel.locked(home, "IMMEDIATE"):
         turn()
     assert len(folders(home)) == 1
     end()
-    while batching.is_waiting():
-        pump.tick()
+    while batch_submit.is_waiting():
+        job_monitor.tick()
     assert folders(home) == []
 
 
 def turn() -> float:
     """Take a turn that does more than import something; return its pause."""
-    while late_imports.next_one():
+    while deferred_imports.next_one():
         pass
-    return pump.tick()
+    return job_monitor.tick()
 
 
 def folders(home) -> list[str]:
@@ -400,7 +399,7 @@ def test_a_batch_does_not_fill_the_code_field(home):
     """Forty codes would run through the field that the user types into."""
     three_objects()
     ops.csm_refine.refine_each()
-    assert pump.current()._wanted_codes == {}
+    assert job_monitor.current()._wanted_codes == {}
 
 
 def ready(tmp_path, name, **changes):
@@ -409,7 +408,7 @@ def ready(tmp_path, name, **changes):
     bpy.data.libraries.write(str(path), {made}, fake_user=True)
     bpy.data.meshes.remove(made.data)
     placement = Placement((1.0, 2.0, 3.0), box=Box((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)), object_name=name)
-    usual = {"window": pump.current().window, "place_automatically": False, "blend_path": str(path)}
+    usual = {"window": job_monitor.current().window, "place_automatically": False, "blend_path": str(path)}
     return panel.job(JobState.READY, placement=placement, **(usual | changes))
 
 
@@ -442,8 +441,8 @@ def test_place_all_with_nothing_ready_says_so(home):
 
 def test_stop_all_stops_what_is_listed(home):
     """With this file's jobs listed, another file's job is followed on; and what was not made yet is not made."""
-    mine, other = of("Mine", window=pump.current().window), of("Other", JobState.PREPARING)
-    show(home, mine, other, of("Done", JobState.PLACED, window=pump.current().window))
+    mine, other = of("Mine", window=job_monitor.current().window), of("Other", JobState.PREPARING)
+    show(home, mine, other, of("Done", JobState.PLACED, window=job_monitor.current().window))
     kept().files = "THIS"
     ops.csm_refine.stop_all()
     states = {job.placement.object_name: job.state for job in jobs(home)}
@@ -465,7 +464,7 @@ def test_remove_ended_keeps_what_is_of_use(home):
 def test_many_are_stopped_and_removed_at_once(home):
     """A thousand jobs are not a thousand waits for the disk: one transaction each, and the rows are made once."""
     made = show(home, *(of(str(number), created_at=float(number)) for number in range(50)))
-    keeper, transactions = pump.current(), []
+    keeper, transactions = job_monitor.current(), []
     keeper.journal()._connection.set_trace_callback(
         lambda said: transactions.append(said) if said == "BEGIN IMMEDIATE" else None
     )
@@ -474,7 +473,7 @@ def test_many_are_stopped_and_removed_at_once(home):
     assert len(transactions) == 2
     with panel.journal(home) as other:
         other.remove(made[8].id)
-    assert keeper.change_each([made[8].id], lambda job: flow.stopped(job, 0.0)) == []
+    assert keeper.change_each([made[8].id], lambda job: state_machine.stopped(job, 0.0)) == []
     ops.csm_refine.remove_ended()
     assert len(transactions) == 4
     assert len(kept().jobs) == len(keeper.jobs) == len(jobs(home)) == 0
@@ -486,7 +485,7 @@ def test_remove_ended_says_what_is_lost():
     unsent = of("D", JobState.STOPPED, sent_at=None)
     assert ours.batch.removal([job, unplaced, sent, unsent]).startswith("Jobs: 4. Their downloaded files are deleted.")
     assert ours.batch.removal([job, unplaced, sent, unsent]).endswith("or may still come: 3.")
-    marks.mark_result(scenes.mesh_object("Result"), job)
+    object_metadata.mark_result(scenes.mesh_object("Result"), job)
     assert ours.batch.removal([job, unplaced, sent, unsent]).endswith("or may still come: 2.")
     assert ours.batch.removal([job, unsent]).endswith("what is placed stays.")
 
@@ -501,7 +500,7 @@ def in_menus(home) -> set[str]:
     pictured = of("Chair", JobState.READY, picture_path="/nowhere/picture.png")
     for job in [*(of("Chair", state) for state in JobState), unprepared, theirs, pictured]:
         show(home, job)
-        job_rows.show(pump.current().jobs, select=job.id)
+        job_list.show(job_monitor.current().jobs, select=job.id)
         for kind in menus.CLASSES:
             found |= {each.removeprefix("csm_refine.") for each in operators(draw(kind))}
     return found

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from csm_refine_addon.blender.meshes import mesh_io, session_source
+from csm_refine_addon.blender.background import mesh_io, session_source
 from csm_refine_addon.core import mesh_files
 from csm_refine_addon.core.errors import BlendTooNew, MeshUnusable
 from csm_refine_addon.core.mesh_files import MeshKind, blend_files
-from csm_refine_addon.service.refinery import picture, process, settings
+from csm_refine_addon.remesh import comparison_picture, finish, refine_settings
 from tests.support import placed_mesh, scenes, whole_shapes
 
 
@@ -181,11 +181,11 @@ def test_the_picture_shows_what_the_file_holds(tmp_path):
     mesh_io.export_mesh(whole_shapes.ball(), tmp_path / "source.blend")
     (tmp_path / "scratch").mkdir()
     order = {"code": "SESSION_1", "mesh": str(tmp_path / "source.blend"), "scaled_bbox": [1.0, 2.0, 3.0]}
-    assert process.refine(tmp_path, order)["ok"]
-    drawn = np.asarray(Image.open(tmp_path / settings.PICTURE).convert("RGB"))[:, picture.SIDE :]
-    views = picture.look(read_again(tmp_path / "mesh.blend"), layout=True)
-    picture.write(tmp_path / "again.png", views, views)
-    again = np.asarray(Image.open(tmp_path / "again.png").convert("RGB"))[:, picture.SIDE :]
+    assert finish.refine(tmp_path, order)["ok"]
+    drawn = np.asarray(Image.open(tmp_path / refine_settings.PICTURE).convert("RGB"))[:, comparison_picture.SIDE :]
+    views = comparison_picture.look(read_again(tmp_path / "mesh.blend"), layout=True)
+    comparison_picture.write(tmp_path / "again.png", views, views)
+    again = np.asarray(Image.open(tmp_path / "again.png").convert("RGB"))[:, comparison_picture.SIDE :]
     assert np.array_equal(drawn, again)
 
 

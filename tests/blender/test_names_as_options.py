@@ -13,11 +13,11 @@ import pytest
 
 from csm_refine_addon import cli
 from csm_refine_addon.blender import preferences
-from csm_refine_addon.blender.jobs import pump
-from csm_refine_addon.core.driving.orders import new_job
+from csm_refine_addon.blender.jobs import job_monitor
+from csm_refine_addon.core.data_dir import DataDir
+from csm_refine_addon.core.jobs.job_factory import new_job
 from csm_refine_addon.core.models import JobState, RefineRequest
-from csm_refine_addon.core.processes.workshop import BlenderWorkshop
-from csm_refine_addon.core.storage.home import Home
+from csm_refine_addon.core.processes.blender_tasks import BackgroundTasks
 from tests.support import panel, placed_mesh, sample_meshes, scenes
 from tests.support.repository import ROOT
 
@@ -85,10 +85,10 @@ def test_in_the_panel(here, tmp_path, monkeypatch):
         scenes.select(*objects)
         preferences.choose_service("LOCAL")
         assert bpy.ops.csm_refine.create_session() == {"FINISHED"}
-        pump.current().refresh()
-        (job,) = pump.current().jobs.values()
+        job_monitor.current().refresh()
+        (job,) = job_monitor.current().jobs.values()
         assert bpy.ops.csm_refine.wait(job=job.id) == {"FINISHED"}
-        job = pump.current().jobs[job.id]
+        job = job_monitor.current().jobs[job.id]
         assert (job.state, job.error) == (JobState.PLACED, None)
         assert job.fit_error < 1e-5
         assert placed_mesh.read(bpy.data.objects[job.placed_object]).sides[4] == before
@@ -127,7 +127,7 @@ def test_a_session(here, tmp_path, kind):
     """A session that is called so, whatever service or journal it comes from, gives its name to what is prepared."""
     mesh = tmp_path / "mesh.glb"
     mesh.write_bytes(sample_meshes.glb())
-    workshop = BlenderWorkshop(Home(tmp_path / "home").ensure(), bpy.app.binary_path, threading.Event().wait)
+    workshop = BackgroundTasks(DataDir(tmp_path / "home").ensure(), bpy.app.binary_path, threading.Event().wait)
     blend, report = workshop.prepare(new_job(RefineRequest(NAMES[kind]), "local", now=1.0), mesh)
     assert report.triangles > 0
     with bpy.data.libraries.load(str(blend)) as (found, _wanted):

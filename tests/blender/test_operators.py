@@ -8,12 +8,12 @@ import sys
 import bpy
 import pytest
 
-from csm_refine_addon.blender.jobs import asking, job_rows, job_words, pump, sources
-from csm_refine_addon.blender.meshes import mesh_io
-from csm_refine_addon.blender.operators import results, sending
-from csm_refine_addon.blender.scene import arrivals
+from csm_refine_addon.blender.background import mesh_io
+from csm_refine_addon.blender.jobs import job_list, job_monitor, job_text, session_files, submit
+from csm_refine_addon.blender.scene import auto_place
+from csm_refine_addon.blender.ui.operators import result_operators, submit_operators
 from csm_refine_addon.core import errors
-from csm_refine_addon.core.driving import flow
+from csm_refine_addon.core.jobs import state_machine
 from csm_refine_addon.core.models import CSM_BASE_URL, LOCAL, Box, JobState, Placement
 from tests.support import panel, sample_meshes, scenes
 from tests.support.panel import CODE, KEY
@@ -42,7 +42,7 @@ def only_job(home):
 
 def turn() -> None:
     """Take turns until one did more than import something."""
-    while pump.tick() == pump.AT_ONCE_S:
+    while job_monitor.tick() == job_monitor.AT_ONCE_S:
         pass
 
 
@@ -73,9 +73,9 @@ def test_refine_writes_the_panels_job_down_and_returns(home):
     assert job.request.pivot_point == (0.0, 0.0, 0.0)
     assert job.placement.object_name == made.name
     assert job.placement.box.size == (1.0, 2.0, 3.0)
-    assert job.window == pump.current().window
-    assert not pump.current().worker.is_alive
-    assert job_rows.selected_id() == job.id
+    assert job.window == job_monitor.current().window
+    assert not job_monitor.current().worker.is_alive
+    assert job_list.selected_id() == job.id
 
 
 def test_a_scripts_arguments_win_over_the_panel(home):
@@ -203,15 +203,15 @@ def test_the_confirmation_shows_what_will_be_sent(home):
     """Code, box, pivot and service stand in the question, and that it may cost; the local service costs nothing."""
     wedge()
     panel.settings().session_code = CODE
-    order = asking.refine_order(bpy.context, [])
+    order = submit.refine_order(bpy.context, [])
     assert order.may_charge
     drawn = []
-    sending.draw_order(StrictLayout(drawn), order)
+    submit_operators.draw_order(StrictLayout(drawn), order)
     shown = texts(drawn)
     assert {CODE, "1 × 3 × 2", "0, 0, 0", "CSM"} <= set(shown)
     assert any("may charge" in text for text in shown)
     panel.settings().service = "LOCAL"
-    assert not asking.refine_order(bpy.context, []).may_charge
+    assert not submit.refine_order(bpy.context, []).may_charge
 
 
 # --- the buttons' polls -----------------------------------------------------------------------------------------------
@@ -277,9 +277,9 @@ def test_retry_follows_on_without_sending_again(home):
 def test_retry_asks_only_where_it_would_send_and_cost(home):
     """A failed refine is sent anew; what is followed on, or local, needs no yes."""
     failed = panel.job(JobState.FAILED)
-    assert asking.needs_yes(failed)
-    assert not asking.needs_yes(dataclasses.replace(failed, service=LOCAL))
-    assert not asking.needs_yes(panel.job(JobState.STOPPED))
+    assert submit.needs_yes(failed)
+    assert not submit.needs_yes(dataclasses.replace(failed, service=LOCAL))
+    assert not submit.needs_yes(panel.job(JobState.STOPPED))
     (job,) = write_down(home, failed)
     ops.csm_refine.retry(job=job.id)
     assert only_job(home).state is JobState.PREPARED
@@ -291,7 +291,7 @@ def test_sending_again_is_only_for_what_is_unclear(home):
     with pytest.raises(RuntimeError, match="cannot be done"):
         ops.csm_refine.send_again(job=failed.id)
     ops.csm_refine.send_again(job=unclear.id)
-    again = pump.current().jobs[unclear.id]
+    again = job_monitor.current().jobs[unclear.id]
     assert (again.state, again.sent_at, again.baseline) == (JobState.PREPARED, None, None)
 
 
@@ -320,7 +320,7 @@ def test_a_source_that_cannot_be_written_leaves_no_folder(home):
     made = wedge()
     made.hide_set(True)
     with pytest.raises(errors.InputError, match="is hidden"):
-        sources.write(made)
+        session_files.write(made)
     assert folders(home) == []
 
 
@@ -328,7 +328,7 @@ def folders(home) -> list[str]:
     return [path.name for path in (home / "jobs").glob("*")]
 
 
-NOT_PREPARED = flow.job_error(errors.PrepareFailed("The background Blender ended.", "Retry."))
+NOT_PREPARED = state_machine.job_error(errors.PrepareFailed("The background Blender ended.", "Retry."))
 
 
 @pytest.mark.parametrize(
@@ -348,7 +348,7 @@ NOT_PREPARED = flow.job_error(errors.PrepareFailed("The background Blender ended
 )
 def test_what_is_lost_is_asked_for(job, is_here, loss):
     """Nobody loses what was paid for unasked: a mesh that stands nowhere, or a refine that may run."""
-    found = job_words.loss(job, is_here=is_here)
+    found = job_text.loss(job, is_here=is_here)
     assert loss in found
     assert bool(found) == bool(loss)
 
@@ -364,14 +364,14 @@ def test_remove_knows_an_undone_placing(home, tmp_path):
 
 
 def removal(job_id: str) -> str:
-    return results.loss(pump.current().jobs[job_id])
+    return result_operators.loss(job_monitor.current().jobs[job_id])
 
 
 def test_without_an_id_it_is_the_selected_job(home):
     """A script that names no job means the selected one."""
     first, second = write_down(home, panel.job(JobState.RUNNING), panel.job(JobState.RUNNING))
-    pump.current().refresh()
-    job_rows.show(pump.current().jobs, select=first.id)
+    job_monitor.current().refresh()
+    job_list.show(job_monitor.current().jobs, select=first.id)
     ops.csm_refine.stop()
     assert {job.id: job.state for job in jobs(home)} == {first.id: JobState.STOPPED, second.id: JobState.RUNNING}
 
@@ -405,7 +405,7 @@ def test_place_brings_any_result_into_this_file(home, tmp_path):
 def test_the_result_of_a_result_is_not_named_twice():
     """Refining what was refined keeps the name short."""
     job = panel.job(JobState.READY, placement=Placement(object_name="Chair refined.001"))
-    assert arrivals.result_name(job) == "Chair refined"
+    assert auto_place.result_name(job) == "Chair refined"
 
 
 def test_fit_corrects_what_was_returned_in_another_size(home, tmp_path):
@@ -426,7 +426,7 @@ def test_place_while_another_process_writes(home, tmp_path):
     with panel.locked_by_the_next_change(home):
         assert ops.csm_refine.place("EXEC_DEFAULT", True, job=job.id) == {"FINISHED"}
         once = set(bpy.data.objects.keys())
-        assert pump.current().jobs[job.id].state is JobState.PLACED
+        assert job_monitor.current().jobs[job.id].state is JobState.PLACED
         assert ops.csm_refine.place(job=job.id) == {"CANCELLED"}
         assert set(bpy.data.objects.keys()) == once == before | {"Cube refined"}
     bpy.ops.ed.undo()
@@ -441,7 +441,7 @@ def test_fit_while_another_process_writes(home, tmp_path):
     ops.csm_refine.place(job=job.id)
     with panel.locked_by_the_next_change(home):
         assert ops.csm_refine.fit(job=job.id) == {"FINISHED"}
-        assert pump.current().jobs[job.id].fit_error < 1e-6
+        assert job_monitor.current().jobs[job.id].fit_error < 1e-6
     assert only_job(home).fit_error > 0.1
     turn()
     assert only_job(home).fit_error < 1e-6
@@ -459,9 +459,9 @@ def test_fit_of_a_deleted_object_is_a_sentence(home, tmp_path):
 def test_a_selected_row_is_the_one_whose_details_are_shown(home):
     """A click on a row's second line selects it too."""
     first, _second = write_down(home, panel.job(created_at=1.0), panel.job(created_at=2.0))
-    pump.current().refresh()
+    job_monitor.current().refresh()
     ops.csm_refine.select(job=first.id)
-    assert job_rows.selected_id() == first.id
+    assert job_list.selected_id() == first.id
 
 
 def test_every_operator_has_a_description():
@@ -483,7 +483,7 @@ def test_a_script_refines_the_selection_in_two_lines(tmp_path):
         "bpy.context.object.rotation_euler = (0.3, 0.2, 0.1)\n"
         "bpy.ops.csm_refine.create_session()\n"
         "bpy.ops.csm_refine.wait()\n"
-        "job = next(iter(__import__('csm_refine_addon.blender.jobs.pump', fromlist=['x']).current().jobs.values()))\n"
+        "job = next(iter(__import__('csm_refine_addon.blender.jobs.job_monitor', fromlist=['x']).current().jobs.values()))\n"
         "print('RESULT', job.state, job.fit_error < 1e-5, job.placed_object in bpy.data.objects, flush=True)\n"
         "bpy.ops.preferences.addon_disable(module='csm_refine_addon')\n"
         "os._exit(0)\n"
@@ -503,7 +503,9 @@ def test_import_here_places_what_could_not_be_prepared(home, tmp_path, ending):
         mesh.write_bytes(sample_meshes.glb())
     else:
         mesh_io.export_mesh(scenes.mesh_object("Other"), mesh)
-    failed = flow.failed(panel.job(JobState.PREPARING), errors.PrepareFailed("It crashed.", "Import it here."), 0.0)
+    failed = state_machine.failed(
+        panel.job(JobState.PREPARING), errors.PrepareFailed("It crashed.", "Import it here."), 0.0
+    )
     box = Box((0.1, 0.2, 0.3), (4.0, 2.0, 1.0))
     placement = dataclasses.replace(failed.placement, box=box)
     (job,) = write_down(home, dataclasses.replace(failed, mesh_path=str(mesh), placement=placement))

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from mathutils import Euler, Matrix, Vector
 
-from csm_refine_addon.blender.jobs import job_rows, pump
-from csm_refine_addon.blender.measuring import bounds, readout
-from csm_refine_addon.blender.scene import marks
-from csm_refine_addon.blender.viewport import overlay, sidebar, sketch
+from csm_refine_addon.blender.geometry import bounds, selection_bounds
+from csm_refine_addon.blender.jobs import job_list, job_monitor
+from csm_refine_addon.blender.scene import object_metadata
+from csm_refine_addon.blender.ui import overlay, overlay_geometry, sidebar_visibility
 from csm_refine_addon.core import placement
 from csm_refine_addon.core.models import Box, JobState, Placement
-from csm_refine_addon.core.placement import BoundsSource, Choices, PivotSource
+from csm_refine_addon.core.placement import BoundsOptions, BoundsSource, PivotSource
 from tests.support import panel, scenes
 
 TURNED = Matrix.Translation((3.0, -2.0, 1.0)) @ Euler((0.4, -0.7, 1.1)).to_matrix().to_4x4()
@@ -41,11 +41,11 @@ def wedge(matrix: Matrix = TURNED) -> bpy.types.Object:
 
 
 def measure() -> None:
-    readout.mark_stale()
-    readout.update(bpy.context, readout.AT_ONCE, 0.0, math.inf)
+    selection_bounds.mark_stale()
+    selection_bounds.update(bpy.context, selection_bounds.AT_ONCE, 0.0, math.inf)
 
 
-def composed(*jobs) -> sketch.Picture:
+def composed(*jobs) -> overlay_geometry.Picture:
     return overlay.compose(bpy.context, {job.id: job for job in jobs})
 
 
@@ -53,19 +53,21 @@ def selected(home, job):
     """The job as it is in the list, selected."""
     with panel.journal(home) as journal:
         journal.add(job)
-    pump.current().refresh()
-    job_rows.show(pump.current().jobs, select=job.id)
+    job_monitor.current().refresh()
+    job_list.show(job_monitor.current().jobs, select=job.id)
     return job
 
 
-def world(shown: sketch.Sketch, points, obj: bpy.types.Object | None = None) -> np.ndarray:
+def world(shown: overlay_geometry.Sketch, points, obj: bpy.types.Object | None = None) -> np.ndarray:
     frame = shown.frame(obj.matrix_world if obj else None)
     return np.array([frame @ Vector(point) for point in points])
 
 
-def drawn_box(shown: sketch.Sketch, obj: bpy.types.Object, rotation) -> tuple[np.ndarray, np.ndarray]:
+def drawn_box(shown: overlay_geometry.Sketch, obj: bpy.types.Object, rotation) -> tuple[np.ndarray, np.ndarray]:
     """The least and the greatest corner of what is drawn, seen from the object in its rotation."""
-    points = scenes.in_frame(world(shown, sketch.edges(shown.box), obj), obj.matrix_world.translation, rotation)
+    points = scenes.in_frame(
+        world(shown, overlay_geometry.edges(shown.box), obj), obj.matrix_world.translation, rotation
+    )
     return points.min(axis=0), points.max(axis=0)
 
 
@@ -86,33 +88,35 @@ def test_the_box_follows_a_moved_object_without_being_measured(matrix):
     obj = wedge(matrix)
     shown = composed().request
     move = Matrix.Translation((1, 2, 3)) @ Euler((0.2, 0.9, -0.3)).to_matrix().to_4x4()
-    before = world(shown, sketch.edges(shown.box), obj)
+    before = world(shown, overlay_geometry.edges(shown.box), obj)
     obj.parent.matrix_world = move
     bpy.context.view_layer.update()
     expected = np.array([move @ Vector(point) for point in before])
-    assert np.allclose(world(shown, sketch.edges(shown.box), obj), expected, atol=1e-4)
+    assert np.allclose(world(shown, overlay_geometry.edges(shown.box), obj), expected, atol=1e-4)
     assert composed().request == shown
 
 
 @pytest.mark.parametrize(
     "choices",
     [
-        Choices(),
-        Choices(pivot=PivotSource.BOTTOM),
-        Choices(BoundsSource.TYPED, PivotSource.TYPED, (1.0, 2.0, 3.0), (-0.5, 0.5, 0.25)),
-        Choices(BoundsSource.TYPED, PivotSource.AUTO, (1.0, 2.0, 3.0)),
+        BoundsOptions(),
+        BoundsOptions(pivot=PivotSource.BOTTOM),
+        BoundsOptions(BoundsSource.TYPED, PivotSource.TYPED, (1.0, 2.0, 3.0), (-0.5, 0.5, 0.25)),
+        BoundsOptions(BoundsSource.TYPED, PivotSource.AUTO, (1.0, 2.0, 3.0)),
     ],
     ids=["object", "bottom", "typed", "pivot left out"],
 )
 def test_what_is_drawn_is_what_is_asked(choices):
     """The box and the pivot stand where the result will: as the placement of the same choices says."""
     obj = wedge()
-    measured = readout.current().measured
+    measured = selection_bounds.current().measured
     asked = placement.ask(measured, choices)
-    shown = sketch.following(measured, asked.placement)
-    there = sketch.standing(asked.placement)
+    shown = overlay_geometry.following(measured, asked.placement)
+    there = overlay_geometry.standing(asked.placement)
     assert np.allclose(world(shown, [shown.pivot], obj), [asked.placement.origin], atol=1e-5)
-    assert np.allclose(world(shown, sketch.edges(shown.box), obj), world(there, sketch.edges(there.box)), atol=1e-5)
+    assert np.allclose(
+        world(shown, overlay_geometry.edges(shown.box), obj), world(there, overlay_geometry.edges(there.box)), atol=1e-5
+    )
 
 
 def test_bounds_left_to_the_service_leave_the_pivot_at_the_origin():
@@ -156,19 +160,19 @@ def test_bounds_that_cannot_be_sent_draw_nothing():
 def test_only_a_result_shows_where_it_belongs(home, state):
     """The selected job's box is drawn when there is something to place, or placed and still here."""
     job = selected(home, panel.job(state))
-    marks.mark_result(scenes.mesh_object("Chair refined"), job)
-    marks.update([job], math.inf)
+    object_metadata.mark_result(scenes.mesh_object("Chair refined"), job)
+    object_metadata.update([job], math.inf)
     shown = composed(job).target
     assert (shown is not None) == (state in (JobState.READY, JobState.PLACED))
     if shown:
-        assert shown == sketch.standing(job.placement)
+        assert shown == overlay_geometry.standing(job.placement)
 
 
 def test_a_result_that_is_gone_from_the_file_is_not_drawn(home):
     """A job that was placed in another file says nothing about this one, not even of a namesake."""
     scenes.mesh_object("Chair refined")
     job = selected(home, panel.job(JobState.PLACED))
-    marks.update([job], math.inf)
+    object_metadata.update([job], math.inf)
     assert composed(job).target is None
 
 
@@ -205,7 +209,7 @@ def test_the_overlay_is_not_wanted_when_nobody_looks():
     """Without a window no tab is open: the timer keeps nothing to draw, and no handler is hung up."""
     wedge()
     assert panel.settings().show_overlay
-    assert not sidebar.is_tab_open()
+    assert not sidebar_visibility.is_tab_open()
     assert not overlay.follow(bpy.context, {})
     assert overlay.handlers() == 0
 
@@ -232,7 +236,7 @@ def test_handlers_come_and_go():
 
 def test_the_arms_are_named_in_the_apis_sense():
     """Right is +X, top is +Z, and front is -Y: what the API calls +X, +Y and +Z."""
-    assert [(arm.name, arm.direction) for arm in sketch.ARMS] == [
+    assert [(arm.name, arm.direction) for arm in overlay_geometry.ARMS] == [
         ("Right", (1.0, 0.0, 0.0)),
         ("Top", (0.0, 0.0, 1.0)),
         ("Front", (0.0, -1.0, 0.0)),
@@ -242,35 +246,35 @@ def test_the_arms_are_named_in_the_apis_sense():
 def test_a_box_has_twelve_edges_and_eight_marked_corners():
     """Each edge once, each along one axis; a mark is a fifth of the edge that it lies on."""
     box = Box((1.0, 2.0, 3.0), (2.0, 4.0, 6.0))
-    edges = np.array(sketch.edges(box)).reshape(12, 2, 3)
+    edges = np.array(overlay_geometry.edges(box)).reshape(12, 2, 3)
     assert len({frozenset(map(tuple, edge.tolist())) for edge in edges}) == 12
     lengths = np.sort(np.abs(edges[:, 1] - edges[:, 0]), axis=1)
     assert (lengths[:, :2] == 0).all()
     assert sorted(lengths[:, 2]) == [2.0] * 4 + [4.0] * 4 + [6.0] * 4
-    marks = np.array(sketch.corner_marks(box)).reshape(24, 2, 3)
+    marks = np.array(overlay_geometry.corner_marks(box)).reshape(24, 2, 3)
     assert sorted(np.abs(marks[:, 1] - marks[:, 0]).max(axis=1)) == pytest.approx([0.4] * 8 + [0.8] * 8 + [1.2] * 8)
     for points in (edges.reshape(-1, 3), marks.reshape(-1, 3)):
         assert points.min(axis=0).tolist() == [0.0, 0.0, 0.0]
         assert points.max(axis=0).tolist() == [2.0, 4.0, 6.0]
 
 
-def looking_down(width=200.0, height=100.0) -> sketch.View:
+def looking_down(width=200.0, height=100.0) -> overlay_geometry.View:
     """From above, one unit 50 pixels wide and high: no perspective."""
-    return sketch.View(Matrix.Diagonal((100.0 / width, 100.0 / height, -0.01, 1.0)), width, height)
+    return overlay_geometry.View(Matrix.Diagonal((100.0 / width, 100.0 / height, -0.01, 1.0)), width, height)
 
 
 def test_a_point_is_found_on_the_screen():
     """From the lower left corner; nothing is found behind the viewer."""
     assert tuple(looking_down().pixel(Vector((1.0, -0.5, 7.0)))) == pytest.approx((150.0, 25.0))
     behind = Matrix(((1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, -1, 0)))
-    assert sketch.View(behind, 200, 100).pixel(Vector((0, 0, 1))) is None
+    assert overlay_geometry.View(behind, 200, 100).pixel(Vector((0, 0, 1))) is None
 
 
 def test_the_cross_keeps_its_size_on_the_screen():
     """A length of so many pixels is so many pixels long, near and far."""
     assert looking_down().size_of_pixel(Vector((0, 0, 0))) == pytest.approx(1 / 50)
     lens = Matrix(((1, 0, 0, 0), (0, 2, 0, 0), (0, 0, -1, -0.2), (0, 0, -1, 0)))
-    view = sketch.View(lens, 200, 100)
+    view = overlay_geometry.View(lens, 200, 100)
     for depth in (-1.0, -10.0):
         point = Vector((0.1, 0.0, depth))
         end = point + Vector((40 * view.size_of_pixel(point), 0, 0))
@@ -280,20 +284,20 @@ def test_the_cross_keeps_its_size_on_the_screen():
 def test_an_arms_name_stands_beyond_its_end():
     """It does not cover the arm; one that points at the viewer has no name."""
     pivot, size = Vector((100, 100)), (30.0, 10.0)
-    right = sketch.beside_arm(pivot, Vector((140, 100)), 40.0, size, 5.0)
+    right = overlay_geometry.beside_arm(pivot, Vector((140, 100)), 40.0, size, 5.0)
     assert tuple(right) == (145.0, 95.0)
-    left = sketch.beside_arm(pivot, Vector((60, 100)), 40.0, size, 5.0)
+    left = overlay_geometry.beside_arm(pivot, Vector((60, 100)), 40.0, size, 5.0)
     assert tuple(left) == (25.0, 95.0)
-    assert sketch.beside_arm(pivot, Vector((105, 100)), 40.0, size, 5.0) is None
+    assert overlay_geometry.beside_arm(pivot, Vector((105, 100)), 40.0, size, 5.0) is None
 
 
 def test_the_difference_stands_below_the_box_and_in_sight():
     """Centred below; pushed in where sidebar or border would cut it off; not there when the box is out of sight."""
-    room, size = sketch.Room(0.0, 0.0, 400.0, 300.0), (100.0, 10.0)
-    assert tuple(sketch.below([Vector((100, 50)), Vector((200, 150))], size, room, 5.0)) == (100.0, 35.0)
-    assert tuple(sketch.below([Vector((350, -50)), Vector((450, 100))], size, room, 5.0)) == (295.0, 5.0)
-    assert tuple(sketch.below([Vector((-50, 50)), Vector((20, 60))], size, room, 5.0)) == (5.0, 35.0)
+    room, size = overlay_geometry.Room(0.0, 0.0, 400.0, 300.0), (100.0, 10.0)
+    assert tuple(overlay_geometry.below([Vector((100, 50)), Vector((200, 150))], size, room, 5.0)) == (100.0, 35.0)
+    assert tuple(overlay_geometry.below([Vector((350, -50)), Vector((450, 100))], size, room, 5.0)) == (295.0, 5.0)
+    assert tuple(overlay_geometry.below([Vector((-50, 50)), Vector((20, 60))], size, room, 5.0)) == (5.0, 35.0)
     beside_toolbar = room._replace(left=40.0, bottom=30.0)
-    assert tuple(sketch.below([Vector((0, 0)), Vector((60, 60))], size, beside_toolbar, 5.0)) == (45.0, 35.0)
-    assert sketch.below([Vector((500, 50)), Vector((600, 60))], size, room, 5.0) is None
-    assert sketch.below([], size, room, 5.0) is None
+    assert tuple(overlay_geometry.below([Vector((0, 0)), Vector((60, 60))], size, beside_toolbar, 5.0)) == (45.0, 35.0)
+    assert overlay_geometry.below([Vector((500, 50)), Vector((600, 60))], size, room, 5.0) is None
+    assert overlay_geometry.below([], size, room, 5.0) is None

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from csm_refine_addon import cli
-from csm_refine_addon.blender.jobs import asking, pump
+from csm_refine_addon.blender.jobs import job_monitor, submit
 from csm_refine_addon.core import errors
-from csm_refine_addon.core.driving import flow
+from csm_refine_addon.core.jobs import state_machine
 from csm_refine_addon.core.models import CSM_BASE_URL, JobState as S
 from tests.core.terminal import Terminal, ended
 from tests.support import panel, sample_meshes, scenes
@@ -23,7 +23,7 @@ ops = bpy.ops
 STANDS = session_2024("preview_done")
 SENT = {"sent_at": 1.0}
 TAKEN = {**SENT, "accepted_at": 1.0}
-TIMED_OUT = {**TAKEN, "error": flow.job_error(errors.FollowTimeout("It took too long.", "Retry."))}
+TIMED_OUT = {**TAKEN, "error": state_machine.job_error(errors.FollowTimeout("It took too long.", "Retry."))}
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def home(terminal, monkeypatch, api) -> Path:
         panel.preferences().service_url = f"{api.url}/"
         scenes.select(scenes.mesh_object())
         yield folder
-        pump.current().close()
+        job_monitor.current().close()
 
 
 def jobs(home):
@@ -65,7 +65,7 @@ def write_down(home, *made):
 
 def turn_until(condition):
     """Take the timer's turns, which keep the worker up, until something holds."""
-    return wait_until(lambda: (pump.tick(), condition())[1], 30)
+    return wait_until(lambda: (job_monitor.tick(), condition())[1], 30)
 
 
 def test_panel_and_command_line_at_once(home, terminal, api):
@@ -141,8 +141,8 @@ def test_what_is_over_does_not_bar(home, api, state):
 
 def test_a_click_on_what_another_process_has_just_sent(home, api):
     """What the panel has not read yet is refused in the transaction that would add its job."""
-    keeper = pump.current()
-    order = asking.refine_order(bpy.context, keeper.jobs.values(), asking.Given(CODE))
+    keeper = job_monitor.current()
+    order = submit.refine_order(bpy.context, keeper.jobs.values(), submit.Overrides(CODE))
     (other,) = write_down(home, panel.job(S.RUNNING, service=api.url))
     with pytest.raises(errors.AlreadySubmitted) as caught:
         keeper.add(order.job(keeper.window))

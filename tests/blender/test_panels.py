@@ -5,13 +5,13 @@ import dataclasses
 import bpy
 import pytest
 
-from csm_refine_addon.blender import panels
-from csm_refine_addon.blender.jobs import job_rows, pump
-from csm_refine_addon.blender.measuring import readout
-from csm_refine_addon.blender.panels import layouts
-from csm_refine_addon.blender.panels.jobs import CSM_UL_jobs
+from csm_refine_addon.blender.geometry import selection_bounds
+from csm_refine_addon.blender.jobs import job_list, job_monitor
+from csm_refine_addon.blender.ui import panels
+from csm_refine_addon.blender.ui.panels import layouts
+from csm_refine_addon.blender.ui.panels.job_panel import CSM_UL_jobs
 from csm_refine_addon.core import errors
-from csm_refine_addon.core.driving import flow
+from csm_refine_addon.core.jobs import state_machine
 from csm_refine_addon.core.models import LOCAL, JobState, RemoteKind, RemoteStatus
 from tests.support import panel, scenes
 from tests.support.panel import CODE, KEY
@@ -44,8 +44,8 @@ def show(home, *jobs):
     with panel.journal(home) as journal:
         for job in jobs:
             journal.add(job, again=True)
-    pump.current().refresh()
-    job_rows.show(pump.current().jobs)
+    job_monitor.current().refresh()
+    job_list.show(job_monitor.current().jobs)
 
 
 def drawn(name: str):
@@ -72,9 +72,9 @@ def shown_properties(name: str) -> list[str]:
 def measure():
     """What the timer does for a panel that is looked at."""
     settings = panel.settings()
-    choices = readout.AT_ONCE
-    readout.mark_stale()
-    readout.update(bpy.context, choices, settings.thickness, float("inf"))
+    choices = selection_bounds.AT_ONCE
+    selection_bounds.mark_stale()
+    selection_bounds.update(bpy.context, choices, settings.thickness, float("inf"))
 
 
 def row_texts(job) -> list[str]:
@@ -103,7 +103,7 @@ def test_each_state_draws_as_a_row(home, state):
 def test_each_panel_draws_before_anything_is_known(kind):
     """With no job, no key and no measure, every panel draws; and drawing opens no file."""
     assert draw(kind)
-    assert pump.current()._journal is None
+    assert job_monitor.current()._journal is None
 
 
 def test_a_running_job_shows_the_services_own_word_percent_and_last_answer(home):
@@ -127,7 +127,7 @@ def test_a_percent_is_a_bar(home):
 def test_an_error_is_there_in_full_with_its_cure(home):
     """Cause and cure stand in the panel, red, and can be copied whole."""
     error = errors.OutOfCredits("The account has no credits left.", "Buy credits, then retry.")
-    show(home, panel.job(JobState.FAILED, error=flow.job_error(error)))
+    show(home, panel.job(JobState.FAILED, error=state_machine.job_error(error)))
     assert "The account has no credits left. Buy credits, then retry." in said(JOBS)
     assert is_red(JOBS)
 
@@ -140,7 +140,7 @@ def test_an_unclear_outcome_is_no_error(home):
 
 def test_a_mesh_that_could_not_be_prepared_can_be_imported_here(home):
     """Only where the background Blender failed, its own importer is offered."""
-    error = flow.job_error(errors.PrepareFailed("The background Blender ended.", "Retry."))
+    error = state_machine.job_error(errors.PrepareFailed("The background Blender ended.", "Retry."))
     show(home, panel.job(JobState.FAILED, error=error, mesh_path="/nowhere/mesh.glb"))
     assert "import_here" in buttons(JOBS)
 
@@ -164,7 +164,7 @@ def test_the_newest_job_stands_first_and_the_selected_one_stays_selected(home):
     new = panel.job(created_at=2.0)
     show(home, new)
     assert [row.name for row in bpy.context.window_manager.csm_refine.jobs] == [new.id, old.id]
-    assert job_rows.selected_id() == old.id
+    assert job_list.selected_id() == old.id
 
 
 @pytest.mark.parametrize(
@@ -337,4 +337,4 @@ def test_the_list_is_not_saved_with_the_file(home, tmp_path):
     finally:
         bpy.app.handlers.save_pre.remove(note)
     assert rows_while_saving == []
-    assert job_rows.selected_id() == first.id
+    assert job_list.selected_id() == first.id

@@ -3,9 +3,9 @@ from __future__ import annotations
 import bpy
 import pytest
 
-from csm_refine_addon.blender.measuring import readout
-from csm_refine_addon.blender.operators.pivot import CSM_OT_pick_pivot
-from csm_refine_addon.blender.panels.session import CSM_PT_bounds
+from csm_refine_addon.blender.geometry import selection_bounds
+from csm_refine_addon.blender.ui.operators.pivot_picker import CSM_OT_pick_pivot
+from csm_refine_addon.blender.ui.panels.session_panel import CSM_PT_bounds
 from csm_refine_addon.core.axes import NAMED_PIVOTS
 from tests.support import panel
 from tests.support.strict_layout import draw, texts
@@ -38,7 +38,7 @@ def test_each_point_can_be_picked(named):
 @pytest.mark.parametrize("mode", ["OBJECT", "CENTER", "BOTTOM", "AUTO"])
 def test_picking_switches_to_a_typed_pivot(mode):
     """From every other mode, and the object's own pivot, which typing starts from, does not win."""
-    readout.update(bpy.context, readout.AT_ONCE, 0.0, float("inf"))
+    selection_bounds.update(bpy.context, selection_bounds.AT_ONCE, 0.0, float("inf"))
     panel.settings().pivot_mode = mode
     bpy.ops.csm_refine.pick_pivot(point="RIGHT_TOP_FRONT")
     assert (panel.settings().pivot_mode, tuple(panel.settings().pivot)) == ("TYPED", (0.5, 0.5, 0.5))
@@ -72,15 +72,15 @@ def test_each_button_says_what_it_does():
     """The tooltip names the point and its numbers; without a point it tells what picking is for."""
     described = CSM_OT_pick_pivot.description
 
-    class Given:
+    class Overrides:
         point = "LEFT_BOTTOM_BACK"
         is_property_set = staticmethod(lambda name: True)
 
     class Nothing:
         is_property_set = staticmethod(lambda name: False)
 
-    assert described(bpy.context, Given).endswith("origin: right -0.5, top -0.5, front -0.5")
-    assert "Left Bottom Back" in described(bpy.context, Given)
+    assert described(bpy.context, Overrides).endswith("origin: right -0.5, top -0.5, front -0.5")
+    assert "Left Bottom Back" in described(bpy.context, Overrides)
     assert described(bpy.context, Nothing) == CSM_OT_pick_pivot.__doc__
 
 

@@ -19,8 +19,8 @@ import pytest
 import trimesh
 
 from csm_refine_addon import cli
+from csm_refine_addon.core import mesh_counts
 from csm_refine_addon.core.models import MeshCounts
-from csm_refine_addon.core.reports import counts
 from tests.support import scenes
 from tests.support.api_server import CODE, KEY, Answer, Api, session_2024
 from tests.support.counted import counted
@@ -245,7 +245,7 @@ def test_what_stands_in_the_scene_is_the_mesh_that_was_written(make, kind, refin
             written.counts.vertices, written.counts.open_edges, 0, written.counts.pieces,
         )  # fmt: skip
     assert not has_uv(mesh, kind) or found.uv_islands == written.counts.uv_islands
-    assert document["placed"] == {**counts.document(found), "dimensions": document["dimensions"]}
+    assert document["placed"] == {**mesh_counts.document(found), "dimensions": document["dimensions"]}
     assert (document["warnings"], document["state"]) == ([], "PLACED")
     if make is not moebius:
         assert corners_of(mesh, has_uv=has_uv(mesh, kind)) == written.corners

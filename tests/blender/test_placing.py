@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 from mathutils import Euler, Matrix, Vector
 
-from csm_refine_addon.blender.measuring import bounds
-from csm_refine_addon.blender.meshes import prepare
-from csm_refine_addon.blender.scene import exporting, marks, placing
+from csm_refine_addon.blender.background import prepare
+from csm_refine_addon.blender.geometry import bounds
+from csm_refine_addon.blender.scene import export, object_metadata, placing
 from csm_refine_addon.core.errors import MeshUnusable
 from csm_refine_addon.core.models import Box, Placement
-from csm_refine_addon.core.placement import Asked, BoundsSource, Choices, PivotSource, ask
+from csm_refine_addon.core.placement import BoundsOptions, BoundsSource, PivotSource, RefineParameters, ask
 from tests.support import returned, scenes
 
 ERROR = 1e-5
@@ -40,15 +40,15 @@ plain = (1.0, 1.0, 1.0)
 
 @pytest.fixture(autouse=True)
 def scene():
-    with marks.known():
+    with object_metadata.known():
         yield scenes.empty_scene()
 
 
-def asked_for(obj, choices=None) -> Asked:
-    return ask(bounds.measure(bpy.context.evaluated_depsgraph_get(), obj), choices or Choices())
+def asked_for(obj, choices=None) -> RefineParameters:
+    return ask(bounds.measure(bpy.context.evaluated_depsgraph_get(), obj), choices or BoundsOptions())
 
 
-def prepared(folder: Path, asked: Asked, factor=plain, *, fit=True) -> Path:
+def prepared(folder: Path, asked: RefineParameters, factor=plain, *, fit=True) -> Path:
     """What a service returns for a request, prepared in this process; ``factor`` is its mistake.
 
     Without one, nothing needs to be corrected.
@@ -93,7 +93,7 @@ def test_result_stands_in_the_box_and_origin_of_any_source(tmp_path, matrix, off
     result = placed_object(placed)
     assert tuple(result.matrix_world.translation) == origin
     assert placed.fit_error < ERROR
-    exporting.export(result, tmp_path / "result.glb")
+    export.export(result, tmp_path / "result.glb")
     for points in (scenes.world_vertices(result), returned.read_points(tmp_path / "result.glb")):
         wanted, found = (scenes.in_frame(some, placement.origin, placement.rotation) for some in (vertices, points))
         assert np.abs(wanted.min(axis=0) - found.min(axis=0)).max() < ERROR * placement.box.diagonal
@@ -120,7 +120,7 @@ def test_result_fills_the_box_whatever_the_pivot(pivot, tmp_path):
     """Another pivot moves the result's origin, not its geometry."""
     source = scenes.mesh_object(points=np.array(scenes.WEDGE) - (0.3, 2, 0.1), matrix=MATRIX)
     asked, vertices = (
-        asked_for(source, Choices(pivot=pivot, typed_pivot=(0.1, 0.2, 0.3))),
+        asked_for(source, BoundsOptions(pivot=pivot, typed_pivot=(0.1, 0.2, 0.3))),
         scenes.world_vertices(source),
     )
     sent = dataclasses.replace(asked, pivot_point=asked.pivot_point or (0.0, 0.0, 0.0))
@@ -131,7 +131,7 @@ def test_result_fills_the_box_whatever_the_pivot(pivot, tmp_path):
 def test_typed_bounds_stand_on_the_same_point_of_the_source(tmp_path):
     """A taller box with its pivot at the bottom stands on the source's bottom centre."""
     source = scenes.mesh_object(matrix=Matrix.Translation((1, 2, 3)))
-    choices = Choices(BoundsSource.TYPED, PivotSource.BOTTOM, typed_bbox=(2.0, 5.0, 3.0))
+    choices = BoundsOptions(BoundsSource.TYPED, PivotSource.BOTTOM, typed_bbox=(2.0, 5.0, 3.0))
     asked = asked_for(source, choices)
     assert (asked.scaled_bbox, asked.pivot_point) == ((2.0, 5.0, 3.0), (0.0, -0.5, 0.0))
     result = placed_object(place(prepared(tmp_path, asked, fit=False), asked.placement))
@@ -143,7 +143,7 @@ def test_typed_bounds_stand_on_the_same_point_of_the_source(tmp_path):
 def test_without_a_box_the_mesh_stands_at_the_origin_in_the_rotation(tmp_path):
     """Bounds left to the service: size as returned, origin and rotation of the source, no fit error."""
     source = scenes.mesh_object(matrix=MATRIX)
-    asked = asked_for(source, Choices(BoundsSource.AUTO, PivotSource.AUTO))
+    asked = asked_for(source, BoundsOptions(BoundsSource.AUTO, PivotSource.AUTO))
     assert (asked.scaled_bbox, asked.pivot_point, asked.placement.box) == (None, None, None)
     guess = dataclasses.replace(asked, scaled_bbox=(1.0, 2.0, 1.5), pivot_point=(0.0, 0.0, 0.0))
     placed = place(prepared(tmp_path, guess), asked.placement)

@@ -14,7 +14,7 @@ import bpy
 import pytest
 
 from csm_refine_addon.blender import preferences
-from csm_refine_addon.blender.jobs import pump
+from csm_refine_addon.blender.jobs import job_monitor
 from csm_refine_addon.core.models import JobState
 from tests.support import panel, sample_meshes, scenes
 from tests.support.planted import NAMES, PACKAGE, Planted
@@ -120,7 +120,7 @@ def until(condition) -> None:
     ends_at = time.monotonic() + LIMIT_S
     while not condition():
         assert time.monotonic() < ends_at, "it did not come about in time"
-        pump.tick()
+        job_monitor.tick()
         time.sleep(0.02)
 
 
@@ -134,12 +134,12 @@ def test_in_the_window(planted, tmp_path, monkeypatch):
         local = panel.settings().local
         local.topology, local.detail, local.faces, local.texture_size = "TRIS", "TYPED", 500, 128
         assert bpy.ops.csm_refine.create_session() == {"FINISHED"}
-        pump.current().refresh()
-        (job_id,) = pump.current().jobs
-        until(lambda: pump.current().jobs[job_id].state in (JobState.PLACED, JobState.FAILED))
-        job = pump.current().jobs[job_id]
+        job_monitor.current().refresh()
+        (job_id,) = job_monitor.current().jobs
+        until(lambda: job_monitor.current().jobs[job_id].state in (JobState.PLACED, JobState.FAILED))
+        job = job_monitor.current().jobs[job_id]
         assert (job.state, job.error) == (JobState.PLACED, None)
         assert bpy.ops.csm_refine.check_service() == {"FINISHED"}
-        until(lambda: pump.current().check_answer)
-        assert pump.current().check_answer.is_good
+        until(lambda: job_monitor.current().check_answer)
+        assert job_monitor.current().check_answer.is_good
     assert planted.ran() == []

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import trimesh
 
-from csm_refine_addon.blender.meshes import fitting, prepare
-from csm_refine_addon.core import documents
+from csm_refine_addon.blender.background import box_fit, prepare
+from csm_refine_addon.core import serialization
 from csm_refine_addon.core.models import Box, MeshReport, Placement
 from csm_refine_addon.core.placement import sent_centre
 from csm_refine_addon.core.processes.background import find_background_blender
@@ -45,11 +45,11 @@ def test_faithful_mesh_is_taken_as_it_is(tmp_path):
     """A mesh that fills its box is reported without correction, named, with its texture inside the .blend."""
     mesh = returned.write_glb(tmp_path / "mesh.glb", BBOX, PIVOT, textured=True)
     code, report = prepared(tmp_path, mesh, Placement(box=BOX))
-    found = documents.decode(MeshReport, report)
+    found = serialization.decode(MeshReport, report)
     assert (code, report["ok"], report["error"], found.correction, found.problems) == (0, True, None, "", ())
     assert (found.triangles, found.vertices, found.materials) == (8, 6, 1)
     assert found.size_bytes == mesh.stat().st_size
-    assert fitting.difference(found.box, BOX) < 1e-6
+    assert box_fit.difference(found.box, BOX) < 1e-6
     obj = appended(tmp_path)
     assert (obj.name, obj.data.name, obj.data.materials[0].name) == ("SESSION_1",) * 3
     (image,) = (image for image in bpy.data.images if image.name in found.textures)
@@ -87,7 +87,7 @@ def test_without_fitting_the_mesh_stays_as_returned(tmp_path):
     """With fitting off, a wrong size stays wrong, and nothing is said to be corrected."""
     mesh = returned.write_glb(tmp_path / "mesh.glb", (2, 3, 2), PIVOT)
     _, report = prepared(tmp_path, mesh, Placement(box=BOX), fit=False)
-    box = fitting.mesh_box(appended(tmp_path).data)
+    box = box_fit.mesh_box(appended(tmp_path).data)
     assert report["correction"] == ""
     assert box.size == pytest.approx((2, 2, 3))
 
@@ -100,7 +100,7 @@ def test_origin_outside_the_box_is_put_back(fit, tmp_path):
     mesh = returned.write_glb(tmp_path / "mesh.glb", BBOX, (0.5, -0.5, 0.2))
     _, report = prepared(tmp_path, mesh, Placement(box=box), fit=fit)
     assert report["correction"] == ""
-    assert fitting.difference(fitting.mesh_box(appended(tmp_path).data), box) < 1e-6
+    assert box_fit.difference(box_fit.mesh_box(appended(tmp_path).data), box) < 1e-6
 
 
 def test_flat_mesh_is_moved_and_reported(tmp_path):
@@ -108,7 +108,7 @@ def test_flat_mesh_is_moved_and_reported(tmp_path):
     mesh = returned.write_glb(tmp_path / "mesh.glb", (1, 0, 2), PIVOT)
     _, report = prepared(tmp_path, mesh, Placement(box=BOX))
     assert any("height (Z)" in problem for problem in report["problems"])
-    box = fitting.mesh_box(appended(tmp_path).data)
+    box = box_fit.mesh_box(appended(tmp_path).data)
     assert box.size == pytest.approx((1, 2, 0))
     assert box.centre == pytest.approx(BOX.centre)
 
@@ -191,6 +191,6 @@ def test_runs_as_a_background_blender(tmp_path):
     mesh = returned.write_glb(tmp_path / "mesh.glb", BBOX, PIVOT)
     blender, request = find_background_blender(bpy.app.binary_path), asked(tmp_path, mesh, Placement(box=BOX))
     how = {"log": tmp_path / "log", "pause": threading.Event().wait, "limit_s": 120}
-    assert blender.run("blender.meshes.prepare", request, **how) == 0
+    assert blender.run("blender.background.prepare", request, **how) == 0
     assert json.loads((tmp_path / "report.json").read_text())["ok"]
     assert (tmp_path / "result.blend").stat().st_size > 0

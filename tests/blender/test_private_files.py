@@ -13,7 +13,7 @@ from pathlib import Path
 import bpy
 import pytest
 
-from csm_refine_addon.blender.jobs import pump
+from csm_refine_addon.blender.jobs import job_monitor
 from csm_refine_addon.core.models import JobState
 from tests.support import panel, scenes
 from tests.support.modes import not_private
@@ -35,9 +35,9 @@ def test_a_refine_from_the_panel(tmp_path, monkeypatch):
             assert list(home.glob("jobs/*/source.blend"))
             assert not_private(home) == []
             ends_at = time.monotonic() + 120
-            while not any(job.state is JobState.PLACED for job in pump.current().jobs.values()):
-                assert time.monotonic() < ends_at, [str(job) for job in pump.current().jobs.values()]
-                pump.tick()
+            while not any(job.state is JobState.PLACED for job in job_monitor.current().jobs.values()):
+                assert time.monotonic() < ends_at, [str(job) for job in job_monitor.current().jobs.values()]
+                job_monitor.tick()
                 time.sleep(0.05)
     finally:
         assert os.umask(before) == 0
@@ -52,12 +52,12 @@ def test_a_folder_that_the_panel_refuses(tmp_path, monkeypatch):
     home.mkdir()
     home.chmod(0o777)
     with panel.enabled(home, monkeypatch):
-        pump.wake()
-        pump.current().press()
-        while pump.tick() == pump.AT_ONCE_S:
+        job_monitor.wake()
+        job_monitor.current().press()
+        while job_monitor.tick() == job_monitor.AT_ONCE_S:
             pass
-        assert "Other users can write" in pump.current().trouble
-        assert f"chmod -R go-rwx {home}" in pump.current().trouble
+        assert "Other users can write" in job_monitor.current().trouble
+        assert f"chmod -R go-rwx {home}" in job_monitor.current().trouble
     assert list(home.iterdir()) == []
 
 

@@ -7,10 +7,10 @@ import bpy
 import pytest
 
 from csm_refine_addon.blender import registration
-from csm_refine_addon.blender.jobs import pump
+from csm_refine_addon.blender.jobs import job_monitor
 from tests.support import left_behind
 
-OURS_THAT_ARE_SLOW = ("csm_refine_addon.core.api.client", "csm_refine_addon.core.storage.journal")
+OURS_THAT_ARE_SLOW = ("csm_refine_addon.core.providers.client", "csm_refine_addon.core.jobs.job_store")
 SLOW = ("requests", "urllib3", "bottle", "waitress", *OURS_THAT_ARE_SLOW)
 
 
@@ -35,7 +35,7 @@ def test_unregister_mirrors_register():
 def test_without_a_window_there_is_no_timer():
     """In the background nobody looks at the panel, and a pending timer keeps some Blenders from ending."""
     registration.register()
-    assert not bpy.app.timers.is_registered(pump.tick)
+    assert not bpy.app.timers.is_registered(job_monitor.tick)
     registration.unregister()
 
 

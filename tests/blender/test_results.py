@@ -7,11 +7,11 @@ import dataclasses
 import bpy
 import pytest
 
-from csm_refine_addon.blender import panels
-from csm_refine_addon.blender.jobs import job_rows, job_words, pump
-from csm_refine_addon.blender.measuring import units
-from csm_refine_addon.blender.panels import results
-from csm_refine_addon.blender.scene import marks
+from csm_refine_addon.blender.geometry import units
+from csm_refine_addon.blender.jobs import job_list, job_monitor, job_text
+from csm_refine_addon.blender.scene import object_metadata
+from csm_refine_addon.blender.ui import panels
+from csm_refine_addon.blender.ui.panels import result_panel
 from csm_refine_addon.core.models import LOCAL, Box, JobState, MeshCounts, MeshReport, Placement, RefineRequest, Texture
 from tests.support import panel, scenes
 from tests.support.panel import CODE
@@ -33,16 +33,16 @@ def home(tmp_path, monkeypatch):
 
 
 def added(state=JobState.PLACED, report=GOOD, **changes):
-    return pump.current().add(panel.job(state, report=report, window=pump.current().window, **changes))
+    return job_monitor.current().add(panel.job(state, report=report, window=job_monitor.current().window, **changes))
 
 
 def look_up():
-    marks.forget()
-    marks.update(pump.current().jobs.values(), 0.0)
+    object_metadata.forget()
+    object_metadata.update(job_monitor.current().jobs.values(), 0.0)
 
 
 def drawn():
-    job_rows.show(pump.current().jobs)
+    job_list.show(job_monitor.current().jobs)
     return draw(JOBS)
 
 
@@ -82,9 +82,9 @@ def test_less_than_was_refined_has_a_warning_sign_in_the_list_and_a_sentence():
     added(placed_counts=COUNTS, reported_counts=dataclasses.replace(COUNTS, quads=12))
     (text,) = warned()
     assert text.startswith("The placed mesh has 0 quads")
-    (job,) = pump.current().jobs.values()
-    assert job_words.icon(job) == "ERROR"
-    assert job_words.icon(dataclasses.replace(job, reported_counts=COUNTS)) == "CHECKBOX_HLT"
+    (job,) = job_monitor.current().jobs.values()
+    assert job_text.icon(job) == "ERROR"
+    assert job_text.icon(dataclasses.replace(job, reported_counts=COUNTS)) == "CHECKBOX_HLT"
 
 
 def test_what_is_off_has_a_warning_sign_and_is_not_red():
@@ -106,7 +106,7 @@ def test_an_open_surface_has_no_warning_sign():
 
 def test_many_textures_do_not_fill_the_panel():
     """The first ones are named, the rest is counted."""
-    images = tuple(Texture(f"t{number}", 8, 8) for number in range(results.MOST_TEXTURES + 3))
+    images = tuple(Texture(f"t{number}", 8, 8) for number in range(result_panel.MOST_TEXTURES + 3))
     added(report=dataclasses.replace(GOOD, images=images, textures=tuple(image.name for image in images)))
     assert "and 3 more" in said()
 
@@ -163,8 +163,8 @@ def test_sizes_are_short(value, text):
 def chair_and_result(job):
     chair = scenes.mesh_object("Chair")
     result = scenes.mesh_object("Chair refined")
-    marks.mark_source(job)
-    marks.mark_result(result, job)
+    object_metadata.mark_source(job)
+    object_metadata.mark_result(result, job)
     look_up()
     return chair, result
 
@@ -209,7 +209,7 @@ def test_a_source_that_is_gone_is_said_calmly(state):
 
 def test_another_files_source_is_not_missed():
     """A job that another file asked for has its source there."""
-    pump.current().add(panel.job(JobState.READY, report=GOOD, window="elsewhere", blend_file="other.blend"))
+    job_monitor.current().add(panel.job(JobState.READY, report=GOOD, window="elsewhere", blend_file="other.blend"))
     look_up()
     assert "source object" not in said()
 
@@ -219,7 +219,7 @@ def test_another_files_source_is_not_missed():
 
 def use(**changes):
     request = changes.pop("request", RefineRequest(CODE, (1.5, 2.5, 3.5), (0.25, -0.5, 0.125)))
-    job = pump.current().add(panel.job(JobState.PLACED, request=request, **changes))
+    job = job_monitor.current().add(panel.job(JobState.PLACED, request=request, **changes))
     assert bpy.ops.csm_refine.use_settings(job=job.id) == {"FINISHED"}
     return panel.settings()
 
@@ -253,6 +253,6 @@ def test_the_service_is_the_jobs(service, choice):
 
 def test_a_job_without_a_session_has_no_settings_to_take():
     """What has no code yet cannot be used again: a sentence."""
-    job = pump.current().add(panel.job(JobState.PREPARED, request=RefineRequest(""), source_blend="x"))
+    job = job_monitor.current().add(panel.job(JobState.PREPARED, request=RefineRequest(""), source_blend="x"))
     with pytest.raises(RuntimeError, match="cannot be done"):
         bpy.ops.csm_refine.use_settings(job=job.id)

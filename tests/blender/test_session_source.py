@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import trimesh
 
-from csm_refine_addon.blender.meshes import mesh_io, session_source
-from csm_refine_addon.service.refinery import corners, look
+from csm_refine_addon.blender.background import mesh_io, session_source
+from csm_refine_addon.remesh import corner_attributes, material_sampling
 from tests.support import scenes
 
 GREEN, RED, BLUE = (0.1, 0.6, 0.2, 1.0), (0.9, 0.1, 0.1, 1.0), (0.1, 0.1, 0.9, 1.0)
@@ -39,9 +39,9 @@ def exported(folder, *parts):
 def seen(path, folder) -> list[np.ndarray]:
     """The colour that the local service sees in each part, along X."""
     scenes.empty_scene()
-    shown = look.Look(mesh_io.import_mesh(path, folder).data)
+    shown = material_sampling.Look(mesh_io.import_mesh(path, folder).data)
     order = np.argsort(shown.points[shown.triangles].mean(axis=1)[:, 0])
-    return list(shown.at(corners.Places(order, np.full((len(order), 3), 1 / 3))).colour[::2, :3])
+    return list(shown.at(corner_attributes.Places(order, np.full((len(order), 3), 1 / 3))).colour[::2, :3])
 
 
 def near(*colours):

@@ -11,7 +11,7 @@ import pytest
 import bmesh
 import numpy as np
 
-from csm_refine_addon.blender.meshes import topology
+from csm_refine_addon.blender.background import topology
 from csm_refine_addon.core.models import MeshCounts
 from tests.support import scenes
 from tests.support.counted import counted

@@ -5,10 +5,10 @@ from __future__ import annotations
 import bpy
 import pytest
 
-from csm_refine_addon.blender import registration, translations
-from csm_refine_addon.blender.operators import common
-from csm_refine_addon.blender.translations import lines, tables
-from csm_refine_addon.blender.viewport import status_bar
+from csm_refine_addon.blender import i18n, registration
+from csm_refine_addon.blender.i18n import lines, tables
+from csm_refine_addon.blender.ui import status_bar
+from csm_refine_addon.blender.ui.operators import operator_base
 from scripts import texts
 from tests.support import panel
 from tests.support.strict_layout import StrictLayout
@@ -165,9 +165,9 @@ def _texts_of(kind):
 def test_without_languages_all_is_english(tmp_path, monkeypatch):
     """A Blender without translations enables the add-on, and shows English."""
     with panel.enabled(tmp_path / "home", monkeypatch):
-        assert translations.on_language in bpy.app.handlers.translation_update_post
-        assert translations.shown("Ready to be placed") == "Ready to be placed"
-    assert translations.on_language not in bpy.app.handlers.translation_update_post
+        assert i18n.on_language in bpy.app.handlers.translation_update_post
+        assert i18n.shown("Ready to be placed") == "Ready to be placed"
+    assert i18n.on_language not in bpy.app.handlers.translation_update_post
 
 
 @pytest.mark.parametrize("text", ["Refining Cube 42 %", "Sending 7 of 9", "2 refines running"])
@@ -181,7 +181,7 @@ def test_a_dialog_s_sentence_is_wrapped(tmp_path, monkeypatch):
     sentence = "The service may charge credits, and does not return them. " * 3
     with panel.enabled(tmp_path / "home", monkeypatch):
         drawn = []
-        common.note(StrictLayout(drawn), sentence)
+        operator_base.note(StrictLayout(drawn), sentence)
     labels = [entry.arguments for entry in drawn if entry.what == "label"]
     assert " ".join(label["text"] for label in labels) == sentence.strip()
     assert len(labels) > 2

@@ -6,7 +6,7 @@ import bpy
 import numpy as np
 import pytest
 
-from csm_refine_addon.blender.meshes.tris_to_quads import join_pairs
+from csm_refine_addon.blender.background.tris_to_quads import join_pairs
 from tests.support import scenes
 from tests.support.counted import counted
 

@@ -8,8 +8,8 @@ import bpy
 import numpy as np
 import pytest
 
-from csm_refine_addon.blender.meshes import topology, welding
-from csm_refine_addon.blender.meshes.merging import weld_mesh
+from csm_refine_addon.blender.background import topology, weld
+from csm_refine_addon.blender.background.merging import weld_mesh
 from tests.support import scenes
 from tests.support.counted import counted
 from tests.support.raw_shapes import sphere
@@ -329,7 +329,7 @@ def test_a_large_mesh_is_quick():
     points, faces = sphere(807, 806)
     torn = topology.Faces(np.arange(faces.size, dtype=np.int32), np.arange(0, faces.size, 3, dtype=np.int32))
     began = time.process_time()
-    found = welding.weld(points[faces].reshape(-1, 3).astype(np.float32), torn)
+    found = weld.weld(points[faces].reshape(-1, 3).astype(np.float32), torn)
     assert time.process_time() - began < 10
     assert len(found.vertex) == len(points)
     assert (topology.edge_uses(found.faces) == 2).all()

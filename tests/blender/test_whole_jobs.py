@@ -17,10 +17,10 @@ import pytest
 
 from csm_refine_addon import cli
 from csm_refine_addon.blender import preferences
-from csm_refine_addon.blender.jobs import pump
+from csm_refine_addon.blender.jobs import job_monitor
+from csm_refine_addon.core import mesh_counts
 from csm_refine_addon.core.models import Job, JobState
-from csm_refine_addon.core.reports import counts
-from csm_refine_addon.service.refinery import tuning
+from csm_refine_addon.remesh import tuning
 from tests.support import panel, placed_mesh, scenes, sides_of_faces, whole_shapes
 from tests.support.counted import counted
 
@@ -91,13 +91,13 @@ def refined(topology: str, faces: int = FACES) -> tuple[bpy.types.Object, Job]:
     local.topology, local.detail, local.faces = topology.upper(), "TYPED", faces
     if topology != "keep":
         local.texture_size = TEXTURE
-    pump.current().refresh()
-    before = set(pump.current().jobs)
+    job_monitor.current().refresh()
+    before = set(job_monitor.current().jobs)
     assert bpy.ops.csm_refine.create_session() == {"FINISHED"}
-    pump.current().refresh()
-    (job_id,) = set(pump.current().jobs) - before
+    job_monitor.current().refresh()
+    (job_id,) = set(job_monitor.current().jobs) - before
     assert bpy.ops.csm_refine.wait(job=job_id) == {"FINISHED"}
-    job = pump.current().jobs[job_id]
+    job = job_monitor.current().jobs[job_id]
     assert job.state is JobState.PLACED
     return bpy.data.objects[job.placed_object], job
 
@@ -127,7 +127,7 @@ def corner_values(obj: bpy.types.Object) -> dict[str, np.ndarray]:
 def assert_measured_as_reported(placed: bpy.types.Object, job: Job) -> None:
     """What was measured is what bmesh finds, and what the service reports: less in the scene is an error here."""
     assert job.placed_counts == job.reported_counts == counted(placed.data)
-    assert counts.warnings(job) == ()
+    assert mesh_counts.warnings(job) == ()
 
 
 @pytest.mark.timeout(LONGEST_S)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from csm_refine_addon.core.driving.orders import new_job
+from csm_refine_addon.core.jobs.job_factory import new_job
+from csm_refine_addon.core.jobs.job_store import JobStore
 from csm_refine_addon.core.models import Job, RefineRequest
-from csm_refine_addon.core.storage.journal import Journal
 
 
 def count_up(path: str, job_id: str, times: int) -> None:
     """Add to a job's counter and add jobs of our own, as fast as it goes."""
-    with Journal(Path(path), busy_timeout_s=30.0) as journal:
+    with JobStore(Path(path), busy_timeout_s=30.0) as journal:
         for _ in range(times):
             journal.change(job_id, one_more)
             journal.add(new_job(RefineRequest("SESSION_1_2"), "local", now=1.0), again=True)
@@ -23,7 +23,7 @@ def one_more(job: Job) -> Job:
 
 
 def claim(path: str, job_id: str, owner: str, now: float) -> bool:
-    with Journal(Path(path), busy_timeout_s=30.0) as journal:
+    with JobStore(Path(path), busy_timeout_s=30.0) as journal:
         return journal.claim(job_id, owner, now, 15.0)
 
 
@@ -31,5 +31,5 @@ def die_in_a_change(path: str, job_id: str) -> None:
     """End like a killed process, in the middle of a transaction."""
     import os
 
-    with Journal(Path(path)) as journal:
+    with JobStore(Path(path)) as journal:
         journal.change(job_id, lambda job: os._exit(7))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from csm_refine_addon.core.api.client import Client
 from csm_refine_addon.core.models import Secret
-from tests.core.house import House
+from csm_refine_addon.core.providers.client import Client
+from tests.core.harness import Harness
 from tests.core.terminal import Terminal
 from tests.support.api_server import KEY, Api
 
@@ -19,7 +19,7 @@ def api():
 
 @pytest.fixture
 def house(tmp_path, api):
-    with House(tmp_path / "home", api) as built:
+    with Harness(tmp_path / "home", api) as built:
         yield built
 
 

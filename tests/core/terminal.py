@@ -11,11 +11,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from csm_refine_addon.core.api import wire
-from csm_refine_addon.core.driving.orders import new_job
+from csm_refine_addon.core.data_dir import DataDir
+from csm_refine_addon.core.jobs.job_factory import new_job
+from csm_refine_addon.core.jobs.job_store import JobStore
 from csm_refine_addon.core.models import RefineRequest
-from csm_refine_addon.core.storage.home import Home
-from csm_refine_addon.core.storage.journal import Journal
+from csm_refine_addon.core.providers import csm_schema
 from tests.support.api_server import CODE, KEY
 from tests.support.repository import ROOT
 
@@ -26,7 +26,7 @@ PathFinder.find_spec = lambda name, *more: None if name == "bpy" else find_spec(
 """
 """A sitecustomize.py under which a Python has no bpy, though it may be installed."""
 PREVIEW_SESSION, RUNNING_SESSION = (
-    wire.read_session(wire.Reply(200, "", {"session_code": CODE, "status": word}))
+    csm_schema.read_session(csm_schema.Reply(200, "", {"session_code": CODE, "status": word}))
     for word in ("preview_done", "training_refine")
 )
 
@@ -49,7 +49,7 @@ class Terminal:
 
     def __init__(self, folder: Path, api) -> None:
         self.api = api
-        self.home = Home(folder / "home")
+        self.home = DataDir(folder / "home")
         self.folder = folder
         self.started: list[subprocess.Popen] = []
         (folder / "python").mkdir()
@@ -91,22 +91,22 @@ class Terminal:
 
     def add(self, **options):
         """Write a job down that is followed with short pauses, as the panel's settings allow."""
-        with Journal(self.home.journal) as journal:
+        with JobStore(self.home.journal) as journal:
             asked = new_job(
                 RefineRequest(CODE, (2.0, 1.0, 0.5)), self.api.url, now=time.time(), poll_s=(0.05, 0.1), **options
             )
             return journal.add(asked, again=True)
 
     def job(self, job_id: str = ""):
-        with Journal(self.home.journal) as journal:
+        with JobStore(self.home.journal) as journal:
             return journal.get(job_id) if job_id else journal.all()[-1]
 
     def all(self):
-        with Journal(self.home.journal) as journal:
+        with JobStore(self.home.journal) as journal:
             return journal.all()
 
     def change(self, job, step):
-        with Journal(self.home.journal) as journal:
+        with JobStore(self.home.journal) as journal:
             return journal.change(job.id, lambda job: step(job, time.time()))
 
 

@@ -9,9 +9,9 @@ import pytest
 import urllib3
 from hypothesis import given, settings, strategies
 
-from csm_refine_addon.core import addresses, checks
-from csm_refine_addon.core.api.network import Transport
+from csm_refine_addon.core import addresses, validation
 from csm_refine_addon.core.errors import CsmError, InputError
+from csm_refine_addon.core.providers.transport import Transport
 
 EVIL = "evil.example"
 
@@ -91,7 +91,7 @@ def test_not_loopback(text, monkeypatch):
     """None of these counts as this machine, and none is a service's address, with plain http allowed or not."""
     assert not addresses.is_loopback(text)
     with pytest.raises(InputError) as caught:
-        checks.service_address(text)
+        validation.service_address(text)
     assert caught.value.action
 
 
@@ -111,9 +111,9 @@ def test_other_characters_are_asked_for(text, host):
     """A host that is not ASCII is refused with the form to type instead, which is taken."""
     assert not addresses.is_loopback(text)
     with pytest.raises(InputError, match=f"stands for {host}") as caught:
-        checks.service_address(text)
+        validation.service_address(text)
     typed = caught.value.action.removeprefix("If you mean this host, write ").removesuffix(".")
-    assert addresses.parse(checks.service_address(typed)).host == host
+    assert addresses.parse(validation.service_address(typed)).host == host
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_other_characters_are_asked_for(text, host):
 def test_other_characters_that_are_no_host(host):
     """What has no such form is a sentence, too."""
     with pytest.raises(InputError, match="not a URL"):
-        checks.service_address(f"https://{host}")
+        validation.service_address(f"https://{host}")
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from csm_refine_addon.core.driving.orders import new_job
+from csm_refine_addon.core.data_dir import DataDir
 from csm_refine_addon.core.errors import MeshUnusable, PrepareFailed
+from csm_refine_addon.core.jobs.job_factory import new_job
 from csm_refine_addon.core.models import RefineRequest
 from csm_refine_addon.core.processes import background
-from csm_refine_addon.core.processes.background import BackgroundBlender, Stopped, find_background_blender
-from csm_refine_addon.core.processes.workshop import BlenderWorkshop
-from csm_refine_addon.core.storage.home import Home
-from tests.core.house import NOON, copying_blender
+from csm_refine_addon.core.processes.background import BackgroundBlender, Cancelled, find_background_blender
+from csm_refine_addon.core.processes.blender_tasks import BackgroundTasks
+from tests.core.harness import NOON, copying_blender
 from tests.support.api_server import KEY, TRIANGLE_OBJ, wait_until
 
 
@@ -68,7 +68,7 @@ def test_it_does_not_outlive_the_call(tmp_path, why):
             raise KeyboardInterrupt
         return why == "stopped"
 
-    expected = {"stopped": Stopped, "too slow": PrepareFailed, "interrupted": KeyboardInterrupt}[why]
+    expected = {"stopped": Cancelled, "too slow": PrepareFailed, "interrupted": KeyboardInterrupt}[why]
     with pytest.raises(expected):
         run(slow, tmp_path, pause, limit_s=0.0 if why == "too slow" else 20.0)
     assert not pid_file.exists() or not Path(f"/proc/{pid_file.read_text().strip()}").exists()
@@ -94,8 +94,8 @@ def test_which_blender(monkeypatch, tmp_path):
 
 @pytest.fixture
 def workshop(tmp_path):
-    home = Home(tmp_path / "home").ensure()
-    return BlenderWorkshop(home, str(copying_blender(tmp_path)), threading.Event().wait)
+    home = DataDir(tmp_path / "home").ensure()
+    return BackgroundTasks(home, str(copying_blender(tmp_path)), threading.Event().wait)
 
 
 def prepared(workshop, tmp_path):

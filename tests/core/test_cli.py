@@ -14,10 +14,10 @@ import pytest
 
 from csm_refine_addon.commands.interrupts import SIGNALS
 from csm_refine_addon.core import errors
-from csm_refine_addon.core.driving import flow
+from csm_refine_addon.core.jobs import state_machine
+from csm_refine_addon.core.jobs.job_store import JobStore
 from csm_refine_addon.core.models import JobState as S
-from csm_refine_addon.core.storage.journal import Journal
-from tests.core.house import copying_blender
+from tests.core.harness import copying_blender
 from tests.core.terminal import PREVIEW_SESSION, RUNNING_SESSION, ended
 from tests.support.api_server import (
     CODE,
@@ -107,7 +107,7 @@ def test_an_unclear_outcome_is_settled_later(terminal, api):
 def test_again_is_for_what_has_ended(terminal, api):
     """A job that runs is not sent again: exit code 2, with a sentence, and nothing is sent."""
     job = terminal.add()
-    terminal.change(job, lambda job, now: flow.baseline_read(job, RUNNING_SESSION, now))
+    terminal.change(job, lambda job, now: state_machine.baseline_read(job, RUNNING_SESSION, now))
     done = terminal.run("submit", "--again", job.id)
     assert (done.code, "neither failed nor stopped" in done.err) == (2, True)
     assert api.seen == []
@@ -137,7 +137,7 @@ def test_wait_with_a_blender(terminal):
 def test_wait_for_all(terminal, api):
     """Without a job: all unfinished ones, as a list; the exit code is the first that is not 0."""
     bad, good, over = (terminal.add() for _ in range(3))
-    terminal.change(over, flow.stopped)
+    terminal.change(over, state_machine.stopped)
     failure, end = session_2024("refine_failed", error="No surface."), session_2024("refine_done", "mesh.obj")
     api.after = [failure, session_2024("preview_done"), end]
     done = terminal.run("wait", "--json")
@@ -165,7 +165,7 @@ def test_what_the_service_says_of_its_result(terminal, api):
 
 def test_wait_for_nothing(terminal):
     """Without unfinished jobs there is nothing to wait for, and no error."""
-    terminal.change(terminal.add(), flow.stopped)
+    terminal.change(terminal.add(), state_machine.stopped)
     done = terminal.run("wait", "--json")
     assert (done.code, done.document["jobs"]) == (0, [])
 
@@ -173,8 +173,8 @@ def test_wait_for_nothing(terminal):
 def test_wait_for_what_nobody_followed(terminal, api):
     """A job that ran on beyond its time while nobody followed it is followed on when one asks for it."""
     job = terminal.add(timeout_s=1.0)
-    terminal.change(job, lambda job, now: flow.baseline_read(job, RUNNING_SESSION, now - 10_000))
-    terminal.change(job, lambda job, now: flow.followed_for(job, -9_000, now))
+    terminal.change(job, lambda job, now: state_machine.baseline_read(job, RUNNING_SESSION, now - 10_000))
+    terminal.change(job, lambda job, now: state_machine.followed_for(job, -9_000, now))
     api.before = [session_2024("refine_done", "mesh.obj")]
     assert terminal.run("wait").code == 0
     assert api.refines == []
@@ -200,12 +200,14 @@ def test_two_commands_follow_one_job(terminal, api):
 def test_a_job_that_another_process_is_sending(terminal, api):
     """A watcher does not take a job for done while another process sends it."""
     job = terminal.add()
-    terminal.change(job, lambda job, now: flow.submitting(flow.baseline_read(job, PREVIEW_SESSION, now), now))
-    with Journal(terminal.home.journal) as journal:
+    terminal.change(
+        job, lambda job, now: state_machine.submitting(state_machine.baseline_read(job, PREVIEW_SESSION, now), now)
+    )
+    with JobStore(terminal.home.journal) as journal:
         assert journal.claim(job.id, "another", time.time(), 15.0)
         process = terminal.start("wait", job.id)
         assert "sending the refine" in process.stderr.readline()
-        journal.change(job.id, lambda job: flow.failed(job, errors.RefineFailed("No.", "Retry."), time.time()))
+        journal.change(job.id, lambda job: state_machine.failed(job, errors.RefineFailed("No.", "Retry."), time.time()))
         assert ended(process).code == 5
     assert api.seen == []
 
@@ -356,7 +358,7 @@ def test_time_is_up(terminal, api, timeout_s):
     """Exit code 6; the job stays as it is, also where it had less time, and wait follows it on without sending."""
     api.before = [session_2024("training_refine")]
     job = terminal.add(timeout_s=timeout_s)
-    job = terminal.change(job, lambda job, now: flow.baseline_read(job, RUNNING_SESSION, now))
+    job = terminal.change(job, lambda job, now: state_machine.baseline_read(job, RUNNING_SESSION, now))
     deadline_at = job.deadline_at if timeout_s > 500 else pytest.approx(time.time() + 61.0, abs=50.0)
     done = terminal.run("wait", job.id, "--timeout", "1", "--json")
     assert (done.code, done.document["error"]["code"]) == (6, "timeout")

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from csm_refine_addon.core.driving import flow
+from csm_refine_addon.core.jobs import state_machine
 from tests.support.api_server import CODE
 
 ORDERS = {
@@ -52,7 +52,7 @@ CHANGES = {
 def test_again_is_as_it_was(terminal, api, options):
     """What --again cannot honour is refused with exit code 2 before anything is sent: a refine is paid for."""
     job = terminal.add()
-    stopped = terminal.change(job, flow.stopped)
+    stopped = terminal.change(job, state_machine.stopped)
     done = terminal.run("submit", "--again", job.id, *options, "--json")
     assert (done.code, options[0] in done.document["error"]["message"]) == (2, True)
     assert (api.seen, terminal.job(job.id)) == ([], stopped)
@@ -62,7 +62,7 @@ def test_again_for_another_time(terminal, api):
     """--timeout is honoured with --again, and without it the job has the time that it had."""
     job = terminal.add(timeout_s=500.0)
     for options, limit_s in (([], 500.0), (["--timeout", "900"], 900.0)):
-        terminal.change(job, flow.stopped)
+        terminal.change(job, state_machine.stopped)
         assert terminal.run("submit", "--again", job.id, *options).code == 0
         sent = terminal.job(job.id)
         assert (sent.timeout_s, round(sent.deadline_at - sent.sent_at, -1)) == (limit_s, limit_s)

@@ -10,11 +10,11 @@ import time
 
 import pytest
 
-from csm_refine_addon.core.driving import flow
-from csm_refine_addon.core.driving.orders import new_job
-from csm_refine_addon.core.keys import accounts
+from csm_refine_addon.core.jobs import state_machine
+from csm_refine_addon.core.jobs.job_factory import new_job
+from csm_refine_addon.core.jobs.job_store import JobStore
 from csm_refine_addon.core.models import JobState as S, RefineRequest, Secret
-from csm_refine_addon.core.storage.journal import Journal
+from csm_refine_addon.core.providers import account_binding
 from tests.core.terminal import RUNNING_SESSION, ended
 from tests.support.api_server import CODE, KEY, Answer, refusal, session_2024, wait_until
 
@@ -40,7 +40,7 @@ def test_what_asks_no_service(terminal, api, settings):
 
 def test_another_address_than_the_jobs(terminal):
     """A job that belongs to the key at hand is followed at its own service, whatever CSM_SERVICE says now."""
-    ours = accounts.fingerprint(terminal.home.folder, terminal.api.url, Secret(KEY))
+    ours = account_binding.fingerprint(terminal.home.folder, terminal.api.url, Secret(KEY))
     assert terminal.run("wait", terminal.add(account=ours).id, CSM_SERVICE="http://farm:8787").code == 0
 
 
@@ -84,7 +84,7 @@ def test_a_look_at_a_job_that_fails(terminal, api):
 def test_one_jobs_trouble(terminal):
     """Of two jobs one has no key: the other one comes to its end, and both are in the list."""
     bad = terminal.add()
-    with Journal(terminal.home.journal) as journal:
+    with JobStore(terminal.home.journal) as journal:
         good = journal.add(new_job(RefineRequest(CODE), "local", now=bad.created_at))
     mesh = terminal.folder / "mesh.obj"
     mesh.write_text("")
@@ -103,7 +103,7 @@ def test_one_time_for_all(terminal, api):
     api.before = [RUNS]
     jobs = [terminal.add() for _ in range(3)]
     for job in jobs:
-        terminal.change(job, lambda job, now: flow.baseline_read(job, RUNNING_SESSION, now))
+        terminal.change(job, lambda job, now: state_machine.baseline_read(job, RUNNING_SESSION, now))
     done = terminal.run("wait", "--timeout", "3", "--json")
     assert [document["error"]["code"] for document in done.document["jobs"]] == ["timeout"] * 3
     assert done.code == 6
@@ -116,7 +116,7 @@ def test_another_processs_job(terminal, api):
     """A job that another process drives is watched for so long, and runs on there as if nobody had waited."""
     api.after = [RUNS]
     job = terminal.add()
-    with Journal(terminal.home.journal) as journal:
+    with JobStore(terminal.home.journal) as journal:
         journal.claim(job.id, "another process", time.time(), 25.0)
     before = terminal.job(job.id)
     assert terminal.run("wait", job.id, "--timeout", "1").code == 6

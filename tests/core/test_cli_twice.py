@@ -8,9 +8,9 @@ import time
 import pytest
 
 from csm_refine_addon.core import errors
-from csm_refine_addon.core.driving import flow
+from csm_refine_addon.core.jobs import state_machine
+from csm_refine_addon.core.jobs.job_store import JobStore
 from csm_refine_addon.core.models import JobState as S
-from csm_refine_addon.core.storage.journal import Journal
 from tests.core.terminal import PREVIEW_SESSION, ended
 from tests.support.api_server import CODE, Answer, refine_ack, refusal, session_2024, wait_until
 
@@ -105,8 +105,10 @@ def test_stopped_after_the_post(terminal, standing):
 def test_stopped_while_it_was_sent(terminal, api):
     """A POST that may have arrived before the job was stopped is looked up, not repeated."""
     job = terminal.add()
-    terminal.change(job, lambda job, now: flow.submitting(flow.baseline_read(job, PREVIEW_SESSION, now), now))
-    terminal.change(job, flow.stopped)
+    terminal.change(
+        job, lambda job, now: state_machine.submitting(state_machine.baseline_read(job, PREVIEW_SESSION, now), now)
+    )
+    terminal.change(job, state_machine.stopped)
     assert_follows(terminal.run("submit", CODE, "--timeout", "1", "--json"), job, code=9)
     assert api.refines == []
 
@@ -114,7 +116,7 @@ def test_stopped_while_it_was_sent(terminal, api):
 def test_stopped_before_anything_was_sent(terminal, api):
     """Where nothing was sent a new submission is the first one."""
     job = terminal.add()
-    terminal.change(job, flow.stopped)
+    terminal.change(job, state_machine.stopped)
     done = terminal.run("submit", CODE, "--json")
     assert (done.code, done.document["warnings"], len(api.refines)) == (0, [], 1)
     assert (done.document["job"] == job.id, terminal.job(job.id).state) == (False, S.STOPPED)
@@ -123,9 +125,11 @@ def test_stopped_before_anything_was_sent(terminal, api):
 def test_after_a_time_out(terminal, standing):
     """A job that was followed for its time and failed may still be refined by the service: it is followed on."""
     job = terminal.add()
-    terminal.change(job, lambda job, now: flow.submitting(flow.baseline_read(job, PREVIEW_SESSION, now), now))
-    terminal.change(job, flow.unanswered)
-    terminal.change(job, lambda job, now: flow.failed(job, errors.FollowTimeout("No.", "Retry."), now))
+    terminal.change(
+        job, lambda job, now: state_machine.submitting(state_machine.baseline_read(job, PREVIEW_SESSION, now), now)
+    )
+    terminal.change(job, state_machine.unanswered)
+    terminal.change(job, lambda job, now: state_machine.failed(job, errors.FollowTimeout("No.", "Retry."), now))
     assert_follows(terminal.run("submit", CODE, "--timeout", "1", "--json"), job, code=9)
     assert standing.refines == []
 
@@ -134,7 +138,7 @@ def test_after_the_service_failed_it(terminal, api):
     """A refine of which the session showed that it failed is over: the next one is a purchase of its own."""
     api.after = [session_2024("training_refine"), session_2024("refine_failed")]
     assert terminal.run("submit", CODE).code == 0
-    terminal.change(terminal.job(), lambda job, now: flow.followed_for(job, 600, now))
+    terminal.change(terminal.job(), lambda job, now: state_machine.followed_for(job, 600, now))
     assert terminal.run("wait", terminal.job().id).code == 5
     api.before, api.after, api.taken = [session_2024("refine_failed")], [session_2024("training_refine")], 0
     done = terminal.run("submit", CODE, "--json")
@@ -197,7 +201,7 @@ def test_a_job_that_nobody_has_sent_yet(terminal, api):
 def test_the_commands_own_time(terminal, api):
     """--timeout is the command's: a job that another process drives is left to it, with exit code 6."""
     job = terminal.add()
-    with Journal(terminal.home.journal) as journal:
+    with JobStore(terminal.home.journal) as journal:
         journal.claim(job.id, "another process", time.time(), 25.0)
     done = terminal.run("submit", CODE, "--timeout", "1", "--json")
     assert (done.code, done.document["job"], done.document["error"]["code"]) == (6, job.id, "timeout")

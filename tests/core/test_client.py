@@ -9,23 +9,12 @@ import time
 import pytest
 
 from csm_refine_addon.core import errors
-from csm_refine_addon.core.api import client as client_module, wire
-from csm_refine_addon.core.api.client import Client, Unanswered
-from csm_refine_addon.core.api.network import NotConnected
 from csm_refine_addon.core.models import RefineRequest, RemoteKind, Secret
+from csm_refine_addon.core.providers import client as client_module, csm_schema
+from csm_refine_addon.core.providers.client import Client, Unanswered
+from csm_refine_addon.core.providers.transport import NotConnected
 from tests.core.clients import assert_no_secret, closed_port, shown
-from tests.support.api_server import (
-    CODE,
-    KEY,
-    REFINE,
-    SESSIONS,
-    TRIAL_KEY,
-    Answer,
-    envelope,
-    html,
-    refine_ack,
-    refusal,
-)
+from tests.support.api_server import CODE, KEY, REFINE, SESSIONS, TRIAL_KEY, Answer, envelope, html, refine_ack, refusal
 
 LARGE = b"v 0 0 0\n" * 200_000
 REQUEST = RefineRequest(CODE, (2.0, 1.0, 0.5), (0.0, -0.5, 0.0))
@@ -119,7 +108,7 @@ def test_each_refusal_has_its_class(api, client, status, message, kind, inside):
 
 def test_every_code_of_not_taken_has_its_row():
     """What counts as not taken is exactly this list."""
-    assert {status for status, _, _ in REFUSALS} == wire.NOT_TAKEN
+    assert {status for status, _, _ in REFUSALS} == csm_schema.NOT_TAKEN
 
 
 @pytest.mark.parametrize("status", [405, 500, 502, 503, 504, 524])
@@ -245,7 +234,7 @@ NOT_OF_THE_API = {
 
 @pytest.mark.parametrize("headers", [{}, {"Retry-After": "7"}], ids=["", "Retry-After"])
 @pytest.mark.parametrize("body", NOT_OF_THE_API.values(), ids=NOT_OF_THE_API)
-@pytest.mark.parametrize("status", sorted(wire.NOT_TAKEN))
+@pytest.mark.parametrize("status", sorted(csm_schema.NOT_TAKEN))
 def test_a_refusal_without_the_envelope_is_unanswered(api, client, status, body, headers):
     """What stands between may answer so after the service has taken the POST; one POST, and no class of its own."""
     api.posts = [Answer(status, body(status), headers)]

@@ -7,10 +7,10 @@ import dataclasses
 import pytest
 
 from csm_refine_addon.commands import outcome
-from csm_refine_addon.core.driving import flow
-from csm_refine_addon.core.driving.orders import new_job
+from csm_refine_addon.core import mesh_counts, quality
+from csm_refine_addon.core.jobs import state_machine
+from csm_refine_addon.core.jobs.job_factory import new_job
 from csm_refine_addon.core.models import Box, Job, JobState, MeshCounts, MeshReport, RefineRequest
-from csm_refine_addon.core.reports import counts, quality
 
 QUICK = MeshCounts(2, 5, 1, 9)
 WHOLE = MeshCounts(2, 5, 1, 9, open_edges=4, non_manifold_edges=0, pieces=2, uv_islands=3)
@@ -21,14 +21,14 @@ def placed(found=QUICK, prepared=WHOLE, reported=None) -> Job:
     made = new_job(RefineRequest("SESSION_1_2"), "local", now=0.0)
     report = MeshReport(14, 9, 1, (), Box((0, 0, 0), SIZE), 1000, counts=prepared)
     ready = dataclasses.replace(made, state=JobState.READY, report=report, reported_counts=reported)
-    return flow.placed(ready, "Chair refined", 1e-9, 1.0, found, SIZE)
+    return state_machine.placed(ready, "Chair refined", 1e-9, 1.0, found, SIZE)
 
 
 def test_edges_counted_in_the_background_hold_for_the_same_mesh():
     """Faces by sides and vertices are as prepared: so are edges, pieces and islands."""
     job = placed()
     assert (job.placed_counts, job.placed_size) == (WHOLE, SIZE)
-    assert counts.warnings(job) == ()
+    assert mesh_counts.warnings(job) == ()
     assert quality.counts_of(job).is_watertight is False
 
 
@@ -37,7 +37,7 @@ def test_another_mesh_has_unknown_edges_and_a_warning(name):
     """A mesh with one face or vertex more is another one: nothing is said of its edges but that."""
     job = placed(dataclasses.replace(QUICK, **{name: getattr(QUICK, name) + 1}))
     assert job.placed_counts.is_watertight is None
-    assert counts.warnings(job) == (counts.ANOTHER_MESH,)
+    assert mesh_counts.warnings(job) == (mesh_counts.ANOTHER_MESH,)
     assert outcome.document(job)["placed"]["watertight"] is None
 
 
@@ -60,7 +60,7 @@ def test_what_was_counted_in_the_window_needs_no_report():
 def test_what_is_less_than_reported_is_a_warning(changes, words):
     """Fewer quads, more open edges, more pieces than the refining made: a sentence each, and the job is placed."""
     job = placed(reported=dataclasses.replace(WHOLE, **changes))
-    said = counts.warnings(job)
+    said = mesh_counts.warnings(job)
     assert job.state is JobState.PLACED
     assert len(said) == len(words)
     assert all(word in sentence for word, sentence in zip(words, said, strict=True))
@@ -72,14 +72,14 @@ def test_what_is_less_than_reported_is_a_warning(changes, words):
 def test_only_what_stands_in_the_scene_is_called_placed():
     """A result that was taken back, or made anew, is no longer said to stand there."""
     job = placed(reported=dataclasses.replace(WHOLE, quads=9))
-    back = flow.move(job, JobState.READY)
+    back = state_machine.move(job, JobState.READY)
     assert outcome.document(back)["placed"] is None
-    assert counts.warnings(back) == ()
+    assert mesh_counts.warnings(back) == ()
 
 
 def test_fitting_again_keeps_what_was_counted():
     """Where nothing is counted anew, the counts of before stay."""
-    job = flow.placed(placed(), "Chair refined", 0.0, 2.0, None, (2.0, 2.0, 2.0))
+    job = state_machine.placed(placed(), "Chair refined", 0.0, 2.0, None, (2.0, 2.0, 2.0))
     assert (job.placed_counts, job.placed_size) == (WHOLE, (2.0, 2.0, 2.0))
 
 
@@ -100,7 +100,7 @@ def test_the_json_of_a_placed_mesh():
 def test_counts_come_back_from_json():
     """What the local service writes is what its client reads."""
     for each in (WHOLE, QUICK, dataclasses.replace(WHOLE, uv_islands=None)):
-        assert counts.read(counts.document(each)) == each
+        assert mesh_counts.read(mesh_counts.document(each)) == each
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_counts_come_back_from_json():
 )
 def test_anything_else_is_no_counts(found):
     """Another service may send anything under this name."""
-    assert counts.read(found) is None
+    assert mesh_counts.read(found) is None
 
 
 def test_jobs_of_older_versions_have_no_counts():

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from csm_refine_addon.core import errors
-from csm_refine_addon.core.api.client import Client, Unanswered
-from csm_refine_addon.core.api.network import LEAST_BYTES_PER_S, LEAST_S, NotConnected
 from csm_refine_addon.core.models import RefineRequest, Secret
+from csm_refine_addon.core.providers.client import Client, Unanswered
+from csm_refine_addon.core.providers.transport import LEAST_BYTES_PER_S, LEAST_S, NotConnected
 from tests.core.clients import assert_no_secret
 from tests.core.terminal import Terminal
 from tests.support.api_server import CODE, KEY, REFINE, SESSIONS, Api, session_2024

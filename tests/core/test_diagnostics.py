@@ -13,13 +13,13 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from csm_refine_addon.core.driving.orders import new_job
+from csm_refine_addon.core import diagnostics
+from csm_refine_addon.core.data_dir import DataDir
+from csm_refine_addon.core.diagnostics import LOG_LINES
 from csm_refine_addon.core.errors import StorageError
+from csm_refine_addon.core.jobs.job_factory import new_job
 from csm_refine_addon.core.models import CSM_BASE_URL, JobError, RefineRequest, Secret
-from csm_refine_addon.core.reports import diagnostics
-from csm_refine_addon.core.reports.diagnostics import LOG_LINES
-from csm_refine_addon.core.reports.redaction import TAKEN_OUT, Redactor
-from csm_refine_addon.core.storage.home import Home
+from csm_refine_addon.core.redaction import TAKEN_OUT, Redactor
 
 KEY = "0123456789abcdef0123456789ABCDEF"
 ODD_KEY = "short-key!"
@@ -198,7 +198,7 @@ def test_json_stays_json():
 
 @pytest.fixture
 def home(tmp_path):
-    home = Home(tmp_path / "home").ensure()
+    home = DataDir(tmp_path / "home").ensure()
     home.service.mkdir()
     home.worker_log.write_text("".join(f"line {number}\n" for number in range(1000)) + "\n".join(PLANTED.values()))
     (home.service / "service.log").write_text(f"key {KEY}\n")
@@ -235,7 +235,7 @@ def test_the_bundle_is_whole_and_clean(home):
 
 def test_logs_that_are_not_there_have_no_part(tmp_path):
     """Before anything has run there are versions and settings, and no error."""
-    parts = diagnostics.collect(Home(tmp_path / "none"), redact, versions={}, settings={}, jobs=[])
+    parts = diagnostics.collect(DataDir(tmp_path / "none"), redact, versions={}, settings={}, jobs=[])
     assert [part.name for part in parts] == ["versions.json", "settings.json"]
     assert not (tmp_path / "none").exists()
 

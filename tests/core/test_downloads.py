@@ -8,19 +8,13 @@ from pathlib import Path
 import pytest
 
 from csm_refine_addon.core import errors, limits
-from csm_refine_addon.core.api import downloads
-from csm_refine_addon.core.api.client import Client
-from csm_refine_addon.core.api.downloads import SignatureExpired
-from csm_refine_addon.core.api.network import NotConnected
 from csm_refine_addon.core.models import RefineRequest, Secret
+from csm_refine_addon.core.providers import downloads
+from csm_refine_addon.core.providers.client import Client
+from csm_refine_addon.core.providers.downloads import SignatureExpired
+from csm_refine_addon.core.providers.transport import NotConnected
 from tests.core.clients import assert_no_secret, closed_port, download
-from tests.support.api_server import (
-    ACCOUNT,
-    CODE,
-    KEY,
-    Answer,
-    session_2024,
-)
+from tests.support.api_server import ACCOUNT, CODE, KEY, Answer, session_2024
 
 LARGE = b"v 0 0 0\n" * 200_000
 REQUEST = RefineRequest(CODE, (2.0, 1.0, 0.5), (0.0, -0.5, 0.0))

@@ -7,11 +7,11 @@ import dataclasses
 import pytest
 
 from csm_refine_addon.commands import outcome
-from csm_refine_addon.core.api.client import Client
-from csm_refine_addon.core.driving import flow, submissions
+from csm_refine_addon.core.jobs import state_machine, submissions
 from csm_refine_addon.core.models import JobState as S, Secret
+from csm_refine_addon.core.providers.client import Client
 from tests.core.clients import closed_port
-from tests.core.house import assert_ready
+from tests.core.harness import assert_ready
 from tests.support.api_server import KEY, Answer, envelope, html, refine_ack, refusal, session_2024
 
 STANDS = session_2024("preview_done")
@@ -57,7 +57,7 @@ def test_an_unclear_answer_to_what_was_not_taken(house, api, answer):
     job = house.drive()
     assert (job.state, outcome.exit_code(job), len(api.refines)) == (S.UNCERTAIN, 9, 1)
     assert submissions.blocks_new_submission(job)
-    job = house.drive(house.journal.change(job.id, lambda job: flow.retried(job, house.clock())))
+    job = house.drive(house.journal.change(job.id, lambda job: state_machine.retried(job, house.clock())))
     assert (job.state, len(api.refines)) == (S.UNCERTAIN, 1)
 
 
@@ -72,7 +72,7 @@ def test_a_read_that_says_the_same(house, api, status, is_read_clearly, timeout_
     assert (job.state, job.error.code, outcome.exit_code(job)) == (S.FAILED, *REFUSED[status])
     assert len(api.refines) == 1
     assert submissions.blocks_new_submission(job)
-    assert flow.retry_state(job) is S.UNCERTAIN
+    assert state_machine.retry_state(job) is S.UNCERTAIN
 
 
 def test_a_slip_of_a_gateway_is_no_end(house, api):

@@ -12,11 +12,11 @@ import time
 
 import pytest
 
+from csm_refine_addon.core.data_dir import DataDir
 from csm_refine_addon.core.errors import ServiceUnreachable
-from csm_refine_addon.core.keys.proof import proof
 from csm_refine_addon.core.models import Secret
 from csm_refine_addon.core.processes.local_service import KeyOrigin, LocalService, endpoint
-from csm_refine_addon.core.storage.home import Home
+from csm_refine_addon.core.providers.key_proof import proof
 from tests.core.terminal import ended
 from tests.support import sample_meshes
 from tests.support.api_server import KEY, Answer, Seen, envelope, refusal
@@ -30,7 +30,7 @@ AT_ONCE_S = 10.0
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("CSM_API_KEY", KEY)
-    found = Home(tmp_path / "home").ensure()
+    found = DataDir(tmp_path / "home").ensure()
     found.service.mkdir(parents=True)
     (found.service / "key").write_text(OWN_KEY)
     return found

@@ -6,13 +6,13 @@ import json
 
 import pytest
 
-from csm_refine_addon.core.api import wire
-from csm_refine_addon.core.driving.orders import new_job
 from csm_refine_addon.core.errors import InputError
+from csm_refine_addon.core.jobs.job_factory import new_job
 from csm_refine_addon.core.models import CSM_BASE_URL, LOCAL, Job, LocalSettings, RefineRequest
 from csm_refine_addon.core.processes import local_settings
-from csm_refine_addon.service import orders as service_orders
-from csm_refine_addon.service.refinery import settings, tuning
+from csm_refine_addon.core.providers import csm_schema
+from csm_refine_addon.remesh import refine_settings, tuning
+from csm_refine_addon.service import request_schema as service_orders
 from tests.support.api_server import CODE
 
 EVERYTHING = LocalSettings("quads", "5000", 2048, "auto", preserve_aspect_ratio=True, drop_parts_below=0.01)
@@ -93,16 +93,16 @@ def test_nonsense_is_refused(terminal, api, options):
 
 def test_client_and_service_agree():
     """What the client lets through, the service takes; both know the same words and limits."""
-    assert list(local_settings.TOPOLOGIES) == list(settings.Topology)
-    assert list(local_settings.SYMMETRIES) == list(settings.Symmetry)
-    assert list(local_settings.LEVELS) == list(settings.Level) == list(tuning.FACES_OF_LEVEL)
+    assert list(local_settings.TOPOLOGIES) == list(refine_settings.Topology)
+    assert list(local_settings.SYMMETRIES) == list(refine_settings.Symmetry)
+    assert list(local_settings.LEVELS) == list(refine_settings.Level) == list(tuning.FACES_OF_LEVEL)
     assert (local_settings.LEAST_FACES, local_settings.GREATEST_FACES) == (tuning.LEAST_FACES, tuning.GREATEST_FACES)
     assert (local_settings.LEAST_TEXTURE, local_settings.GREATEST_TEXTURE) == (
         tuning.LEAST_TEXTURE,
         tuning.GREATEST_TEXTURE,
     )
     assert local_settings.SMALL_PART == tuning.SMALL_PART
-    body = json.dumps(wire.refine_body(RefineRequest(CODE, local=EVERYTHING))).encode()
+    body = json.dumps(csm_schema.refine_body(RefineRequest(CODE, local=EVERYTHING))).encode()
     found = service_orders.parse_order(body).settings
     assert (found.topology, found.faces, found.texture_resolution) == ("quads", 5000, 2048)
     assert (found.symmetry, found.preserve_aspect_ratio, found.drop_parts_below) == ("auto", True, 0.01)

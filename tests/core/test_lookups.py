@@ -8,14 +8,14 @@ import time
 
 import pytest
 
-from csm_refine_addon.core.api import wire
-from csm_refine_addon.core.api.client import Client
-from csm_refine_addon.core.driving.orders import new_job
+from csm_refine_addon.core.data_dir import DataDir
+from csm_refine_addon.core.jobs import lookups
+from csm_refine_addon.core.jobs.job_factory import new_job
+from csm_refine_addon.core.jobs.job_store import SCHEMA_VERSION, JobStore
+from csm_refine_addon.core.jobs.lookups import QUESTION_LIMIT_S, Lookup, LookupKind
 from csm_refine_addon.core.models import LOCAL, RefineRequest, RemoteKind, Secret
-from csm_refine_addon.core.questions import lookups
-from csm_refine_addon.core.questions.lookups import QUESTION_LIMIT_S, Lookup, LookupKind
-from csm_refine_addon.core.storage.home import Home
-from csm_refine_addon.core.storage.journal import SCHEMA_VERSION, Journal
+from csm_refine_addon.core.providers import csm_schema
+from csm_refine_addon.core.providers.client import Client
 from tests.core.test_worker import Workers
 from tests.support.api_server import ACCOUNT, CODE, KEY, SESSIONS, Answer, envelope, refusal, session_2024, wait_until
 
@@ -42,14 +42,14 @@ def client(api):
 
 @pytest.fixture
 def journal(tmp_path):
-    with Journal(tmp_path / "home" / "journal.sqlite") as opened:
+    with JobStore(tmp_path / "home" / "journal.sqlite") as opened:
         yield opened
 
 
 @pytest.fixture
 def workers(tmp_path, api, monkeypatch):
     monkeypatch.setenv("CSM_API_KEY", KEY)
-    opened = Workers(Home(tmp_path / "home").ensure(), api)
+    opened = Workers(DataDir(tmp_path / "home").ensure(), api)
     yield opened
     opened.close()
 
@@ -115,8 +115,8 @@ def test_a_list_leaves_out_what_is_deleted_or_no_session(client, api, folder):
 @pytest.mark.parametrize("data", [{}, None, {"results": "none"}, "text"])
 def test_no_list_is_no_empty_list(data):
     """An answer without a list is an error, so that nobody believes to have no sessions."""
-    with pytest.raises(wire.ServiceUnreachable, match="list of sessions"):
-        wire.read_sessions(wire.Reply(200, "", data))
+    with pytest.raises(csm_schema.ServiceUnreachable, match="list of sessions"):
+        csm_schema.read_sessions(csm_schema.Reply(200, "", data))
 
 
 # --- pictures
@@ -211,12 +211,12 @@ def test_an_answer_to_a_forgotten_question_is_lost(journal):
 def test_a_journal_of_the_first_version_is_taken_over(tmp_path):
     """Jobs written before there were look-ups are still there, and questions can be asked."""
     path = tmp_path / "journal.sqlite"
-    with Journal(path) as journal:
+    with JobStore(path) as journal:
         written = journal.add(new_job(RefineRequest(CODE), LOCAL, now=NOW))
     connection = sqlite3.connect(path)
     connection.executescript("DROP TABLE lookups; PRAGMA user_version = 1")
     connection.close()
-    with Journal(path) as journal:
+    with JobStore(path) as journal:
         assert journal.all() == [written]
         assert journal.ask(question("s")).revision > written.revision
     connection = sqlite3.connect(path)

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from csm_refine_addon.core import private_files
+from csm_refine_addon.core.data_dir import DataDir
 from csm_refine_addon.core.errors import StorageError
+from csm_refine_addon.core.jobs.job_store import JobStore
 from csm_refine_addon.core.models import JobState
-from csm_refine_addon.core.storage import private_files
-from csm_refine_addon.core.storage.home import Home
-from csm_refine_addon.core.storage.journal import Journal
-from tests.core.house import copying_blender
+from tests.core.harness import copying_blender
 from tests.core.terminal import ended
 from tests.support.api_server import CODE, TRIANGLE_OBJ, session_2024
 from tests.support.modes import not_private
@@ -44,9 +44,9 @@ def mode(path: Path) -> int:
 def test_what_is_made_is_private(tmp_path, mask):
     """Folders that are missing are made with 0700, files with 0600, under any umask; existing folders stay."""
     (tmp_path / "there").mkdir(mode=0o755)
-    home = Home(tmp_path / "there" / "a" / "home")
+    home = DataDir(tmp_path / "there" / "a" / "home")
     with umask(mask):
-        with Journal(home.journal):
+        with JobStore(home.journal):
             pass
         home.job_folder("1")
         private_files.write_text(home.folder / "text", "x")
@@ -58,7 +58,7 @@ def test_what_is_made_is_private(tmp_path, mask):
 @pytest.mark.parametrize("mask", UMASKS, ids=oct)
 def test_the_database_in_a_transaction(tmp_path, mask):
     """SQLite's own files beside the database are as private as the database."""
-    with umask(mask), Journal(tmp_path / "home" / "journal.sqlite") as journal, journal._transaction():
+    with umask(mask), JobStore(tmp_path / "home" / "journal.sqlite") as journal, journal._transaction():
         journal._next_revision()
         assert (tmp_path / "home" / "journal.sqlite-journal").exists()
         assert not_private(tmp_path / "home") == []
@@ -66,12 +66,12 @@ def test_the_database_in_a_transaction(tmp_path, mask):
 
 def test_a_damaged_database(tmp_path):
     """The copy that is kept aside, the new database and the lock are private too."""
-    home = Home(tmp_path / "home")
+    home = DataDir(tmp_path / "home")
     with umask(0):
-        with Journal(home.journal):
+        with JobStore(home.journal):
             pass
         home.journal.write_bytes(b"no database" * 1000)
-        with Journal(home.journal):
+        with JobStore(home.journal):
             pass
     assert len(list(home.folder.glob("journal.corrupt-*"))) == 1
     assert not_private(home.folder) == []
@@ -82,7 +82,7 @@ def test_a_folder_that_others_can_read(tmp_path, caplog, before):
     """It is closed to them, and the log says so."""
     tmp_path.chmod(before)
     with caplog.at_level(logging.INFO):
-        Home(tmp_path).open()
+        DataDir(tmp_path).open()
     assert mode(tmp_path) == 0o700
     assert str(tmp_path) in caplog.text
 
@@ -93,8 +93,8 @@ def test_a_folder_that_others_can_write_to(tmp_path, before):
     folder = tmp_path / "a home"
     folder.mkdir()
     folder.chmod(before)
-    home = Home(folder)
-    for open_it in (home.ensure, lambda: Journal(home.journal), lambda: home.job_folder("1")):
+    home = DataDir(folder)
+    for open_it in (home.ensure, lambda: JobStore(home.journal), lambda: home.job_folder("1")):
         with pytest.raises(StorageError, match="Other users can write") as caught:
             open_it()
         assert f"chmod -R go-rwx '{folder}'" in caught.value.action
@@ -109,7 +109,7 @@ def test_a_folder_of_another_user(tmp_path, before):
     tmp_path.chmod(before)
     os.chown(tmp_path, STRANGER, -1)
     with pytest.raises(StorageError, match="belongs to another user") as caught:
-        Home(tmp_path).ensure()
+        DataDir(tmp_path).ensure()
     assert "CSM_REFINE_HOME" in caught.value.action
     assert mode(tmp_path) == before
 
@@ -119,14 +119,14 @@ def test_a_link_of_the_user(tmp_path):
     target, link = tmp_path / "target", tmp_path / "link"
     target.mkdir(mode=0o755)
     link.symlink_to(target)
-    Home(link).ensure()
+    DataDir(link).ensure()
     assert mode(target) == 0o700
     target.chmod(0o777)
     with pytest.raises(StorageError, match="Other users can write"):
-        Home(link).ensure()
+        DataDir(link).ensure()
     target.rmdir()
     with pytest.raises(StorageError, match="cannot be written"):
-        Home(link).ensure()
+        DataDir(link).ensure()
 
 
 @needs_root
@@ -137,7 +137,7 @@ def test_a_link_of_another_user(tmp_path):
     link.symlink_to(target)
     os.chown(link, STRANGER, -1, follow_symlinks=False)
     with pytest.raises(StorageError, match="belongs to another user"):
-        Home(link).ensure()
+        DataDir(link).ensure()
 
 
 @pytest.mark.parametrize("arguments", [("jobs",), ("submit", CODE), ("status",), ("create", "mesh.glb")])

@@ -6,10 +6,9 @@ import dataclasses
 
 import pytest
 
-from csm_refine_addon.core import documents
-from csm_refine_addon.core.driving.orders import new_job
+from csm_refine_addon.core import quality, serialization
+from csm_refine_addon.core.jobs.job_factory import new_job
 from csm_refine_addon.core.models import Box, Job, MeshCounts, MeshReport, RefineRequest, Texture
-from csm_refine_addon.core.reports import quality
 
 BOX = Box((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 COUNTS = MeshCounts(12, 0, 0, 8, open_edges=0, non_manifold_edges=0, pieces=1, uv_islands=1)
@@ -112,4 +111,4 @@ def test_reports_of_older_versions_still_read():
         None,
         False,
     )
-    assert documents.decode(MeshReport, dataclasses.asdict(OLD)) == OLD
+    assert serialization.decode(MeshReport, dataclasses.asdict(OLD)) == OLD

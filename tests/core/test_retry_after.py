@@ -6,8 +6,8 @@ import email.utils
 
 import pytest
 
-from csm_refine_addon.core.api import retry_after
-from tests.core.house import NOON
+from csm_refine_addon.core.providers import retry_after
+from tests.core.harness import NOON
 
 
 def date(seconds: float) -> str:

@@ -8,11 +8,11 @@ import pickle
 
 import pytest
 
-from csm_refine_addon.core.driving.orders import new_job
 from csm_refine_addon.core.errors import KeyMissing
-from csm_refine_addon.core.keys import key_sources
+from csm_refine_addon.core.jobs.job_factory import new_job
 from csm_refine_addon.core.models import Job, RefineRequest, Secret
 from csm_refine_addon.core.processes import background
+from csm_refine_addon.core.providers import credentials
 
 KEY = "k3yk3yk3yk3yk3yk3yk3yk3yk3yk3y01"
 
@@ -43,21 +43,21 @@ def test_secrets_compare_by_value():
 def test_each_service_has_its_key():
     """A service's own key comes before the one for all; a key for one service goes to no other."""
     own, common = Secret("own"), Secret("common")
-    assert key_sources.key_for("https://a", {"https://a": own, "": common}) == own
-    assert key_sources.key_for("https://b", {"https://a": own, "": common}) == common
-    assert key_sources.key_for("https://b", {"https://a": own}) is None
+    assert credentials.key_for("https://a", {"https://a": own, "": common}) == own
+    assert credentials.key_for("https://b", {"https://a": own, "": common}) == common
+    assert credentials.key_for("https://b", {"https://a": own}) is None
 
 
 def test_key_of_the_environment(monkeypatch):
     """It is read when it is set, refused when it cannot be one, and passed on to no child."""
-    assert key_sources.environment_key() is None
+    assert credentials.environment_key() is None
     monkeypatch.setenv("CSM_API_KEY", KEY)
-    assert key_sources.environment_key() == Secret(KEY)
+    assert credentials.environment_key() == Secret(KEY)
     for environment in (background.clean_environment(), background.module_environment()):
         assert KEY not in environment.values()
     monkeypatch.setenv("CSM_API_KEY", "two\nlines")
     with pytest.raises(KeyMissing):
-        key_sources.environment_key()
+        credentials.environment_key()
 
 
 def test_a_job_of_another_version():

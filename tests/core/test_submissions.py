@@ -8,13 +8,13 @@ import itertools
 import pytest
 
 from csm_refine_addon.core import addresses, errors
-from csm_refine_addon.core.driving import flow, submissions
-from csm_refine_addon.core.driving.orders import new_job
 from csm_refine_addon.core.errors import AlreadySubmitted
+from csm_refine_addon.core.jobs import state_machine, submissions
+from csm_refine_addon.core.jobs.job_factory import new_job
+from csm_refine_addon.core.jobs.job_store import JobStore
 from csm_refine_addon.core.models import JobState as S, RefineRequest
-from csm_refine_addon.core.storage.journal import Journal
-from tests.core.house import NOON
-from tests.core.stories import DOWN, job
+from tests.core.factories import DOWN, job
+from tests.core.harness import NOON
 from tests.support.api_server import CODE
 
 NOTHING = {}
@@ -54,7 +54,7 @@ def test_each_state(state, flags):
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: error.code)
 def test_each_failure(error, flags):
     """Free are what was never sent or not taken, and a taken refine of which the session showed that it failed."""
-    failed = flow.failed(job(S.RUNNING, **flags), error, NOON)
+    failed = state_machine.failed(job(S.RUNNING, **flags), error, NOON)
     is_free = flags is NOTHING or (error.code == "refine_failed" and "accepted_at" in flags)
     assert submissions.blocks_new_submission(failed) is not is_free
 
@@ -69,19 +69,19 @@ def test_what_never_sends_blocks_nothing(state, flags):
 
 def test_what_an_answer_leaves_behind():
     """A refusal and what was not taken are free; no answer, a time-out and an answer that came late are not."""
-    submitting = flow.submitting(job(), NOON)
+    submitting = state_machine.submitting(job(), NOON)
     free = [
-        flow.refused(submitting, errors.OutOfCredits("No."), NOON),
-        flow.failed(flow.not_taken(submitting, DOWN, NOON), DOWN, NOON),
-        flow.stopped(flow.not_taken(submitting, DOWN, NOON), NOON),
-        flow.overdue(job(), NOON + 1e6),
+        state_machine.refused(submitting, errors.OutOfCredits("No."), NOON),
+        state_machine.failed(state_machine.not_taken(submitting, DOWN, NOON), DOWN, NOON),
+        state_machine.stopped(state_machine.not_taken(submitting, DOWN, NOON), NOON),
+        state_machine.overdue(job(), NOON + 1e6),
     ]
     barred = [
-        flow.unanswered(submitting, NOON),
-        flow.recovered(submitting, NOON),
-        flow.stopped(submitting, NOON),
-        flow.failed(flow.unanswered(submitting, NOON), errors.KeyRefused("No."), NOON),
-        flow.overdue(dataclasses.replace(job(S.RUNNING, **TAKEN), failures=99), NOON + 1e6),
+        state_machine.unanswered(submitting, NOON),
+        state_machine.recovered(submitting, NOON),
+        state_machine.stopped(submitting, NOON),
+        state_machine.failed(state_machine.unanswered(submitting, NOON), errors.KeyRefused("No."), NOON),
+        state_machine.overdue(dataclasses.replace(job(S.RUNNING, **TAKEN), failures=99), NOON + 1e6),
     ]
     assert not any(map(submissions.blocks_new_submission, free))
     assert all(map(submissions.blocks_new_submission, barred))
@@ -133,7 +133,7 @@ def test_what_is_followed():
         (job(S.UNCERTAIN, look_until=NOON + 60, **SENT), "may have been sent already"),
         (job(S.STOPPED, **SENT), "may have been sent already"),
         (job(S.STOPPED, **TAKEN), "was sent already"),
-        (flow.failed(job(S.RUNNING, **TAKEN), errors.FollowTimeout("No."), NOON), "was sent already"),
+        (state_machine.failed(job(S.RUNNING, **TAKEN), errors.FollowTimeout("No."), NOON), "was sent already"),
     ],
 )
 def test_the_sentence(known, sentence):
@@ -150,7 +150,7 @@ def test_the_sentence(known, sentence):
 
 @pytest.fixture
 def journal(tmp_path):
-    with Journal(tmp_path / "journal.sqlite") as opened:
+    with JobStore(tmp_path / "journal.sqlite") as opened:
         yield opened
 
 
@@ -178,32 +178,32 @@ def test_a_second_job_is_not_added(journal):
 def test_retry_does_not_send_beside_another_job(journal):
     """Retry of a job that was never sent is refused while another job of the session is under way; again sends it."""
     first = journal.add(new())
-    journal.change(first.id, lambda job: flow.stopped(job, NOON))
+    journal.change(first.id, lambda job: state_machine.stopped(job, NOON))
     second = journal.add(new())
-    for step in (flow.retried, flow.sent_again):
+    for step in (state_machine.retried, state_machine.sent_again):
         with pytest.raises(AlreadySubmitted) as caught:
             journal.change(first.id, lambda job, step=step: step(job, NOON))
         assert caught.value.job == second
         assert journal.change_each([first.id], lambda job, step=step: step(job, NOON)) == []
     assert journal.get(first.id).state is S.STOPPED
-    assert journal.change(first.id, lambda job: flow.sent_again(job, NOON), again=True).state is S.PREPARED
+    assert journal.change(first.id, lambda job: state_machine.sent_again(job, NOON), again=True).state is S.PREPARED
 
 
 def test_retry_that_sends_nothing_is_free(journal):
     """Retry of a job whose submission arrived follows it, whatever other jobs there are."""
     first = journal.add(new())
-    journal.change(first.id, lambda job: flow.submitting(job, NOON))
-    journal.change(first.id, lambda job: flow.stopped(job, NOON))
+    journal.change(first.id, lambda job: state_machine.submitting(job, NOON))
+    journal.change(first.id, lambda job: state_machine.stopped(job, NOON))
     journal.add(new(), again=True)
-    assert journal.change(first.id, lambda job: flow.retried(job, NOON)).state is S.UNCERTAIN
+    assert journal.change(first.id, lambda job: state_machine.retried(job, NOON)).state is S.UNCERTAIN
 
 
 def test_what_was_not_taken_is_sent_again_beside_another_job(journal):
     """A job that is being sent keeps its place: another one that was made on purpose does not end it."""
     first = journal.add(new())
-    journal.change(first.id, lambda job: flow.submitting(job, NOON))
+    journal.change(first.id, lambda job: state_machine.submitting(job, NOON))
     journal.add(new(), again=True)
-    assert journal.change(first.id, lambda job: flow.not_taken(job, DOWN, NOON)).state is S.PREPARED
+    assert journal.change(first.id, lambda job: state_machine.not_taken(job, DOWN, NOON)).state is S.PREPARED
 
 
 def test_a_job_of_another_version_bars(journal):

@@ -12,24 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from csm_refine_addon.core.driving import flow, worker
-from csm_refine_addon.core.driving.orders import new_job
+from csm_refine_addon.core.data_dir import DataDir
+from csm_refine_addon.core.jobs import state_machine, worker
+from csm_refine_addon.core.jobs.job_factory import new_job
+from csm_refine_addon.core.jobs.job_store import JobStore
 from csm_refine_addon.core.models import JobState as S, RefineRequest, Secret
 from csm_refine_addon.core.processes.background import module_environment, python_command
-from csm_refine_addon.core.storage.home import Home
-from csm_refine_addon.core.storage.journal import Journal
-from tests.core.house import copying_blender
-from tests.support.api_server import (
-    ACCOUNT,
-    CODE,
-    KEY,
-    Answer,
-    envelope,
-    refine_ack,
-    refusal,
-    session_2024,
-    wait_until,
-)
+from tests.core.harness import copying_blender
+from tests.support.api_server import ACCOUNT, CODE, KEY, Answer, envelope, refine_ack, refusal, session_2024, wait_until
 
 RUNNING = [session_2024("training_refine")]
 
@@ -37,10 +27,10 @@ RUNNING = [session_2024("training_refine")]
 class Workers:
     """Worker processes of one home, and the journal that they share."""
 
-    def __init__(self, home: Home, api) -> None:
+    def __init__(self, home: DataDir, api) -> None:
         self.home = home
         self.api = api
-        self.journal = Journal(home.journal)
+        self.journal = JobStore(home.journal)
         self.blender = copying_blender(home.folder)
         self.processes: list[subprocess.Popen] = []
 
@@ -75,7 +65,7 @@ class Workers:
 @pytest.fixture
 def workers(tmp_path, api, monkeypatch):
     monkeypatch.setenv("CSM_API_KEY", KEY)  # as in a Blender that was started with it
-    opened = Workers(Home(tmp_path / "home").ensure(), api)
+    opened = Workers(DataDir(tmp_path / "home").ensure(), api)
     yield opened
     opened.close()
 
@@ -104,16 +94,18 @@ def test_a_job_that_was_there_before(workers, api):
     """A worker that starts takes up what an earlier one has left: here in the middle of a running refine."""
     api.taken = 1
     left = workers.add()
-    workers.journal.change(left.id, lambda job: flow.baseline_read(job, read("training_refine"), job.created_at))
+    workers.journal.change(
+        left.id, lambda job: state_machine.baseline_read(job, read("training_refine"), job.created_at)
+    )
     workers.start()
     assert workers.wait_for(left, S.READY, S.FAILED).state is S.READY
     assert api.refines == []
 
 
 def read(word):
-    from csm_refine_addon.core.api import wire
+    from csm_refine_addon.core.providers import csm_schema
 
-    return wire.read_session(wire.Reply(200, "", {"session_code": CODE, "status": word}))
+    return csm_schema.read_session(csm_schema.Reply(200, "", {"session_code": CODE, "status": word}))
 
 
 def test_a_failure_is_a_sentence(workers, api):
@@ -140,7 +132,7 @@ def test_a_mistake_of_ours_is_a_sentence(workers, api):
     job = workers.wait_for(job, S.FAILED)
     assert (job.error.code, len(api.refines)) == ("error", 1)
     assert "made a mistake" in job.error.message
-    assert flow.retry_state(job) is S.UNCERTAIN
+    assert state_machine.retry_state(job) is S.UNCERTAIN
     assert "TypeError" in workers.home.worker_log.read_text()
 
 
@@ -242,7 +234,7 @@ def test_it_ends_without_a_first_line(workers):
 def test_a_home_that_cannot_be(workers, tmp_path):
     """Without a journal it ends with the sentence and the exit code for it."""
     (tmp_path / "journal.sqlite").mkdir()
-    process = worker.start(Home(tmp_path), sys.executable, "", stderr=subprocess.PIPE)
+    process = worker.start(DataDir(tmp_path), sys.executable, "", stderr=subprocess.PIPE)
     workers.tell(process)
     assert process.wait(20.0) == 2
     with process.stderr, process.stdin:
@@ -284,7 +276,7 @@ def test_stopped_in_the_journal(workers, api, pause_s):
     workers.start()
     job = workers.add(poll_s=(pause_s, pause_s))
     wait_until(lambda: workers.journal.get(job.id).polls > 2 or (pause_s > 1 and api.refines))
-    workers.journal.change(job.id, lambda job: flow.stopped(job, time.time()))
+    workers.journal.change(job.id, lambda job: state_machine.stopped(job, time.time()))
     wait_until(lambda: workers.journal.claim(job.id, "next", time.time(), 15.0))
     left = workers.journal.get(job.id)
     other = workers.add()

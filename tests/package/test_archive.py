@@ -19,7 +19,7 @@ STRAY = (
     "csm_refine_addon/key", "csm_refine_addon/core/keys.json", "csm_refine_addon/core/flow (copy).py",
     "csm_refine_addon/core/.#flow.py", "csm_refine_addon/core/flow.orig.py", "csm_refine_addon/core/flow.py~",
     "csm_refine_addon/core/native.so", "csm_refine_addon/core/.hidden/module.py", "csm_refine_addon/tmp/module.py",
-    "csm_refine_addon/core/__pycache__/flow.cpython-311.pyc", "csm_refine_addon/blender/translations/de_DE.json.bak",
+    "csm_refine_addon/core/__pycache__/flow.cpython-311.pyc", "csm_refine_addon/blender/i18n/de_DE.json.bak",
     "csm_refine_addon/scene.blend", "csm_refine_addon/core/mesh.glb",
 )  # fmt: skip
 

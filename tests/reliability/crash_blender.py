@@ -14,15 +14,15 @@ import sys
 import threading
 from pathlib import Path
 
-from csm_refine_addon.core.driving import crash_points, worker
+from csm_refine_addon.core.data_dir import DataDir
+from csm_refine_addon.core.jobs import crash_points, worker
 from csm_refine_addon.core.models import Secret
 from csm_refine_addon.core.processes.background import detached
-from csm_refine_addon.core.storage.home import Home
 
 EACH_S = 0.05
 
 
-def started(home: Home, program: str, key: str) -> subprocess.Popen[bytes]:
+def started(home: DataDir, program: str, key: str) -> subprocess.Popen[bytes]:
     with home.worker_log.open("ab") as log:
         process = worker.start(home, sys.executable, program, stdout=log, stderr=log, **detached())
     with contextlib.suppress(OSError):  # killed by now: the next turn starts another
@@ -34,7 +34,7 @@ def started(home: Home, program: str, key: str) -> subprocess.Popen[bytes]:
 def main(folder: str, program: str, key: str = "") -> None:
     ended = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
-    home, process = Home(Path(folder)), None
+    home, process = DataDir(Path(folder)), None
     while not ended.wait(EACH_S):
         if process is None or process.poll() is not None:
             process = started(home, program, key)

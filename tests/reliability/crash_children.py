@@ -8,11 +8,11 @@ import sqlite3
 import sys
 from pathlib import Path
 
-from csm_refine_addon.core.api.wire import RefineAck
-from csm_refine_addon.core.driving import flow
-from csm_refine_addon.core.driving.orders import new_job
+from csm_refine_addon.core.jobs import state_machine
+from csm_refine_addon.core.jobs.job_factory import new_job
+from csm_refine_addon.core.jobs.job_store import JobStore
 from csm_refine_addon.core.models import Job, JobState, RefineRequest, RemoteKind, RemoteStatus
-from csm_refine_addon.core.storage.journal import Journal
+from csm_refine_addon.core.providers.csm_schema import RefineAck
 
 NOON = 1_700_000_000.0
 
@@ -23,8 +23,8 @@ def job(service: str, **options) -> Job:
 
 RUNNING = RemoteStatus("training_refine", RemoteKind.RUNNING, 10.0)
 STEPS = (
-    lambda job: flow.submitting(job, NOON),
-    lambda job: flow.accepted(job, RefineAck(RUNNING, "trial"), NOON),
+    lambda job: state_machine.submitting(job, NOON),
+    lambda job: state_machine.accepted(job, RefineAck(RUNNING, "trial"), NOON),
     lambda job: job.from_json(
         {
             **job.to_json(),
@@ -32,7 +32,7 @@ STEPS = (
             "seen_running": True,
         }
     ),
-    lambda job: flow.move(job, JobState.DOWNLOADING),
+    lambda job: state_machine.move(job, JobState.DOWNLOADING),
 )
 """A job's way, as far as it needs no service."""
 
@@ -42,7 +42,7 @@ def open_and_add(path: str) -> list[str]:
     added: list[str] = []
     while len(added) < 5:
         try:
-            with Journal(Path(path), busy_timeout_s=30.0) as journal:
+            with JobStore(Path(path), busy_timeout_s=30.0) as journal:
                 added.append(journal.add(job("http://x"), again=True).id)
         except sqlite3.Error as error:
             raise AssertionError(error) from error
@@ -61,7 +61,7 @@ def open_and_die(path: str, step: str) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(watch)
-    Journal(Path(path)).close()
+    JobStore(Path(path)).close()
 
 
 def die_half_written(path: str) -> None:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from csm_refine_addon.core import errors
-from csm_refine_addon.core.api.wire import RefineAck
-from csm_refine_addon.core.driving import flow
+from csm_refine_addon.core.jobs import state_machine
 from csm_refine_addon.core.models import Job, JobState as S, MeshReport, RemoteKind, RemoteStatus
-from tests.core.house import REPORT
+from csm_refine_addon.core.providers.csm_schema import RefineAck
+from tests.core.harness import REPORT
 from tests.support.api_server import TRIANGLE_OBJ, Answer, Api, refine_ack, refusal, session_2024
 
 Change = Callable[[Job], Job]
@@ -76,7 +76,7 @@ def standing(job: Job, state: S, mesh: Path, following: S | None = None) -> Job:
     if state in (S.FAILED, S.STOPPED):
         there = standing(job, following if following and following not in (S.FAILED, S.STOPPED) else S.RUNNING, mesh)
         error = errors.FollowTimeout("It was followed for long.", "Retry follows it on.") if state is S.FAILED else None
-        kept = flow.job_error(error) if error else None
+        kept = state_machine.job_error(error) if error else None
         return dataclasses.replace(there, state=state, error=kept, finished_at=time.time())
     for after, step in _way(mesh):
         if after is state:
@@ -90,18 +90,18 @@ def _way(mesh: Path) -> list[tuple[S, Change]]:
     now, blend, report = time.time(), str(mesh.with_name("result.blend")), MeshReport(**_fields(REPORT))
     return [
         (S.PREPARED, lambda job: job),
-        (S.SUBMITTING, lambda job: flow.submitting(job, now)),
-        (S.UNCERTAIN, lambda job: flow.unanswered(job, now)),
+        (S.SUBMITTING, lambda job: state_machine.submitting(job, now)),
+        (S.UNCERTAIN, lambda job: state_machine.unanswered(job, now)),
         (S.RUNNING, lambda job: dataclasses.replace(_accepted(job, now), seen_running=True)),
-        (S.DOWNLOADING, lambda job: flow.move(job, S.DOWNLOADING, due_at=now)),
-        (S.PREPARING, lambda job: flow.downloaded(job, str(mesh), now)),
-        (S.READY, lambda job: flow.prepared(job, blend, report, now)),
-        (S.PLACED, lambda job: flow.placed(job, "Chair refined", None, now)),
+        (S.DOWNLOADING, lambda job: state_machine.move(job, S.DOWNLOADING, due_at=now)),
+        (S.PREPARING, lambda job: state_machine.downloaded(job, str(mesh), now)),
+        (S.READY, lambda job: state_machine.prepared(job, blend, report, now)),
+        (S.PLACED, lambda job: state_machine.placed(job, "Chair refined", None, now)),
     ]
 
 
 def _accepted(job: Job, now: float) -> Job:
-    return flow.accepted(job, RefineAck(RUNNING, "trial"), now)
+    return state_machine.accepted(job, RefineAck(RUNNING, "trial"), now)
 
 
 def _fields(report: MeshReport) -> dict:
@@ -112,25 +112,29 @@ def by_hand(job: Job, state: S) -> Job:
     """Return the job in another state, as whoever may bring it there does: the user, a Blender that places."""
     now = time.time()
     if state is S.STOPPED:
-        return flow.stopped(job, now)
+        return state_machine.stopped(job, now)
     if state is S.FAILED:
-        return flow.failed(job, errors.MeshUnusable("It cannot be placed.", "Refine again."), now)
+        return state_machine.failed(job, errors.MeshUnusable("It cannot be placed.", "Refine again."), now)
     if state is S.PLACED:
-        return flow.placed(job, "Chair refined", None, now)
+        return state_machine.placed(job, "Chair refined", None, now)
     if job.state in (S.FAILED, S.STOPPED, S.UNCERTAIN):
-        return flow.sent_again(job, now) if state is S.PREPARED else _retried(job, state, now)
-    return flow.move(job, state, due_at=now)
+        return state_machine.sent_again(job, now) if state is S.PREPARED else _retried(job, state, now)
+    return state_machine.move(job, state, due_at=now)
 
 
 def _retried(job: Job, state: S, now: float) -> Job:
-    return flow.retried(job, now) if flow.retry_state(job) is state else flow.move(job, state, due_at=now)
+    return (
+        state_machine.retried(job, now)
+        if state_machine.retry_state(job) is state
+        else state_machine.move(job, state, due_at=now)
+    )
 
 
 def end_of(state: S, *, is_taken: bool) -> S:
     """Return where a job that stands there ends by itself: at its result, or where the user has to say something."""
     if state in (S.SUBMITTING, S.UNCERTAIN) and not is_taken:
         return S.UNCERTAIN
-    return S.READY if flow.is_active(_in(state)) or state is S.UNCERTAIN else state
+    return S.READY if state_machine.is_active(_in(state)) or state is S.UNCERTAIN else state
 
 
 def _in(state: S) -> Job:

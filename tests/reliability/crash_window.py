@@ -23,8 +23,8 @@ from pathlib import Path
 
 import bpy
 
-from csm_refine_addon.blender.jobs import pump
-from csm_refine_addon.blender.scene import marks
+from csm_refine_addon.blender.jobs import job_monitor
+from csm_refine_addon.blender.scene import object_metadata
 from csm_refine_addon.core.errors import CsmError
 from csm_refine_addon.core.models import JobState as S
 from tests.reliability.crash_line import DONE
@@ -46,15 +46,15 @@ def enable() -> None:
 
 def turn() -> None:
     """Take turns until one did more than import something."""
-    while pump.tick() == pump.AT_ONCE_S:
+    while job_monitor.tick() == job_monitor.AT_ONCE_S:
         pass
-    assert "mistake" not in pump.current().trouble, pump.current().trouble
+    assert "mistake" not in job_monitor.current().trouble, job_monitor.current().trouble
 
 
 def act(chance: random.Random, codes: list[str]) -> str:
     """Do one thing; what the add-on refuses is no mistake."""
     action = chance.choice(ACTIONS)
-    jobs = [job.id for job in pump.current().jobs.values() if job.state in SUITS.get(action, tuple(S))]
+    jobs = [job.id for job in job_monitor.current().jobs.values() if job.state in SUITS.get(action, tuple(S))]
     try:
         if action == "refine":
             bpy.ops.csm_refine.refine(session_code=chance.choice(codes))
@@ -66,9 +66,9 @@ def act(chance: random.Random, codes: list[str]) -> str:
 
 
 def seen() -> dict:
-    keeper = pump.current()
+    keeper = job_monitor.current()
     placed = [job for job in keeper.jobs.values() if job.state is S.PLACED]
-    here = [job.id for job in placed if marks.find_result(job)]
+    here = [job.id for job in placed if object_metadata.find_result(job)]
     return {"states": {job.id: job.state for job in keeper.jobs.values()}, "placed here": here}
 
 
@@ -77,7 +77,7 @@ def main(home: str, seed: str, seconds: str, *codes: str) -> None:
     chance, asked, done = random.Random(seed), threading.Event(), Counter()  # noqa: S311 -- to be repeated
     threading.Thread(target=lambda: (sys.stdin.read(), asked.set()), daemon=True).start()
     enable()
-    pump.current().press()
+    job_monitor.current().press()
     if not float(seconds):
         bpy.ops.csm_refine.refine(session_code=codes[0])
     ends_at, next_at = time.monotonic() + float(seconds), 0.0
@@ -89,7 +89,7 @@ def main(home: str, seed: str, seconds: str, *codes: str) -> None:
             done[act(chance, list(codes)).partition(":")[0]] += 1
             next_at = time.monotonic() + chance.uniform(0.0, 0.6)
     turn()
-    while pump.current()._locked_since:  # somebody was writing: what it knows is what it read before
+    while job_monitor.current()._locked_since:  # somebody was writing: what it knows is what it read before
         turn()
     print(json.dumps({**seen(), "did": done}))
 
@@ -104,6 +104,6 @@ if __name__ == "__main__":
         traceback.print_exc()
     finally:
         with contextlib.suppress(CsmError):
-            pump.current().close()
+            job_monitor.current().close()
         sys.stdout.flush()
         os._exit(code)

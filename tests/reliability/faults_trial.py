@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from csm_refine_addon.commands import outcome
-from csm_refine_addon.core.api.client import Client
-from csm_refine_addon.core.driving import flow
-from csm_refine_addon.core.driving.engine import Engine
 from csm_refine_addon.core.errors import CsmError
+from csm_refine_addon.core.jobs import state_machine
+from csm_refine_addon.core.jobs.runner import JobRunner
 from csm_refine_addon.core.models import Job, JobState as S, Secret
-from tests.core.house import Clock, House
+from csm_refine_addon.core.providers.client import Client
+from tests.core.harness import Clock, Harness
 from tests.support.api_server import KEY, Api, session_2024
 from tests.support.faults import FaultProxy, Plan, Rule, Stage
 
@@ -87,7 +87,7 @@ class Trial:
     """A house whose network leads through the proxy. ``yes`` counts how often the user agreed to pay."""
 
     def __init__(self, folder: Path, api: Api, proxy: FaultProxy, address: str = "") -> None:
-        self.house = House(folder, api)
+        self.house = Harness(folder, api)
         self.api = api
         self.proxy = proxy
         self.yes = 0
@@ -130,7 +130,7 @@ class Trial:
         """Write down that the result stands in the scene."""
         error = None
         try:
-            self.house.journal.change(job.id, lambda job: flow.placed(job, "Refined", 0.0, self.clock()))
+            self.house.journal.change(job.id, lambda job: state_machine.placed(job, "Refined", 0.0, self.clock()))
         except CsmError as found:
             error = found
         return Seen(
@@ -143,16 +143,16 @@ class Trial:
             job = self.house.journal.get(seen.job.id)
             if job.state in (S.FAILED, S.STOPPED, S.UNCERTAIN):
                 again = job.state is S.UNCERTAIN and bool(seen.lookups)
-                step = flow.sent_again if again else flow.retried
-                self.yes += again or (flow.retry_state(job) is S.PREPARED and bool(self.proxy.accepted))
+                step = state_machine.sent_again if again else state_machine.retried
+                self.yes += again or (state_machine.retry_state(job) is S.PREPARED and bool(self.proxy.accepted))
                 job = self.house.journal.change(job.id, lambda job, step=step: step(job, self.clock()))
             seen = dataclasses.replace(self.drive(job), lookups=seen.lookups + 1)
             if seen.job.state is S.READY:
                 break
         return seen
 
-    def _engine(self) -> Engine:
-        return Engine(
+    def _engine(self) -> JobRunner:
+        return JobRunner(
             journal=self.house.journal,
             home=self.house.home,
             client_for=self._client_for,

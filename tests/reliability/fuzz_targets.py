@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from csm_refine_addon.core import addresses, checks, limits, mesh_files
-from csm_refine_addon.core.api import wire
+from csm_refine_addon.core import addresses, limits, mesh_files, validation
 from csm_refine_addon.core.errors import CsmError
 from csm_refine_addon.core.mesh_files import blend_files
 from csm_refine_addon.core.models import Secret
+from csm_refine_addon.core.providers import csm_schema
 from tests.reliability import fuzz_planted
 
 OBJ = b"mtllib a.mtl\nv 0 0 0\nv 1 0 0\nv 0 1 0\nusemtl x\nf 1 2 3\n"
@@ -123,24 +123,24 @@ def blend() -> bytes:
 
 def read_wire(data: bytes) -> None:
     """Everything that an answer is read as."""
-    reply = wire.read_reply(200, data, Secret("k3y"))
+    reply = csm_schema.read_reply(200, data, Secret("k3y"))
     assert len(reply.text) <= 500
-    wire.read_refine(reply)
-    for read in (wire.read_session, wire.read_sessions):
+    csm_schema.read_refine(reply)
+    for read in (csm_schema.read_session, csm_schema.read_sessions):
         try:
             found = read(reply)
         except CsmError:
             continue
-        for session in (found,) if isinstance(found, wire.Session) else found.sessions:
+        for session in (found,) if isinstance(found, csm_schema.Session) else found.sessions:
             repr((session.best_mesh(), session.mesh_fingerprint, session.has_known_word))
 
 
 def read_typed(data: bytes) -> None:
     """Everything that a user may paste."""
     text = data.decode("utf-8", "surrogatepass" if len(data) % 2 else "replace") if _is_text(data) else repr(data)
-    for check in (checks.session_code, checks.service_address, checks.api_key, addresses.is_loopback):
+    for check in (validation.session_code, validation.service_address, validation.api_key, addresses.is_loopback):
         _quietly(lambda check=check: check(text))
-    for check_numbers in (checks.scaled_bbox, checks.pivot_point):
+    for check_numbers in (validation.scaled_bbox, validation.pivot_point):
         _quietly(lambda check=check_numbers: check(text.split()))
 
 

@@ -14,11 +14,11 @@ from datetime import datetime
 
 import requests
 
-from csm_refine_addon.core.api import wire
-from csm_refine_addon.core.driving import flow
-from csm_refine_addon.core.driving.orders import new_job
+from csm_refine_addon.core.data_dir import DataDir
+from csm_refine_addon.core.jobs import state_machine
+from csm_refine_addon.core.jobs.job_factory import new_job
 from csm_refine_addon.core.models import LOCAL, Job, RefineRequest
-from csm_refine_addon.core.storage.home import Home
+from csm_refine_addon.core.providers import csm_schema
 from tests.support.api_server import SESSIONS, TRIANGLE_OBJ
 from tests.support.repository import ROOT
 
@@ -42,7 +42,7 @@ LOGGED = re.compile(r"(\S+ \S+) INFO (GET|POST|PUT|DELETE) '(\S+)' 200 ")
 class Refines:
     """The local service of a home, which takes so many refines at a time."""
 
-    def __init__(self, home: Home, at_a_time: int) -> None:
+    def __init__(self, home: DataDir, at_a_time: int) -> None:
         self.home = home
         self.program = home.folder / "python_waiting"
         self._gate = home.folder / "gate"
@@ -68,12 +68,12 @@ class Refines:
         assert answer.status_code == 201, answer.text
         return answer.json()["data"]["session_code"]
 
-    def order(self, code: str) -> wire.Session:
+    def order(self, code: str) -> csm_schema.Session:
         """Have a session refined, and return how it stands then."""
         answer = self._http.post(f"{self._url}{SESSIONS}/get-3d/refine/{code}", json={}, timeout=30)
         assert answer.status_code == 200, answer.text
         answer = self._http.get(f"{self._url}{SESSIONS}/{code}", timeout=30)
-        return wire.read_session(wire.read_reply(answer.status_code, answer.content))
+        return csm_schema.read_session(csm_schema.read_reply(answer.status_code, answer.content))
 
     def running(self) -> int:
         return self._http.get(f"{self._url}/local/info", timeout=30).json()["data"]["running"]
@@ -103,4 +103,4 @@ class Refines:
 def ordered(service: Refines, code: str) -> Job:
     """A job as it is once its refine has been taken; nobody drives it yet."""
     now = time.time()
-    return flow.baseline_read(new_job(RefineRequest(code), LOCAL, now=now), service.order(code), now)
+    return state_machine.baseline_read(new_job(RefineRequest(code), LOCAL, now=now), service.order(code), now)

@@ -10,11 +10,11 @@ import sqlite3
 import traceback
 from typing import Any
 
-from csm_refine_addon.blender.jobs import job_words
-from csm_refine_addon.commands import outcome, progress
-from csm_refine_addon.core.api.client import Client
+from csm_refine_addon.blender.jobs import job_text
+from csm_refine_addon.commands import outcome, progress_bar
+from csm_refine_addon.core.data_dir import DataDir
 from csm_refine_addon.core.models import Job
-from csm_refine_addon.core.storage.home import Home
+from csm_refine_addon.core.providers.client import Client
 from tests.reliability.faults_trial import Trial
 from tests.reliability.secrets_search import SECRETS, Places
 from tests.support.api_server import KEY, Answer, Api, refusal
@@ -73,10 +73,10 @@ def logged(places: Places):
 def texts_of(job: Job) -> dict[str, str]:
     """What is shown, said or copied of a job."""
     return {
-        "what the panel shows of a job": "\n".join((job_words.status(job), job.trouble, job_words.last_answer(job, 0))),
-        "texts that are copied to the clipboard": job_words.error_text(job),
+        "what the panel shows of a job": "\n".join((job_text.status(job), job.trouble, job_text.last_answer(job, 0))),
+        "texts that are copied to the clipboard": job_text.error_text(job),
         "JSON of the command line": json.dumps(outcome.document(job)),
-        "progress on a terminal": progress.describe(job),
+        "progress on a terminal": progress_bar.describe(job),
         "reprs of jobs": f"{job!r} {job}",
     }
 
@@ -90,7 +90,7 @@ def texts_of_error(error: BaseException) -> str:
     return "\n".join([*texts, *traceback.format_exception(error)])
 
 
-def rollback_file(home: Home) -> bytes:
+def rollback_file(home: DataDir) -> bytes:
     """Return what SQLite's rollback file holds when every job is written anew."""
     with contextlib.closing(sqlite3.connect(home.journal, isolation_level=None)) as connection:
         connection.execute("PRAGMA cache_size=1")

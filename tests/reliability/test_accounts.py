@@ -15,16 +15,16 @@ from pathlib import Path
 
 import pytest
 
-from csm_refine_addon.core.driving import flow, worker
-from csm_refine_addon.core.driving.orders import new_job
+from csm_refine_addon.core.data_dir import DataDir
 from csm_refine_addon.core.errors import OtherService
-from csm_refine_addon.core.keys import accounts
-from csm_refine_addon.core.keys.key_sources import KeyCommand
+from csm_refine_addon.core.jobs import state_machine, worker
+from csm_refine_addon.core.jobs.job_factory import new_job
+from csm_refine_addon.core.jobs.job_store import JobStore
+from csm_refine_addon.core.jobs.lookups import Lookup, LookupKind
 from csm_refine_addon.core.models import LOCAL, Job, JobState as S, RefineRequest, Secret
-from csm_refine_addon.core.questions.lookups import Lookup, LookupKind
-from csm_refine_addon.core.storage.home import Home
-from csm_refine_addon.core.storage.journal import Journal
-from tests.core.house import copying_blender
+from csm_refine_addon.core.providers import account_binding
+from csm_refine_addon.core.providers.credentials import KeyCommand
+from tests.core.harness import copying_blender
 from tests.core.terminal import Terminal
 from tests.support.api_server import CODE, KEY, TRIANGLE_OBJ, Api, refusal, session_2024, wait_until
 
@@ -42,23 +42,23 @@ def api():
 
 @pytest.fixture
 def home(tmp_path):
-    return Home(tmp_path / "home").ensure()
+    return DataDir(tmp_path / "home").ensure()
 
 
 @pytest.fixture
 def journal(home):
-    with Journal(home.journal) as opened:
+    with JobStore(home.journal) as opened:
         yield opened
 
 
-def account(home: Home, service: str, key: Secret | None = OURS) -> str:
-    return accounts.fingerprint(home.folder, service, key)
+def account(home: DataDir, service: str, key: Secret | None = OURS) -> str:
+    return account_binding.fingerprint(home.folder, service, key)
 
 
 class Worker:
     """A worker process of a home, and what Blender tells it."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: DataDir) -> None:
         with home.worker_log.open("ab") as log:
             blender = str(copying_blender(home.folder))
             self.process = worker.start(home, sys.executable, blender, stdout=log, stderr=log)
@@ -91,16 +91,20 @@ def started(home):
         each.end()
 
 
-def add(journal: Journal, service: str, state: S = S.PREPARED, **changes) -> Job:
+def add(journal: JobStore, service: str, state: S = S.PREPARED, **changes) -> Job:
     """Write a job down as it stands in a state."""
     made = new_job(RefineRequest(CODE, (2.0, 1.0, 0.5)), service, now=time.time(), poll_s=(0.05, 0.1))
-    sent = {} if state is S.PREPARED else {"sent_at": time.time(), "baseline": flow.Baseline("preview_done", "", "")}
+    sent = (
+        {}
+        if state is S.PREPARED
+        else {"sent_at": time.time(), "baseline": state_machine.Baseline("preview_done", "", "")}
+    )
     taken = {"accepted_at": time.time()} if state in (S.RUNNING, S.DOWNLOADING, S.PREPARING, S.FAILED) else {}
     later = {"look_until": time.time() + 60.0} if state is S.UNCERTAIN else {}
     return journal.add(dataclasses.replace(made, state=state, **{**sent, **taken, **later, **changes}), again=True)
 
 
-def held_back(journal: Journal, job: Job) -> Job:
+def held_back(journal: JobStore, job: Job) -> Job:
     """Wait until the job says whose it is."""
     return wait_until(lambda: (found := journal.get(job.id)).trouble.startswith(SENTENCE) and found)
 
@@ -115,11 +119,11 @@ def keys_used(api: Api) -> set[str]:
 def test_a_fingerprint_tells_nothing_of_the_key(home, tmp_path):
     """It differs by key, by service and by home folder, is no plain hash, and its secret is the owner's alone."""
     marks = {account(home, ELSEWHERE), account(home, ELSEWHERE, THEIRS), account(home, "https://b.example")}
-    marks.add(account(Home(tmp_path / "other"), ELSEWHERE))
+    marks.add(account(DataDir(tmp_path / "other"), ELSEWHERE))
     assert len(marks) == 4
     assert account(home, ELSEWHERE) == account(home, ELSEWHERE)
-    assert all(len(mark) == 2 * accounts.DIGEST_BYTES and int(mark, 16) for mark in marks)
-    secret = home.folder / accounts.OWN_FILE
+    assert all(len(mark) == 2 * account_binding.DIGEST_BYTES and int(mark, 16) for mark in marks)
+    secret = home.folder / account_binding.OWN_FILE
     assert os.name != "posix" or secret.stat().st_mode & 0o777 == 0o600
     secret.unlink()
     assert account(home, ELSEWHERE) not in marks
@@ -128,7 +132,7 @@ def test_a_fingerprint_tells_nothing_of_the_key(home, tmp_path):
 def test_local_jobs_belong_to_everybody(home):
     """The local service's key is whoever's can read the folder: its jobs have no account, and wait for none."""
     assert account(home, LOCAL) == account(home, ELSEWHERE, None) == ""
-    assert not accounts.asks_service(new_job(RefineRequest(CODE), LOCAL, now=0.0))
+    assert not account_binding.asks_service(new_job(RefineRequest(CODE), LOCAL, now=0.0))
 
 
 # --- the worker
@@ -210,7 +214,7 @@ def test_taken_over(home, journal, api, started):
     job = add(journal, api.url, account=account(home, api.url))
     started(api.url, THEIRS)
     held_back(journal, job)
-    journal.change(job.id, lambda job: accounts.taken_over(job, home.folder))
+    journal.change(job.id, lambda job: account_binding.taken_over(job, home.folder))
     done = wait_until(lambda: (found := journal.get(job.id)).state is S.READY and found)
     assert (done.account, keys_used(api) - {""}) == (account(home, api.url, THEIRS), {THEIRS.reveal()})
 
@@ -218,7 +222,7 @@ def test_taken_over(home, journal, api, started):
 # --- a service that nobody chose
 
 
-def waits(journal: Journal, job: Job) -> Job:
+def waits(journal: JobStore, job: Job) -> Job:
     """Wait until the job says that its service is not the chosen one."""
     return wait_until(lambda: (found := journal.get(job.id)).trouble == str(OtherService()) and found)
 
@@ -242,18 +246,18 @@ def test_a_row_of_another_service_taken_over(home, journal, api, started):
     job = add(journal, api.url)
     started(ELSEWHERE).tell("", OURS, chosen=ELSEWHERE)
     waits(journal, job)
-    journal.change(job.id, lambda job: accounts.taken_over(job, home.folder))
+    journal.change(job.id, lambda job: account_binding.taken_over(job, home.folder))
     done = wait_until(lambda: (found := journal.get(job.id)).state is S.READY and found)
     assert (done.trouble, done.account) == ("", account(home, api.url))
 
 
 def test_a_yes_cannot_be_written_into_a_row(home, tmp_path, journal, api, started):
     """What *Take Over* writes down is good for one job, in one home folder: a row from elsewhere has no such mark."""
-    other = accounts.taken_over(new_job(RefineRequest(CODE), api.url, now=0.0, job_id="cafe"), home.folder)
-    elsewhere = Home(tmp_path / "other").ensure()
+    other = account_binding.taken_over(new_job(RefineRequest(CODE), api.url, now=0.0, job_id="cafe"), home.folder)
+    elsewhere = DataDir(tmp_path / "other").ensure()
     jobs = [
         add(journal, api.url, account=other.account),
-        add(journal, api.url, id="beef", account=accounts.taken_over(other, elsewhere.folder).account),
+        add(journal, api.url, id="beef", account=account_binding.taken_over(other, elsewhere.folder).account),
         add(journal, api.url, account="0" * 16),
     ]
     started(ELSEWHERE).tell("", OURS, chosen=api.url)
@@ -314,7 +318,7 @@ def test_a_refused_key_may_have_been_exchanged(home, journal, api, started, tmp_
     process = started(api.url, command=command)
     wait_until(lambda: journal.get(job.id).state is S.FAILED)
     (tmp_path / "key").write_text(KEY)
-    journal.change(job.id, lambda job: flow.retried(accounts.taken_over(job, home.folder), time.time()))
+    journal.change(job.id, lambda job: state_machine.retried(account_binding.taken_over(job, home.folder), time.time()))
     wait_until(lambda: journal.get(job.id).state is S.READY)
     assert process.process.poll() is None
     assert api.refines[0].headers["x-api-key"] == KEY
@@ -386,7 +390,7 @@ def terminal(tmp_path, api):
 
 def foreign(terminal: Terminal, state: S = S.RUNNING) -> Job:
     """Write down a job of another key."""
-    with Journal(terminal.home.journal) as journal:
+    with JobStore(terminal.home.journal) as journal:
         return add(journal, terminal.api.url, state, account=account(terminal.home, terminal.api.url))
 
 
@@ -455,7 +459,7 @@ def test_taken_over_on_the_command_line(terminal, api, command):
 def unbound(terminal: Terminal, state: S = S.RUNNING) -> Job:
     """Write down a job of the served API without an account, and choose another service."""
     terminal.environment["CSM_SERVICE"] = ELSEWHERE
-    with Journal(terminal.home.journal) as journal:
+    with JobStore(terminal.home.journal) as journal:
         return add(journal, terminal.api.url, state)
 
 

@@ -22,13 +22,13 @@ from typing import Any
 import psutil
 import pytest
 
-from csm_refine_addon.core.driving import crash_points, flow
-from csm_refine_addon.core.driving.flow import TRANSITIONS
+from csm_refine_addon.core.jobs import crash_points, state_machine
+from csm_refine_addon.core.jobs.state_machine import TRANSITIONS
 from csm_refine_addon.core.models import Job, JobState as S
-from csm_refine_addon.service.users import HOLD_S, LINGER_S
+from csm_refine_addon.service.client_leases import HOLD_S, LINGER_S
 from tests.reliability import crash_ways
 from tests.reliability.conftest import Length
-from tests.reliability.crash_house import ENDS_S, House, require_gone
+from tests.reliability.crash_harness import ENDS_S, Harness, require_gone
 from tests.support.api_server import CODE, KEY, Api, wait_until
 from tests.support.repository import ROOT
 
@@ -93,10 +93,10 @@ class Houses:
     def __init__(self, folder: Path, **options: Any) -> None:
         self._folder, self._options, self._numbers = folder, options, itertools.count()
 
-    def __call__(self, _lane: int) -> House:
+    def __call__(self, _lane: int) -> Harness:
         folder = self._folder / str(next(self._numbers))
         folder.mkdir()
-        return House(folder, **self._options)
+        return Harness(folder, **self._options)
 
 
 # --- each process, at each transition of a job that goes well
@@ -123,8 +123,8 @@ def main_way_cases(length) -> list[Case]:
     return length.choose(short=cases[::3] + cases[-5:], long=[alone, *cases])
 
 
-def main_way(victim: str, place: str) -> Callable[[House], dict]:
-    def run(house: House) -> dict:
+def main_way(victim: str, place: str) -> Callable[[Harness], dict]:
+    def run(house: Harness) -> dict:
         with house.told(*filter(None, [TOLD.get(victim)])):
             job = house.new_job(house.session())
             house.open_blender(place)
@@ -140,10 +140,10 @@ def main_way(victim: str, place: str) -> Callable[[House], dict]:
     return run
 
 
-def while_working(victim: str, work: str) -> Callable[[House], dict]:
+def while_working(victim: str, work: str) -> Callable[[Harness], dict]:
     who = {"refine": "refining Blender", "prepare": "preparing Blender"}[work]
 
-    def run(house: House) -> dict:
+    def run(house: Harness) -> dict:
         with house.told(f"{work}.hold"):
             job = house.new_job(house.session())
             house.open_blender()
@@ -158,7 +158,7 @@ def while_working(victim: str, work: str) -> Callable[[House], dict]:
     return run
 
 
-def after_the_kill(house: House, job: Job, victim: str, worker: psutil.Process) -> dict:
+def after_the_kill(house: Harness, job: Job, victim: str, worker: psutil.Process) -> dict:
     """Let the others go on, start again what a user starts again, and see that all comes to its right end."""
     yeses = 1
     if victim != "worker" and worker.is_running():
@@ -179,31 +179,31 @@ def after_the_kill(house: House, job: Job, victim: str, worker: psutil.Process) 
     return {"way": " ".join(states[1:]), "end": str(found.state), "POSTs": posts, "said yes": yeses, "orphans": 0}
 
 
-def brought_to_its_end(house: House, job: Job, yeses: int) -> tuple[Job, int]:
+def brought_to_its_end(house: Harness, job: Job, yeses: int) -> tuple[Job, int]:
     """Wait; where the job has ended with a sentence, retry as its user does, who says yes where it is sent anew."""
     for _ in range(3):
         found = wait_until(lambda: rests(house, house.journal.get(job.id)), ENDS_S)
         if found.state is S.READY:
             return found, yeses
         assert all((found.error.message, found.error.action)), found
-        yeses += flow.retry_state(found) is S.PREPARED or found.state is S.UNCERTAIN
+        yeses += state_machine.retry_state(found) is S.PREPARED or found.state is S.UNCERTAIN
         house.journal.change(job.id, lambda job: taken_up(job, time.time()))
     raise AssertionError(f"it came to no end: {house.journal.history(job.id)}")
 
 
-def rests(house: House, job: Job) -> Job | None:
+def rests(house: Harness, job: Job) -> Job | None:
     """Tell whether nothing more happens by itself, or nothing more than looks at a session that shows no refine."""
     if job.state is S.UNCERTAIN:
         looked = job.polls >= 2 and job.remote is not None and job.remote.word == "preview_done"
-        return job if looked or not flow.is_active(job) else None
+        return job if looked or not state_machine.is_active(job) else None
     return job if job.state in (S.READY, S.FAILED, S.STOPPED) else None
 
 
 def taken_up(job: Job, now: float) -> Job:
-    return flow.sent_again(job, now) if job.state is S.UNCERTAIN else flow.retried(job, now)
+    return state_machine.sent_again(job, now) if job.state is S.UNCERTAIN else state_machine.retried(job, now)
 
 
-def left_alone(house: House) -> dict:
+def left_alone(house: Harness) -> dict:
     """Kill Blender and its worker, and wait: the service ends by itself, and by then the job is anybody's."""
     job = house.new_job(house.session())
     house.open_blender("PREPARED>SUBMITTING before")
@@ -225,7 +225,7 @@ def test_at_each_transition_of_a_job_that_goes_well(tmp_path, length):
 # --- the worker, at each transition that it makes
 
 
-class Scripted(House):
+class Scripted(Harness):
     """A house whose jobs are sent to a served API."""
 
     def __init__(self, folder: Path) -> None:
@@ -309,10 +309,10 @@ def hand_cases(length) -> list[Case]:
     return cases
 
 
-def killed_hand(house: House, place: str, *arguments: str, said: str = "") -> None:
+def killed_hand(house: Harness, place: str, *arguments: str, said: str = "") -> None:
     """Run a process up to its place, and kill it there."""
     environment = {**os.environ, crash_points.VARIABLE: place}
-    command = [sys.executable, "-m", "tests.reliability.crash_hand", str(house.home.journal), *arguments]
+    command = [sys.executable, "-m", "tests.reliability.crash_driver", str(house.home.journal), *arguments]
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.PIPE) as process:
         process.stdin.write(said.encode())
         process.stdin.close()
@@ -369,7 +369,7 @@ def put(house: Scripted, old: S, new: S) -> tuple[Job, list[Job]]:
     mesh.write_bytes(house.mesh.read_bytes())
     mesh.with_name("result.blend").write_bytes(house.mesh.read_bytes())
     job = crash_ways.standing(fresh, old, mesh, new)
-    others = [other for other in house.journal.all() if not flow.is_active(other)]
+    others = [other for other in house.journal.all() if not state_machine.is_active(other)]
     house.journal.claim(job.id, "another", time.time(), 25.0)
     return house.journal.add(job, again=True), others
 
@@ -408,8 +408,8 @@ def random_cases(length) -> list[Case]:
     return [Case(victim, f"after {moment:.3f} s", at_random(victim, moment)) for victim, moment in drawn]
 
 
-def at_random(victim: str, moment: float) -> Callable[[House], dict]:
-    def run(house: House) -> dict:
+def at_random(victim: str, moment: float) -> Callable[[Harness], dict]:
+    def run(house: Harness) -> dict:
         job = house.new_job(house.session())
         house.open_blender()
         house.journal.add(job, again=True)
@@ -445,12 +445,12 @@ def real_cases(length) -> list[Case]:
     return length.choose(short=[placing[0], working[1]], long=[*placing, *working * 5, *own * 5])
 
 
-def in_the_middle(victim: str, work: str) -> Callable[[House], dict]:
+def in_the_middle(victim: str, work: str) -> Callable[[Harness], dict]:
     """Kill as soon as there is a Blender at work, or some tenths of a second later: it reads, computes, writes."""
     who = {"refine": "refining Blender", "prepare": "preparing Blender"}[work]
     moments = itertools.cycle((0.7, 0.1, 1.2, 0.4, 1.0))
 
-    def run(house: House) -> dict:
+    def run(house: Harness) -> dict:
         job = house.new_job(house.session())
         house.open_blender()
         house.journal.add(job, again=True)
@@ -466,10 +466,10 @@ def in_the_middle(victim: str, work: str) -> Callable[[House], dict]:
     return run
 
 
-def while_placing(moment: str) -> Callable[[House], dict]:
+def while_placing(moment: str) -> Callable[[Harness], dict]:
     """Kill a Blender that has put the result into its scene, and is writing so down."""
 
-    def run(house: House) -> dict:
+    def run(house: Harness) -> dict:
         code = house.session()
         house.open_window(code, f"READY>PLACED {moment}")
         house.halted("Blender")

@@ -18,11 +18,11 @@ import psutil
 import pytest
 
 from csm_refine_addon.core import limits, mesh_files
-from csm_refine_addon.core.driving.orders import new_job
+from csm_refine_addon.core.data_dir import DataDir
 from csm_refine_addon.core.errors import MeshUnusable, PrepareFailed
+from csm_refine_addon.core.jobs.job_factory import new_job
 from csm_refine_addon.core.models import RefineRequest
-from csm_refine_addon.core.processes.workshop import BlenderWorkshop
-from csm_refine_addon.core.storage.home import Home
+from csm_refine_addon.core.processes.blender_tasks import BackgroundTasks
 from tests.reliability.fuzz_targets import DOCUMENT, MTL, OBJ, PNG, TRIANGLE, fbx, glb, zipped
 from tests.support.api_server import wait_until
 
@@ -207,7 +207,7 @@ def test_an_mtl_names_nothing_outside(tmp_path):
 
 @pytest.fixture
 def workshop(tmp_path):
-    return BlenderWorkshop(Home(tmp_path / "home").ensure(), "", threading.Event().wait)
+    return BackgroundTasks(DataDir(tmp_path / "home").ensure(), "", threading.Event().wait)
 
 
 def prepare(workshop, mesh: Path, job="cafe"):

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from csm_refine_addon.service.refinery import tuning
+from csm_refine_addon.remesh import tuning
 from tests.support import raw_meshes
 from tests.support.repository import ROOT
 
@@ -22,7 +22,7 @@ def test_two_million_triangles_become_five_thousand(tmp_path, length):
     settings = {"topology": "tris", "faces": 5000, "texture_resolution": 512}
     order = {"code": "SESSION_1700000000_0000001", "mesh": str(raw_meshes.two_million_triangles(tmp_path))}
     (run / "order.json").write_text(json.dumps({**order, "settings": settings}))
-    command = [sys.executable, "-m", "csm_refine_addon.service.refinery", str(run)]
+    command = [sys.executable, "-m", "csm_refine_addon.remesh", str(run)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
     assert ended.returncode == 0, ended.stderr
     report = json.loads((run / "report.json").read_text())

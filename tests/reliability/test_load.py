@@ -14,21 +14,28 @@ import bpy
 import psutil
 import pytest
 
-from csm_refine_addon.blender.jobs import pump
-from csm_refine_addon.blender.measuring import readout
-from csm_refine_addon.blender.scene import marks
-from csm_refine_addon.blender.viewport import sidebar
-from csm_refine_addon.core.api.polling import LOOKS_PER_S, PAGE_LIMIT, READS_PER_S, REQUESTS_PER_S, Asking, Polling
-from csm_refine_addon.core.api.services import Services
-from csm_refine_addon.core.driving.engine import LEASE_S, Engine
-from csm_refine_addon.core.driving.orders import new_job
-from csm_refine_addon.core.driving.worker import Control, Worker
+from csm_refine_addon.blender.geometry import selection_bounds
+from csm_refine_addon.blender.jobs import job_monitor
+from csm_refine_addon.blender.scene import object_metadata
+from csm_refine_addon.blender.ui import sidebar_visibility
+from csm_refine_addon.core.data_dir import DataDir
+from csm_refine_addon.core.jobs.job_factory import new_job
+from csm_refine_addon.core.jobs.job_store import JobStore
+from csm_refine_addon.core.jobs.runner import LEASE_S, JobRunner
+from csm_refine_addon.core.jobs.worker import Control, Worker
 from csm_refine_addon.core.models import LOCAL, Job, JobState as S, RefineRequest, Secret
 from csm_refine_addon.core.processes.local_service import LocalService
-from csm_refine_addon.core.storage.home import Home
-from csm_refine_addon.core.storage.journal import Journal
-from tests.core.house import Clock, CopyingWorkshop
-from tests.reliability import load_house, load_refines
+from csm_refine_addon.core.providers.client_factory import ClientFactory
+from csm_refine_addon.core.providers.rate_limit import (
+    LOOKS_PER_S,
+    PAGE_LIMIT,
+    READS_PER_S,
+    REQUESTS_PER_S,
+    Polling,
+    ThrottledClient,
+)
+from tests.core.harness import Clock, CopyingWorkshop
+from tests.reliability import load_harness, load_refines
 from tests.support import panel
 from tests.support.api_server import KEY, SESSIONS, Api, wait_until
 
@@ -85,17 +92,17 @@ def test_a_turn_of_the_timer(tmp_path, monkeypatch, length, rows):
         running = [job.id for job in jobs[:200]]
         for job_id in running:  # so that no worker drives them
             journal.claim(job_id, "this test", time.time(), LEASE_S)
-        pump.current().press()
-        first = watched_turns(until=lambda: len(pump.current().jobs) == len(jobs))
+        job_monitor.current().press()
+        first = watched_turns(until=lambda: len(job_monitor.current().jobs) == len(jobs))
         periods: list[list[Turn]] = [[] for _ in range(turns // PERIOD)]
         for number in range(turns):
             changed = running if number % PERIOD == 50 else [running[(3 * number + at) % 200] for at in range(3)]
             for job_id in changed:
                 journal.change(job_id, lambda job: dataclasses.replace(job, polls=job.polls + 1))
             journal.renew(running, "this test", time.time(), LEASE_S)
-            sidebar.note_draw(bpy.context)
-            periods[number // PERIOD] += watched_turns(until=lambda: not pump.current()._is_behind)
-        assert all(pump.current().jobs[each].polls >= turns // PERIOD for each in running)
+            sidebar_visibility.note_draw(bpy.context)
+            periods[number // PERIOD] += watched_turns(until=lambda: not job_monitor.current()._is_behind)
+        assert all(job_monitor.current().jobs[each].polls >= turns // PERIOD for each in running)
     steady = [turn for period in periods for turn in period]
     slowest = percentile([1000 * turn.processor_s for turn in steady], 0.99)
     quietest = min(percentile([1000 * turn.processor_s for turn in period], 0.99) for period in periods)
@@ -131,7 +138,7 @@ def watched_turns(until) -> list[Turn]:
     found = []
     while True:
         clock, processor = time.perf_counter(), time.thread_time()
-        pump.tick()
+        job_monitor.tick()
         clock, done = time.perf_counter() - clock, time.thread_time()
         for _ in range(10):
             json.loads(A_DOCUMENT)
@@ -145,7 +152,7 @@ def test_the_timers_pauses(tmp_path, monkeypatch, rows):
     with panel.enabled(tmp_path / "home", monkeypatch), panel.journal(tmp_path / "home") as journal:
         jobs = [journal.add(panel.job(state)) for state in (S.RUNNING, S.READY, S.FAILED)]
         journal.claim(jobs[0].id, "this test", time.time(), LEASE_S)
-        pump.current().press()
+        job_monitor.current().press()
         pauses = {"while a job runs": settled()}
         journal.change(jobs[0].id, lambda job: dataclasses.replace(job, state=S.STOPPED))
         pauses["while none does"] = settled()
@@ -156,42 +163,47 @@ def test_the_timers_pauses(tmp_path, monkeypatch, rows):
 
 def settled() -> float | None:
     """The pause after a turn, with the panel on screen, when the last press is a while ago."""
-    sidebar.note_draw(bpy.context)
-    pump.current()._woken_at -= pump.LINGER_S
-    wait_until(lambda: pump.tick() != pump.AT_ONCE_S and not (readout.is_stale() or marks.is_stale()))
-    return pump.tick()
+    sidebar_visibility.note_draw(bpy.context)
+    job_monitor.current()._woken_at -= job_monitor.LINGER_S
+    wait_until(
+        lambda: (
+            job_monitor.tick() != job_monitor.AT_ONCE_S
+            and not (selection_bounds.is_stale() or object_metadata.is_stale())
+        )
+    )
+    return job_monitor.tick()
 
 
 def test_many_running_refines(tmp_path, api, length, rows):
     """They are all looked at, in time, with never more than a set rate of requests, and fewer requests than looks."""
     running, on_the_page = length.choose(short=(60, 40), long=(200, PAGE_LIMIT))
-    home = Home(tmp_path / "home").ensure()
-    load_house.serve(api, running, on_the_page)
-    jobs = load_house.fill(home, api.url, running)
-    worker = load_house.start_worker(home, service=api.url)
+    home = DataDir(tmp_path / "home").ensure()
+    load_harness.serve(api, running, on_the_page)
+    jobs = load_harness.fill(home, api.url, running)
+    worker = load_harness.start_worker(home, service=api.url)
     began = time.monotonic()
     late_s = max(running / LOOKS_PER_S, (running - on_the_page + 5) / READS_PER_S)
     try:
-        with Journal(home.journal) as journal:
+        with JobStore(home.journal) as journal:
             wait_until(lambda: all(journal.get(job.id).polls for job in jobs), late_s + SLACK_S)
             took_s = time.monotonic() - began
             assert {journal.get(job.id).state for job in jobs} == {S.RUNNING}
-        process, threads = psutil.Process(worker.pid), load_house.threads_of(worker.pid)
+        process, threads = psutil.Process(worker.pid), load_harness.threads_of(worker.pid)
         memory, processor_s = process.memory_info().rss / 2**20, sum(process.cpu_times()[:2])
     finally:
         worker.stdin.close()
         assert worker.wait(20) == 0
-    times, kinds = [request.at for request in api.seen], load_house.kinds(api)
+    times, kinds = [request.at for request in api.seen], load_harness.kinds(api)
     seen(rows, "running refines", running)
     seen(rows, "until each was looked at, s", took_s, f"{late_s:.0f} and a worker's start")
     seen(rows, "requests, in lists and single", f"{kinds['list']} and {kinds['single']}", f"fewer than {running}")
-    seen(rows, "most requests in a second", load_house.most_in_a_second(times), f"{2 * REQUESTS_PER_S:.0f}")
+    seen(rows, "most requests in a second", load_harness.most_in_a_second(times), f"{2 * REQUESTS_PER_S:.0f}")
     seen(rows, "requests a second over all", len(times) / took_s, f"{REQUESTS_PER_S:.0f}")
     seen(rows, "threads of the worker", threads)
     seen(rows, "memory of the worker, MB", memory)
     seen(rows, "processor of the worker, share of one core", processor_s / took_s)
     assert len(times) <= REQUESTS_PER_S * (1 + max(times) - min(times))
-    assert load_house.most_in_a_second(times) <= 2 * REQUESTS_PER_S
+    assert load_harness.most_in_a_second(times) <= 2 * REQUESTS_PER_S
     assert kinds["list"] >= 1
     assert len(times) < running
 
@@ -199,10 +211,10 @@ def test_many_running_refines(tmp_path, api, length, rows):
 def test_refines_of_the_local_service(tmp_path, length, rows):
     """All run at once and come to their end: sent once each, at the set rate, on no kept connection."""
     count, sent = length.choose(short=(30, 4), long=(200, 200))
-    home = Home(tmp_path / "home").ensure()
-    with contextlib.closing(load_refines.Refines(home, count)) as service, Journal(home.journal) as journal:
+    home = DataDir(tmp_path / "home").ensure()
+    with contextlib.closing(load_refines.Refines(home, count)) as service, JobStore(home.journal) as journal:
         codes = [service.session() for _ in range(count)]
-        worker = load_house.start_worker(home, str(service.program))
+        worker = load_harness.start_worker(home, str(service.program))
         try:
             first = journal.add(load_refines.ordered(service, service.session()))
             wait_until(lambda: journal.get(first.id).state is S.READY, 2 * SLACK_S)
@@ -229,7 +241,7 @@ def test_refines_of_the_local_service(tmp_path, length, rows):
     seen(rows, "of these sent by the worker", sent)
     seen(rows, "until all were ready, s", took_s)
     seen(rows, "POSTs beyond one for each", sum(posts.values()) - len(posts), "0")
-    seen(rows, "most requests in a second, signs of life not counted", load_house.most_in_a_second(asked), "10")
+    seen(rows, "most requests in a second, signs of life not counted", load_harness.most_in_a_second(asked), "10")
     seen(rows, "requests a second over all", len(asked) / took_s, f"{REQUESTS_PER_S:.0f}")
     seen(rows, "signs of life a second", len(signs) / took_s, "1 and one in 5 s")
     seen(rows, "connections that the worker keeps meanwhile", kept, f"at most {AT_A_TIME}")
@@ -238,13 +250,13 @@ def test_refines_of_the_local_service(tmp_path, length, rows):
     assert ends == {S.READY}
     assert posts == dict.fromkeys([first.request.session_code, *codes], 1)
     assert len(asked) <= REQUESTS_PER_S * (1 + took_s)
-    assert load_house.most_in_a_second(asked) <= 2 * REQUESTS_PER_S
+    assert load_harness.most_in_a_second(asked) <= 2 * REQUESTS_PER_S
     assert len(signs) <= 3 + 1.2 * took_s
     assert kept <= AT_A_TIME
     assert grown < KEPT_MB * count
 
 
-def states(journal: Journal, jobs: list[Job]) -> set[S]:
+def states(journal: JobStore, jobs: list[Job]) -> set[S]:
     return {journal.get(job.id).state for job in jobs}
 
 
@@ -261,16 +273,18 @@ def kept_kb() -> float:
 def test_an_hour(tmp_path, api, length, rows):
     """What a worker keeps of its jobs, clients and pages does not grow from minute 10 to minute 60."""
     running = length.choose(short=6, long=60)
-    home, clock = Home(tmp_path / "home").ensure(), Clock()
-    load_house.serve(api, running, running)
-    jobs = load_house.fill(home, api.url, running, clock())
-    services = Services(LocalService(home), key_of=lambda _url: Secret(KEY), is_online=lambda: True, pause=clock.pause)
-    asking = Asking(Polling(clock), services, clock.pause)
+    home, clock = DataDir(tmp_path / "home").ensure(), Clock()
+    load_harness.serve(api, running, running)
+    jobs = load_harness.fill(home, api.url, running, clock())
+    services = ClientFactory(
+        LocalService(home), key_of=lambda _url: Secret(KEY), is_online=lambda: True, pause=clock.pause
+    )
+    asking = ThrottledClient(Polling(clock), services, clock.pause)
     worker = Worker(home, Control(), "")
-    with Journal(home.journal) as journal, traced():
+    with JobStore(home.journal) as journal, traced():
         journal._connection.execute("PRAGMA synchronous=OFF")
         workshop = CopyingWorkshop(home)
-        engine = Engine(journal, home, asking.client, workshop, clock.pause, clock=clock, look=asking.look)
+        engine = JobRunner(journal, home, asking.client, workshop, clock.pause, clock=clock, look=asking.look)
         began, at_ten, polls = clock(), 0.0, 0
         while (minutes := int(clock() - began) // 60) < 60:
             for job in jobs:

@@ -13,7 +13,7 @@ from hypothesis import strategies
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from tests.reliability.strangers import DEADLINE_S, running
+from tests.reliability.abusive_clients import DEADLINE_S, running
 from tests.support import sample_meshes
 from tests.support.repository import ROOT
 
@@ -43,7 +43,7 @@ OPERATIONS = {result.ok().label: result.ok() for result in schema.get_all_operat
 WITH_BAD_INPUT = OPERATIONS.keys() - WITHOUT_INPUT - {"POST /local/sessions"}
 
 
-class Asking:
+class ThrottledClient:
     """Sends cases to a service, and counts its answers by kind."""
 
     def __init__(self, service) -> None:
@@ -75,7 +75,7 @@ class Asking:
 @pytest.fixture(scope="module")
 def asking(tmp_path_factory, note):
     with running(tmp_path_factory.mktemp("odd")) as service:
-        asking = Asking(service)
+        asking = ThrottledClient(service)
         yield asking
     columns = ("requests", "2xx", "4xx", "5xx", "seconds")
     note("service", [{"kind": kind, **{name: row[name] for name in columns}} for kind, row in asking.rows.items()])

@@ -23,12 +23,12 @@ import bpy
 import pytest
 import zstandard
 
-from csm_refine_addon.blender.jobs import job_rows, pump
-from csm_refine_addon.core.driving import flow
+from csm_refine_addon.blender.jobs import job_list, job_monitor
+from csm_refine_addon.core.data_dir import DataDir
 from csm_refine_addon.core.errors import RefineFailed
+from csm_refine_addon.core.jobs import state_machine
 from csm_refine_addon.core.models import Job, JobState as S
-from csm_refine_addon.core.storage.home import Home
-from tests.core.house import copying_blender
+from tests.core.harness import copying_blender
 from tests.core.terminal import Terminal
 from tests.reliability.faults_cases import Case, network_cases
 from tests.reliability.faults_trial import Seen, Trial
@@ -230,7 +230,7 @@ def test_every_command(terminal, places, length):
     assert str(terminal.folder / "blender") in " ".join(watch.seen.values())
 
 
-def write_down(home: Home, *jobs: Job) -> list[Job]:
+def write_down(home: DataDir, *jobs: Job) -> list[Job]:
     with panel.journal(home.folder) as journal:
         return [journal.add(job) for job in jobs]
 
@@ -289,7 +289,7 @@ def test_a_refine_in_blender_and_its_children(tmp_path, places, length):
         places.look("saved files", path.read_bytes(), path.name)
     places.look_into("what commands leave in the home folder", tmp_path / "home", is_local_key)
     assert places.found == []
-    assert "blender.meshes.prepare" in " ".join(watch.seen.values())
+    assert "blender.background.prepare" in " ".join(watch.seen.values())
 
 
 # --- Blender itself
@@ -301,8 +301,8 @@ def blender(tmp_path, monkeypatch):
         panel.allow_online(allowed=True)
         panel.preferences().api_key = KEY
         monkeypatch.setenv("CSM_API_KEY", KEY)
-        yield Home(tmp_path / "home")
-        pump.current().close()
+        yield DataDir(tmp_path / "home")
+        job_monitor.current().close()
 
 
 def operators() -> list[str]:
@@ -318,11 +318,11 @@ def test_every_operator(blender, places, capfd, tmp_path):
         panel.settings().session_code = CODE
         scenes.select(scenes.mesh_object())
         for state in S:
-            error = flow.job_error(RefineFailed(words, "Retry.")) if state is S.FAILED else None
+            error = state_machine.job_error(RefineFailed(words, "Retry.")) if state is S.FAILED else None
             changes = {"error": error} if error else {}
             (job,) = write_down(blender, in_a_state(api, state, **changes))
-            pump.current().refresh()
-            job_rows.show(pump.current().jobs, job.id)
+            job_monitor.current().refresh()
+            job_list.show(job_monitor.current().jobs, job.id)
             for name in operators():
                 if name not in ("wait", "open_folder", "open_preferences"):
                     operate(name, job, places, tmp_path)
@@ -370,16 +370,16 @@ def test_a_worker_and_what_it_starts(blender, places, tmp_path, monkeypatch):
         with panel.journal(blender.folder) as journal:
             (job,) = journal.all()
             journal.change(job.id, lambda job: dataclasses.replace(job, poll_first_s=0.05, poll_longest_s=0.1))
-        wait_until(lambda: pump.tick() and len(watch.seen) and api.looks and done(blender), 60.0)
+        wait_until(lambda: job_monitor.tick() and len(watch.seen) and api.looks and done(blender), 60.0)
         bpy.ops.csm_refine.check_service()
-        wait_until(lambda: pump.tick() and pump.current().check_answer, 60.0)
-        places.look("what the panel shows of a job", pump.current().check_answer.message)
+        wait_until(lambda: job_monitor.tick() and job_monitor.current().check_answer, 60.0)
+        places.look("what the panel shows of a job", job_monitor.current().check_answer.message)
         panel.settings().service = "LOCAL"
         bpy.ops.csm_refine.check_service()
-        wait_until(lambda: pump.tick() and pump.current().check_answer, 60.0)
+        wait_until(lambda: job_monitor.tick() and job_monitor.current().check_answer, 60.0)
     places.look_into("what Blender leaves in the home folder", blender.folder, is_local_key)
     assert places.found == []
-    assert "core.driving.worker" in " ".join(watch.seen.values())
+    assert "core.jobs.worker" in " ".join(watch.seen.values())
     assert "csm_refine_addon.service" in " ".join(watch.seen.values())
 
 
@@ -387,6 +387,6 @@ def is_local_key(path: Path) -> bool:
     return path.parts[-2:] == ("service", "key")
 
 
-def done(home: Home) -> bool:
+def done(home: DataDir) -> bool:
     with panel.journal(home.folder) as journal:
         return all(job.state in (S.READY, S.FAILED, S.UNCERTAIN) for job in journal.all())

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.reliability.strangers import read_answers, running
+from tests.reliability.abusive_clients import read_answers, running
 from tests.support import sample_meshes
 
 MESHES = "/local/sessions"

@@ -14,10 +14,10 @@ from collections import Counter
 import bpy
 import pytest
 
-from csm_refine_addon.core.driving import flow
+from csm_refine_addon.core.jobs import state_machine
 from csm_refine_addon.core.models import JobState as S
 from csm_refine_addon.core.processes.background import BLENDER_VARIABLE
-from tests.reliability.crash_house import House
+from tests.reliability.crash_harness import Harness
 from tests.reliability.crash_line import DONE
 from tests.support import scenes
 from tests.support.api_server import wait_until
@@ -28,14 +28,14 @@ SEED = "4"
 
 @pytest.fixture
 def house(tmp_path):
-    with House(tmp_path, pace_s=0.2) as opened:
+    with Harness(tmp_path, pace_s=0.2) as opened:
         made = scenes.mesh_object("Result", scenes.WEDGE)
         bpy.data.libraries.write(str(opened.tools / "ready.blend"), {made}, fake_user=True)
         bpy.data.meshes.remove(made.data)
         yield opened
 
 
-def start(house: House, module: str, number: int, seconds: float, codes: list[str]) -> subprocess.Popen[str]:
+def start(house: Harness, module: str, number: int, seconds: float, codes: list[str]) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", f"tests.reliability.{module}", str(house.home.folder)]
     environment = {**os.environ, BLENDER_VARIABLE: house.program, "BLENDER_USER_RESOURCES": str(house.tools / "user")}
     name = f"{module}{number}"  # a pipe would be full after minutes of what Blender says, and Blender would stand still
@@ -51,7 +51,7 @@ def start(house: House, module: str, number: int, seconds: float, codes: list[st
         )
 
 
-def said(house: House, module: str, number: int, process: subprocess.Popen[str]) -> dict:
+def said(house: Harness, module: str, number: int, process: subprocess.Popen[str]) -> dict:
     """What it says when it is asked at the end."""
     process.stdin.close()
     assert process.wait(30) == 0
@@ -93,7 +93,7 @@ def test_all_see_the_same(house, length, note):
     note("three", [row(counts, did, posts, yeses, time.monotonic() - started)])
 
 
-def say_what_waits(house: House, processes: list[subprocess.Popen[str]]) -> None:
+def say_what_waits(house: Harness, processes: list[subprocess.Popen[str]]) -> None:
     """Write down which jobs wait, who holds which, and where in the program each process stands."""
     for job in filter(not_at_rest, house.journal.all()):
         sys.stderr.write(f"not at rest: {job.id} {job.state} of {job.window}, asked for at {job.created_at}\n")
@@ -116,7 +116,7 @@ def row(counts: Counter, did: Counter, posts: int, yeses: int, seconds: float) -
     }
 
 
-def all_rest(house: House) -> bool:
+def all_rest(house: Harness) -> bool:
     """None of the three does anything more, nothing is under way, and nothing waits for its own window to place it."""
     if not all((house.home.folder / DONE.format(f"{SEED}{number}")).exists() for number in range(3)):
         return False
@@ -124,10 +124,10 @@ def all_rest(house: House) -> bool:
 
 
 def not_at_rest(job) -> bool:
-    return flow.is_active(job) or (job.state is S.READY and job.place_automatically)
+    return state_machine.is_active(job) or (job.state is S.READY and job.place_automatically)
 
 
-def said_yes(house: House) -> int:
+def said_yes(house: Harness) -> int:
     """How often somebody asked for a refine: each time that a job came to stand before its POST, but by itself."""
     rows = house.journal._connection.execute("SELECT job, state FROM history ORDER BY rowid").fetchall()
     before: dict[str, str] = {}
@@ -138,5 +138,5 @@ def said_yes(house: House) -> int:
     return count
 
 
-def taken(house: House) -> int:
+def taken(house: Harness) -> int:
     return sum(house.posts(path.name) for path in house.home.service.glob("sessions/SESSION_*"))

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import trustme
 
-from csm_refine_addon.core.api.client import Client
-from csm_refine_addon.core.api.network import NotConnected
 from csm_refine_addon.core.errors import ServiceUnreachable
 from csm_refine_addon.core.models import RefineRequest, Secret
+from csm_refine_addon.core.providers.client import Client
+from csm_refine_addon.core.providers.transport import NotConnected
 from tests.support.api_server import CODE, KEY
 
 NAME = "service.example"

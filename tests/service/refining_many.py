@@ -11,9 +11,9 @@ import os
 import sys
 from pathlib import Path
 
-from csm_refine_addon.service.refinery import ladder, picture, tuning
+from csm_refine_addon.remesh import comparison_picture, fallback, tuning
 
-tuning.PACK_TRIES, picture.SIDE = 1, 64
+tuning.PACK_TRIES, comparison_picture.SIDE = 1, 64
 
 
 def run(module: str, request, _limit_s: float) -> int:
@@ -24,7 +24,7 @@ def run(module: str, request, _limit_s: float) -> int:
 said = os.fdopen(os.dup(1), "w")  # Blender's exporters talk on the other one
 os.dup2(2, 1)
 for folder in map(Path, sys.argv[1:]):
-    code = ladder.refine(folder, run)
+    code = fallback.refine(folder, run)
     said.write(f"{folder.name} {code}\n")
     said.flush()
 os._exit(0)

@@ -8,8 +8,8 @@ import re
 import pytest
 import requests
 
-from csm_refine_addon.core.api import wire
 from csm_refine_addon.core.models import RemoteKind
+from csm_refine_addon.core.providers import csm_schema
 from tests.support import raw_meshes, sample_meshes
 
 SESSIONS = "/image-to-3d-sessions"
@@ -48,7 +48,7 @@ def is_envelope(answer, status: int) -> bool:
     assert answer.headers["Content-Type"] == "application/json"
     assert list(document) == ["error", "message", "statusCode", "data"]
     assert isinstance(document["error"], str)
-    assert wire.read_reply(answer.status_code, answer.content).is_envelope
+    assert csm_schema.read_reply(answer.status_code, answer.content).is_envelope
     return answer.status_code == status == document["statusCode"] and bool(document["message"])
 
 
@@ -138,10 +138,13 @@ def test_our_own_client_understands_the_answers(start_service, stalled_blender):
     service = start_service("--blender", stalled_blender)
     code = service.create()
     answer = service.ask("GET", f"{SESSIONS}/{code}")
-    assert wire.read_session(wire.read_reply(200, answer.content)).status.kind is RemoteKind.REFINABLE
+    assert csm_schema.read_session(csm_schema.read_reply(200, answer.content)).status.kind is RemoteKind.REFINABLE
     answer = service.order(code)
-    assert wire.read_refine(wire.read_reply(200, answer.content)).trial_key == answer.json()["data"]["unique_trial_key"]
-    session = wire.read_session(wire.read_reply(200, service.ask("GET", f"{SESSIONS}/{code}").content))
+    assert (
+        csm_schema.read_refine(csm_schema.read_reply(200, answer.content)).trial_key
+        == answer.json()["data"]["unique_trial_key"]
+    )
+    session = csm_schema.read_session(csm_schema.read_reply(200, service.ask("GET", f"{SESSIONS}/{code}").content))
     assert session.status.kind is RemoteKind.RUNNING
     assert session.status.percent == 0
 
@@ -153,7 +156,7 @@ def test_what_a_refine_will_take_is_said_with_the_session(service, tmp_path):
     assert ["armature" in made["warnings"][0], "shape keys" in made["warnings"][1]] == [True, True]
     code = made["session_code"]
     answer = service.ask("GET", f"{SESSIONS}/{code}")
-    assert wire.read_session(wire.read_reply(200, answer.content)).warnings == tuple(made["warnings"])
+    assert csm_schema.read_session(csm_schema.read_reply(200, answer.content)).warnings == tuple(made["warnings"])
     assert service.session(service.create())["warnings"] == []
 
 
@@ -161,7 +164,7 @@ def test_what_a_refine_will_take_is_said_with_the_session(service, tmp_path):
 def test_sentences_of_another_form_are_none(found):
     """What is no list of texts is not taken for sentences, and does no harm."""
     data = {"session_code": UNKNOWN, "status": "refine_done", "notes": found, "warnings": found}
-    session = wire.read_session(wire.Reply(200, "", data))
+    session = csm_schema.read_session(csm_schema.Reply(200, "", data))
     assert (session.notes, session.warnings) == ((), ())
 
 

@@ -6,8 +6,8 @@ import re
 
 from csm_refine_addon.core.models import Secret
 from csm_refine_addon.service.app import Api
-from csm_refine_addon.service.envelopes import session_data
-from csm_refine_addon.service.guard import HostCheck
+from csm_refine_addon.service.auth import HostCheck
+from csm_refine_addon.service.responses import session_data
 from csm_refine_addon.service.sessions import Session
 from tests.support.repository import ROOT
 

@@ -10,9 +10,9 @@ import sys
 
 import pytest
 
-from csm_refine_addon.core.api.client import Client
 from csm_refine_addon.core.errors import StorageError
 from csm_refine_addon.core.models import RefineRequest, Secret
+from csm_refine_addon.core.providers.client import Client
 from tests.reliability.faults_machine import SmallDisk, on_a_thread
 from tests.support import sample_meshes
 

@@ -13,14 +13,14 @@ import sys
 import pytest
 import requests
 
-from csm_refine_addon.core.api.client import Client
 from csm_refine_addon.core.errors import InputError, SessionUnknown
 from csm_refine_addon.core.mesh_files import MeshKind
 from csm_refine_addon.core.models import Secret
 from csm_refine_addon.core.processes.background import find_background_blender
-from csm_refine_addon.service.refining import Refining
+from csm_refine_addon.core.providers.client import Client
+from csm_refine_addon.service.client_leases import HOLD_S, LINGER_S, ClientLeases
+from csm_refine_addon.service.refine_queue import Refining
 from csm_refine_addon.service.sessions import Order, Sessions
-from csm_refine_addon.service.users import HOLD_S, LINGER_S, Users
 from tests.support import sample_meshes
 
 from .conftest import endpoint, is_alive, no_room, run_to_end, started_process, wait_for
@@ -426,15 +426,13 @@ def test_rungs_that_never_end_leave_the_cleaned_mesh_its_time(start_service, tmp
     report = json.dumps({"ok": True, "formats": ["glb"], "method": "cleaned", "notes": []})
     program = tmp_path / "python_hanging"
     program.write_text(
-        "#!/bin/sh\n"
-        'case "$*" in *service.refinery.trying*) sleep 1000 & wait;; esac\n'
-        f"echo '{report}' > ../report.json\n"
+        f"#!/bin/sh\ncase \"$*\" in *remesh.run_method*) sleep 1000 & wait;; esac\necho '{report}' > ../report.json\n"
     )
     program.chmod(0o755)
     service = start_service("--blender", str(program), "--time-limit", "4")
     session = service.refine(service.create(), topology="tris", faces=2_000_000)
     assert (session["status"], session["method"]) == ("refine_done", "cleaned"), session["error_message"]
-    assert service.log().count("service.refinery.trying started") == 1
+    assert service.log().count("remesh.run_method started") == 1
 
 
 def test_no_child_inherits_the_key(start_service, tmp_path):
@@ -453,7 +451,7 @@ def test_no_child_inherits_the_key(start_service, tmp_path):
 def test_a_service_without_users_is_unused_after_a_while():
     """Nobody came within the linger time: unused; while a refine is on, or a user is there: not."""
     now = [100.0]
-    users = Users(clock=lambda: now[0])
+    users = ClientLeases(clock=lambda: now[0])
     assert not users.is_unused(is_busy=False)
     now[0] += LINGER_S
     assert users.is_unused(is_busy=False)
@@ -465,7 +463,7 @@ def test_a_service_without_users_is_unused_after_a_while():
 def test_the_last_user_is_outlived_by_the_linger_time():
     """After the last user has left or fallen silent, the service stays for the linger time and no longer."""
     now = [0.0]
-    users = Users(clock=lambda: now[0])
+    users = ClientLeases(clock=lambda: now[0])
     users.hold("a")
     users.hold("b")
     now[0] += HOLD_S - 1
@@ -484,7 +482,7 @@ def test_the_last_user_is_outlived_by_the_linger_time():
 def test_who_has_fallen_silent_is_forgotten():
     """A service that runs for weeks keeps the users of the last seconds alone."""
     now = [0.0]
-    users = Users(clock=lambda: now[0])
+    users = ClientLeases(clock=lambda: now[0])
     for number in range(100):
         users.hold(f"user-{number}")
         now[0] += HOLD_S / 2

@@ -12,13 +12,13 @@ from collections.abc import Callable
 import pytest
 import requests
 
-from csm_refine_addon.core.api.client import Client
-from csm_refine_addon.core.api.network import NotConnected
+from csm_refine_addon.core.data_dir import DataDir
 from csm_refine_addon.core.errors import CsmError
-from csm_refine_addon.core.keys.proof import new_challenge, proof
 from csm_refine_addon.core.models import RefineRequest, Secret
 from csm_refine_addon.core.processes.local_service import LocalService
-from csm_refine_addon.core.storage.home import Home
+from csm_refine_addon.core.providers.client import Client
+from csm_refine_addon.core.providers.key_proof import new_challenge, proof
+from csm_refine_addon.core.providers.transport import NotConnected
 from tests.service.conftest import Service, endpoint
 from tests.support import sample_meshes
 
@@ -125,7 +125,7 @@ def test_a_service_by_name_is_found_by_number(start_service):
 
 def test_a_killed_service(start_service, listen, tmp_path):
     """What listens on its port then gets no byte of the key: not from a search, not from a client that was in use."""
-    home = Home(tmp_path / "home").ensure()
+    home = DataDir(tmp_path / "home").ensure()
     service = start_service(folder=home.service)
     assert LocalService(home).find_or_start(lambda _seconds: True) == (service.url, Secret(service.key))
     client = client_of(service)

@@ -176,9 +176,7 @@ def test_the_refinery_ends_with_the_service(tmp_path):
     (tmp_path / "scratch").mkdir()
     with (
         (tmp_path / "log").open("wb") as log,
-        find_background_blender().start(
-            "service.refinery", {"folder": str(tmp_path)}, tmp_path / "scratch", log
-        ) as child,
+        find_background_blender().start("remesh", {"folder": str(tmp_path)}, tmp_path / "scratch", log) as child,
     ):
         child.stdin.close()
         try:

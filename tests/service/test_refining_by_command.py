@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import trimesh
 
-from csm_refine_addon.core.driving.engine import PNG
-from csm_refine_addon.service.refinery import tuning
+from csm_refine_addon.core.jobs.runner import PNG
+from csm_refine_addon.remesh import tuning
 from tests.core.terminal import Terminal
 from tests.support import raw_meshes, sample_meshes
 from tests.support.raw_files import Piece, write_glb
@@ -141,7 +141,7 @@ def test_a_cancel_in_the_middle_of_a_method_ends_it_at_once(service, tmp_path):
     wait_for(lambda: service.ask("GET", "/local/info").json()["data"]["running"] == 0, 2)
     assert at_work(service, code) == []
     assert service.session(code)["status"] == "refine_failed"
-    assert service.log().count(f"{code}: service.refinery") == 2  # one step was started, and ended
+    assert service.log().count(f"{code}: remesh") == 2  # one step was started, and ended
 
 
 def at_work(service, code: str) -> list[int]:

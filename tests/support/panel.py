@@ -11,12 +11,13 @@ from pathlib import Path
 
 import bpy
 
-from csm_refine_addon.blender.jobs import pump
-from csm_refine_addon.blender.jobs.book import BUSY_S
+from csm_refine_addon.blender.jobs import job_monitor
+from csm_refine_addon.blender.jobs.job_cache import BUSY_S
 from csm_refine_addon.core import errors
 from csm_refine_addon.core.axes import Vector3
-from csm_refine_addon.core.driving import flow
-from csm_refine_addon.core.driving.orders import new_job
+from csm_refine_addon.core.jobs import state_machine
+from csm_refine_addon.core.jobs.job_factory import new_job
+from csm_refine_addon.core.jobs.job_store import JobStore
 from csm_refine_addon.core.models import (
     CSM_BASE_URL,
     Box,
@@ -28,7 +29,6 @@ from csm_refine_addon.core.models import (
     RemoteKind,
     RemoteStatus,
 )
-from csm_refine_addon.core.storage.journal import Journal
 
 ADDON = "csm_refine_addon"
 CODE = "SESSION_1689256797_6037625"
@@ -57,8 +57,8 @@ def settings():
     return bpy.context.scene.csm_refine
 
 
-def journal(home: Path) -> Journal:
-    return Journal(home / "journal.sqlite")
+def journal(home: Path) -> JobStore:
+    return JobStore(home / "journal.sqlite")
 
 
 @contextlib.contextmanager
@@ -67,7 +67,7 @@ def locked(home: Path, kind: str = "EXCLUSIVE") -> Iterator[None]:
 
     IMMEDIATE: it can be read meanwhile, as before the other's commit.
     """
-    pump.current().journal()._connection.execute(f"PRAGMA busy_timeout = {BUSY_S * 1000:.0f}")
+    job_monitor.current().journal()._connection.execute(f"PRAGMA busy_timeout = {BUSY_S * 1000:.0f}")
     connection = sqlite3.connect(home / "journal.sqlite", isolation_level=None)
     connection.execute(f"BEGIN {kind}")
     try:
@@ -118,12 +118,12 @@ _FAILURE = errors.RefineFailed("The service failed the refine.", "Retry sends it
 _UNCLEAR = errors.OutcomeUncertain("The refine was sent, but no answer came.", "Look again.")
 _HISTORY = {
     JobState.SUBMITTING: _SENT,
-    JobState.UNCERTAIN: {**_SENT, "error": flow.job_error(_UNCLEAR)},
+    JobState.UNCERTAIN: {**_SENT, "error": state_machine.job_error(_UNCLEAR)},
     JobState.RUNNING: _RUNNING,
     JobState.DOWNLOADING: {**_RUNNING, "bytes_done": 3_000_000, "bytes_total": 12_000_000},
     JobState.PREPARING: {**_RUNNING, "mesh_path": "/nowhere/mesh.glb"},
     JobState.READY: _DONE,
     JobState.PLACED: {**_DONE, "placed_object": "Chair refined", "fit_error": 2e-8, "finished_at": time.time()},
-    JobState.FAILED: {**_RUNNING, "error": flow.job_error(_FAILURE), "finished_at": time.time()},
+    JobState.FAILED: {**_RUNNING, "error": state_machine.job_error(_FAILURE), "finished_at": time.time()},
     JobState.STOPPED: {**_RUNNING, "finished_at": time.time()},
 }

@@ -12,14 +12,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from csm_refine_addon.cli import exit_process, main
+from csm_refine_addon.core.data_dir import chosen_home
+from csm_refine_addon.core.jobs.job_store import JobStore
 from csm_refine_addon.core.models import JobState
-from csm_refine_addon.core.storage.home import chosen_home
-from csm_refine_addon.core.storage.journal import Journal
 
 
 def press() -> None:
     """Interrupt this process once its job is followed."""
-    with Journal(chosen_home().journal) as journal:
+    with JobStore(chosen_home().journal) as journal:
         while not any(job.state is JobState.RUNNING for job in journal.all()):
             time.sleep(0.05)
     os.kill(os.getpid(), signal.Signals[os.environ["SIGNAL"]])

@@ -10,6 +10,8 @@ from pathlib import Path
 _ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(_ROOT), str(_ROOT / "scripts")]
 
-from tests.window import hand  # noqa: E402 -- Blender's Python knows no paths of ours
+from tests.window import ui_driver  # noqa: E402 -- Blender's Python knows no paths of ours
 
-hand.play(importlib.import_module(f"tests.window.scenes.{os.environ['SCENE']}").scene, float(os.environ["LIMIT_S"]))
+ui_driver.play(
+    importlib.import_module(f"tests.window.scenes.{os.environ['SCENE']}").scene, float(os.environ["LIMIT_S"])
+)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import bpy
 
 from ...core.models import Job, JobState
-from . import arrivals, marks
+from . import auto_place, object_metadata
 
 QUIET_S = 0.5
 """A slider that is dragged in the panel repeats the operator many times in a second."""
@@ -30,7 +30,7 @@ class LostResults:
 
     def before_undo(self) -> None:
         """Note which results stand in the file."""
-        self._before |= marks.result_jobs()
+        self._before |= object_metadata.result_jobs()
 
     def undone(self, now: float) -> bool:
         """Note an undo; return whether a result may have gone with it, so that a turn has to look."""
@@ -44,14 +44,14 @@ class LostResults:
     def next_job(self, context: bpy.types.Context, jobs: Mapping[str, Job], now: float) -> Job | None:
         """Return a job whose result is to be placed again now, or None; once only, whatever becomes of it."""
         if self._is_undone:
-            gone = self._before - marks.result_jobs()
+            gone = self._before - object_metadata.result_jobs()
             self._lost |= set() if bpy.ops.ed.redo.poll() else gone
             self._before, self._is_undone = set(), False
         if not self._lost or now - self._undone_at < QUIET_S:
             return None
-        self._lost -= marks.result_jobs()
+        self._lost -= object_metadata.result_jobs()
         lost = [job for job in jobs.values() if job.id in self._lost and job.state is JobState.PLACED]
-        waiting = arrivals.hindrances(context, lost)
+        waiting = auto_place.hindrances(context, lost)
         job = next((job for job in lost if job.id not in waiting and job.blend_path), None)
         self._lost = {other.id for other in lost if other is not job}
         return job

@@ -20,11 +20,11 @@ import numpy as np
 from ...core.axes import Vector3
 from ...core.errors import MeshUnusable
 from ...core.models import Box, MeshCounts, Placement, Quaternion
-from ..measuring.bounds import rotation_matrix
-from ..measuring.family import with_children
-from ..measuring.pieces import Array, extent, own_pieces
-from ..meshes import fitting, instalments, mesh_io, topology
-from ..meshes.prepare import Wanted, finish
+from ..background import box_fit, chunked_append, mesh_io, topology
+from ..background.prepare import Wanted, finish
+from ..geometry.bounds import rotation_matrix
+from ..geometry.object_hierarchy import with_children
+from ..geometry.visible_meshes import Array, extent, own_pieces
 from . import visibility
 
 APPENDED = ("objects", "meshes", "materials", "images", "node_groups", "textures", "libraries")
@@ -72,7 +72,7 @@ def place(
     Raises MeshUnusable where the prepared file is gone or empty; then everything is as it was.
     """
     with _all_or_nothing(brought):
-        obj = instalments.append(blend_path) if brought is None else brought
+        obj = chunked_append.append(blend_path) if brought is None else brought
         _leave_edit_mode(context)
         return _settle(context, obj, placement, _selection(context), name=name, hide_source=hide_source)
 
@@ -112,7 +112,7 @@ def measure_fit(obj: bpy.types.Object, placement: Placement) -> float | None:
         return None
     found = _evaluated_box(obj, placement)
     offset = np.abs(_origin(obj) - placement.origin).max() / placement.box.diagonal
-    return max(fitting.difference(found, placement.box), float(offset))
+    return max(box_fit.difference(found, placement.box), float(offset))
 
 
 def fit(obj: bpy.types.Object, placement: Placement) -> str:
@@ -131,9 +131,9 @@ def fit(obj: bpy.types.Object, placement: Placement) -> str:
         found = _evaluated_box(obj, placement)
         if obj.data.users > 1:
             obj.data = obj.data.copy()
-        fitting.fit_mesh_quickly(obj.data, found, placement.box)
+        box_fit.fit_mesh_quickly(obj.data, found, placement.box)
         bpy.context.view_layer.update()
-    return fitting.correction(found, placement.box)
+    return box_fit.correction(found, placement.box)
 
 
 def _settle(
@@ -189,7 +189,7 @@ def _evaluated_box(obj: bpy.types.Object, placement: Placement) -> Box:
     if not pieces:
         raise MeshUnusable(f"“{obj.name}” has no geometry.", "Look at its modifiers, or place the result again.")
     low, high = extent(pieces, rotation_matrix(placement.rotation), _origin(obj))
-    return Box(fitting.vector((low + high) / 2), fitting.vector(high - low))
+    return Box(box_fit.vector((low + high) / 2), box_fit.vector(high - low))
 
 
 def _origin(obj: bpy.types.Object) -> Array:
@@ -264,7 +264,7 @@ def _all_or_nothing(brought: bpy.types.Object | None = None) -> Iterator[None]:
         yield
     except BaseException:
         if brought is not None:
-            instalments.remove(brought)
+            chunked_append.remove(brought)
         bpy.data.batch_remove(_present(APPENDED + BESIDE) - before)
         raise
 

@@ -9,8 +9,8 @@ import bpy
 
 from ...core.errors import InputError
 from ...core.models import Job
-from ..measuring.family import with_children
-from . import marks
+from ..geometry.object_hierarchy import with_children
+from . import object_metadata
 
 GONE = "The result “{name}” is not in this file."
 SOURCE_GONE = "The source object “{name}” is not in this file any more."
@@ -20,7 +20,7 @@ ELSEWHERE = "“{name}” is not in this view layer."
 def hide(context: bpy.types.Context, obj: Any) -> None:
     """Hide an object and its children in viewport and renders; what was hidden before is remembered as such."""
     for each in with_children([obj]):
-        mark = marks.of(each)
+        mark = object_metadata.of(each)
         if each.name in context.view_layer.objects and not each.hide_get():
             each.hide_set(True)
             mark.hid_in_viewport = True
@@ -31,7 +31,7 @@ def hide(context: bpy.types.Context, obj: Any) -> None:
 def show(context: bpy.types.Context, obj: Any) -> None:
     """Show an object, and those of its children that :func:`hide` has hidden."""
     for each in with_children([obj]):
-        mark = marks.of(each)
+        mark = object_metadata.of(each)
         was_ours = mark.hid_in_viewport or mark.hid_in_render
         if each.name in context.view_layer.objects and (mark.hid_in_viewport or each == obj):
             each.hide_set(False)
@@ -42,7 +42,7 @@ def show(context: bpy.types.Context, obj: Any) -> None:
 
 def shows_result(job: Job) -> bool:
     """Tell, for ``draw``, whether the placed object is visible now, and not its source."""
-    obj = bpy.data.objects.get(marks.result_name(job))
+    obj = bpy.data.objects.get(object_metadata.result_name(job))
     return obj is not None and not obj.hide_get()
 
 
@@ -89,7 +89,7 @@ def _bring_into(context: bpy.types.Context, space: Any, obj: Any) -> None:
 
 
 def _both(context: bpy.types.Context, job: Job) -> tuple[Any, Any]:
-    result, source = marks.find_result(job), marks.find_source(job)
+    result, source = object_metadata.find_result(job), object_metadata.find_source(job)
     if result is None:
         raise InputError(GONE.format(name=job.placed_object), "Place it again.")
     if source is None:

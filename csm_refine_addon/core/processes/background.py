@@ -18,17 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from .. import import_paths
+from .. import import_paths, private_files
 from ..errors import PrepareFailed
-from ..storage import private_files
 from . import libraries
 
-Pause = Callable[[float], bool]
+Wait = Callable[[float], bool]
 """Waits at most so many seconds; True: stop, the process ends or the user follows no longer."""
 KEY_VARIABLE = "CSM_API_KEY"
 
 
-class Stopped(Exception):
+class Cancelled(Exception):
     """What was under way has been given up: the user follows no longer, or the process ends."""
 
 
@@ -59,13 +58,13 @@ class BackgroundBlender:
 
         ``request`` is a file with the JSON object that ``main`` gets. A Blender runs with factory settings, offline.
         Both forms exit with what ``main`` returns, and end when the other end of their stdin is closed, where that is
-        a pipe: see :mod:`.confinement`.
+        a pipe: see :mod:`.process_limits`.
         """
         folders = [] if self.is_blender else _folder_of_bpy(self.program)
         code = (
             f"import sys; sys.path.insert(0, {str(PACKAGE_PARENT)!r}); sys.path += {folders!r}; "
             f"from {PACKAGE}.core import import_paths; import_paths.leave_current_folder_out(); "
-            f"from {PACKAGE}.core.processes import confinement; confinement.enter({PACKAGE!r}, {module!r})"
+            f"from {PACKAGE}.core.processes import process_limits; process_limits.enter({PACKAGE!r}, {module!r})"
         )
         if self.is_blender:
             start = [self.program, "--background", "--factory-startup", "--offline-mode", "--disable-autoexec"]
@@ -92,7 +91,7 @@ class BackgroundBlender:
             **detached(),
         )
 
-    def run(self, module: str, request: Mapping[str, object], *, log: Path, pause: Pause, limit_s: float) -> int:
+    def run(self, module: str, request: Mapping[str, object], *, log: Path, pause: Wait, limit_s: float) -> int:
         """Run a module to its end and return its exit code.
 
         Its output goes to ``log``; it works in a folder ``scratch`` beside that, which is gone afterwards. Raises
@@ -118,7 +117,7 @@ class BackgroundBlender:
             ) from error
 
 
-def _wait(process: subprocess.Popen[bytes], pause: Pause, limit_s: float) -> int:
+def _wait(process: subprocess.Popen[bytes], pause: Wait, limit_s: float) -> int:
     ends_at = time.monotonic() + limit_s
     try:
         while (code := process.poll()) is None:
@@ -127,7 +126,7 @@ def _wait(process: subprocess.Popen[bytes], pause: Pause, limit_s: float) -> int
                     f"The background Blender was not done within {limit_s / 60:.0f} min.", "Retry, or import it here."
                 )
             if pause(0.05):
-                raise Stopped
+                raise Cancelled
         return code
     finally:
         if process.poll() is None:

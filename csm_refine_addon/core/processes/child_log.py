@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from ..models import Secret
-from ..reports.redaction import Redactor
+from ..redaction import Redactor
 
 if TYPE_CHECKING:
     import subprocess

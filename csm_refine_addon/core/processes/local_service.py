@@ -20,13 +20,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..api.client import Client
+from .. import private_files
+from ..data_dir import DataDir
 from ..errors import CsmError, InputError, ServiceUnreachable
 from ..models import Secret
-from ..storage import private_files
-from ..storage.home import Home
+from ..providers.client import Client
 from . import libraries
-from .background import KEY_VARIABLE, Pause, Stopped, detached, module_environment, python_command, request_line
+from .background import KEY_VARIABLE, Cancelled, Wait, detached, module_environment, python_command, request_line
 from .child_log import ChildLog
 
 START_LIMIT_S = 30.0
@@ -55,7 +55,7 @@ def endpoint(url: str, key: KeyOrigin, blender: str = "") -> dict[str, object]:
     return {"url": url, "key": key, "pid": os.getpid(), "pids": _namespace(), "blender": blender}
 
 
-def works_with(home: Home, blender: str) -> bool:
+def works_with(home: DataDir, blender: str) -> bool:
     """Return whether the service of a home folder refines with this Blender program, and so reads its .blend files."""
     try:
         return bool(json.loads((home.service / ENDPOINT_FILE).read_text(encoding="utf-8"))["blender"] == blender)
@@ -67,7 +67,7 @@ class LocalService:
     """The local service of one home folder; may be used from several threads."""
 
     def __init__(
-        self, home: Home, *, python: str = "", blender: str = "", clock: Callable[[], float] = time.monotonic
+        self, home: DataDir, *, python: str = "", blender: str = "", clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._home = home
         self._python = python or sys.executable
@@ -78,7 +78,7 @@ class LocalService:
         self._used: tuple[str, Secret] | None = None
         self._answered_at = -math.inf
 
-    def find_or_start(self, pause: Pause) -> tuple[str, Secret]:
+    def find_or_start(self, pause: Wait) -> tuple[str, Secret]:
         """Return the service's address and key; start it where it does not run.
 
         Raises ServiceUnreachable where it does not come up, Stopped where ``pause`` says so.
@@ -142,7 +142,7 @@ class LocalService:
             return os.environ.get(KEY_VARIABLE, "").strip()
         return (self._home.service / "key").read_text(encoding="utf-8").strip() if origin == KeyOrigin.FOLDER else ""
 
-    def _start_and_wait(self, pause: Pause) -> tuple[str, Secret]:
+    def _start_and_wait(self, pause: Wait) -> tuple[str, Secret]:
         """Start the service and return its address and key, or those of one that another process starts meanwhile.
 
         Of two that start at once, one finds the data folder locked and ends; so does one whose predecessor is just
@@ -183,12 +183,12 @@ class LocalService:
                 stdin.write(request_line(request))
         return process
 
-    def _await(self, process: subprocess.Popen[bytes], pause: Pause, ends_at: float) -> tuple[str, Secret] | None:
+    def _await(self, process: subprocess.Popen[bytes], pause: Wait, ends_at: float) -> tuple[str, Secret] | None:
         """Return the service once it answers, or None where it ended, and no other came up, or the time is over."""
         has_ended = False
         while self._clock() < ends_at:
             if pause(0.1):
-                raise Stopped
+                raise Cancelled
             found = self._running()
             if found:
                 return found

@@ -12,7 +12,7 @@ ROOT = HERE.parents[2]
 LADDER = """\
 import runpy, sys
 sys.path.insert(0, sys.argv.pop(1))
-runpy.run_module("csm_refine_addon.service.refinery", run_name="__main__", alter_sys=True)
+runpy.run_module("csm_refine_addon.remesh", run_name="__main__", alter_sys=True)
 """
 TEXTURE = 1024
 

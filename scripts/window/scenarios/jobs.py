@@ -81,10 +81,10 @@ def batch() -> kit.Steps:
     yield 0.3
     with kit.view().override():
         _operators.csm_refine.refine_each()
-    jobs = module("blender.jobs.pump").current
+    jobs = module("blender.jobs.job_monitor").current
     yield from kit.until(lambda: len(jobs().jobs) == 2, what="two jobs")
     yield from shot("batch_begun")
-    bar = module("blender.viewport.status_bar")
+    bar = module("blender.ui.status_bar")
     kit.say("status bar:", bar.shown())
     seen: list[str] = []
 
@@ -109,8 +109,8 @@ def escape() -> None:
 
 
 def written(change: Callable[[int], dict[str, Any]], count: int) -> kit.Steps:
-    models, orders = module("core.models"), module("core.driving.orders")
-    journal = module("core.storage.journal").Journal(module("blender.locations").home().journal, busy_timeout_s=5.0)
+    models, orders = module("core.models"), module("core.jobs.job_factory")
+    journal = module("core.jobs.job_store").JobStore(module("blender.data_location").home().journal, busy_timeout_s=5.0)
     for number in range(count):
         code = f"SESSION_16892{number:05d}_{6037000 + number}"
         placement = models.Placement(
@@ -125,8 +125,8 @@ def written(change: Callable[[int], dict[str, Any]], count: int) -> kit.Steps:
 
 
 def forget_all() -> None:
-    keeper = module("blender.jobs.pump").current()
-    journal = module("core.storage.journal").Journal(module("blender.locations").home().journal, busy_timeout_s=5.0)
+    keeper = module("blender.jobs.job_monitor").current()
+    journal = module("core.jobs.job_store").JobStore(module("blender.data_location").home().journal, busy_timeout_s=5.0)
     for job_id in keeper.jobs:
         journal.remove(job_id)
     journal.close()
@@ -144,7 +144,7 @@ def running(number: int, **changes: Any) -> dict[str, Any]:
 
 def bad_network() -> kit.Steps:
     """A service that cannot be reached, one unclear submission, one refusal."""
-    models, errors, flow = module("core.models"), module("core.errors"), module("core.driving.flow")
+    models, errors, flow = module("core.models"), module("core.errors"), module("core.jobs.state_machine")
     forget_all()
     _context.preferences.addons["bl_ext.user_default.csm_refine"].preferences.api_key = "0" * 32
     _context.preferences.system.use_online_access = True
@@ -164,14 +164,14 @@ def bad_network() -> kit.Steps:
     for number in range(len(kinds)):
         kept.active = number
         yield from shot(f"bad_network_{number}")
-    kit.say("status bar:", module("blender.viewport.status_bar").shown())
+    kit.say("status bar:", module("blender.ui.status_bar").shown())
 
 
 def many(count: int) -> kit.Steps:
-    models, errors, flow = module("core.models"), module("core.errors"), module("core.driving.flow")
+    models, errors, flow = module("core.models"), module("core.errors"), module("core.jobs.state_machine")
     forget_all()
     states = models.JobState
-    window = module("blender.jobs.pump").current().window
+    window = module("blender.jobs.job_monitor").current().window
     failed = flow.job_error(errors.RefineFailed("The service failed the refine.", "Retry sends it again."))
 
     usual = (states.PLACED, states.RUNNING, states.READY, states.FAILED, states.STOPPED)

@@ -61,7 +61,7 @@ def scenario() -> kit.Steps:
     yield from shown("ready")
     keep(job("PLACED"))
     yield from shown("placed")
-    trouble = part("blender.viewport.overlay").trouble()
+    trouble = part("blender.ui.overlay").trouble()
     if trouble or not _spent:
         raise RuntimeError(trouble or "nothing was drawn")
     settings.show_overlay = False
@@ -99,7 +99,7 @@ def gone(why: str) -> kit.Steps:
 
 def watch_drawing() -> None:
     """Note how long each of the two draw handlers takes, with all that it asks before it draws."""
-    overlay = part("blender.viewport.overlay")
+    overlay = part("blender.ui.overlay")
     draw = overlay._guarded  # noqa: SLF001 -- what Blender calls
 
     def measured(name: str) -> None:
@@ -147,12 +147,12 @@ def open_bounds() -> None:
 
 def job(state: str) -> Any:
     """A finished job of the object; placed a little away from where it stands now."""
-    models, readout = part("core.models"), part("blender.measuring.readout")
+    models, readout = part("core.models"), part("blender.geometry.selection_bounds")
     measured = readout.current().measured
     origin = tuple(a + b for a, b in zip(measured.origin, (-1.7, 0.0, 0.3), strict=True))
     place = models.Placement(origin, measured.rotation, measured.box, "Chair")
     order = models.RefineRequest(f"SESSION_1689256797_000000{len(state)}", (1.5, 1.5, 1.5), (0.0, 0.0, 0.0))
-    made = part("core.driving.orders").new_job(order, models.CSM_BASE_URL, now=time.time(), placement=place)
+    made = part("core.jobs.job_factory").new_job(order, models.CSM_BASE_URL, now=time.time(), placement=place)
     side = measured.box.size
     found = models.Box(measured.box.centre, (side[0] * 1.02, side[1], side[2]))
     report = models.MeshReport(967, 507, 1, (), found, 30_000)
@@ -162,7 +162,7 @@ def job(state: str) -> Any:
 
 
 def keep(made: Any) -> None:
-    part("blender.jobs.pump").current().add(made)
+    part("blender.jobs.job_monitor").current().add(made)
 
 
 kit.play(scenario, limit_s=180.0)

@@ -79,7 +79,7 @@ def shot(name: str) -> kit.Steps:
 
 
 def only_job() -> Any:
-    (job,) = module("blender.jobs.pump").current().jobs.values()
+    (job,) = module("blender.jobs.job_monitor").current().jobs.values()
     return job
 
 
@@ -138,7 +138,7 @@ def press(key: str) -> None:
 
 def fetched() -> kit.Steps:
     """The journal forgets the job, as another machine's never knew it; the session is still there."""
-    keeper = module("blender.jobs.pump").current()
+    keeper = module("blender.jobs.job_monitor").current()
     keeper.remove(only_job().id)
     result = bpy.data.objects["Monkey refined"]
     result.select_set(True)

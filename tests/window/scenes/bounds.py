@@ -4,38 +4,43 @@ from __future__ import annotations
 
 import bpy
 
-from tests.window import hand
+from tests.window import ui_driver
 from window import kit
 
 LEFT_POINTS = (0.38, 0.42, 0.4)
 
 
-def scene() -> hand.Steps:
-    yield from hand.open_tab()
-    yield from hand.choose_service("LOCAL")
-    yield from hand.look("overlay")
-    yield from hand.click("show_overlay", hand.RIGHT, *hand.ICONS)
-    hand.check(not hand.settings().show_overlay, "the overlay is still on")
-    yield from hand.look("no_overlay")
-    yield from hand.click("show_overlay", hand.RIGHT, *hand.ICONS)
-    yield from hand.open_bounds()
-    yield from hand.look("open")
-    yield from hand.choose("bounds_mode", "t")
-    hand.check(hand.settings().bounds_mode == "TYPED", hand.settings().bounds_mode)
-    yield from hand.type_into("csm_refine.bbox[1]", "3.5", hand.RIGHT)
-    hand.check(abs(hand.settings().bbox[1] - 3.5) < 1e-6, "the height is not 3.5")
-    yield from hand.choose("pivot_mode", "t")
-    yield from hand.click("point='BOTTOM'", hand.EDGE)
-    yield from hand.click("point='LEFT_BOTTOM_BACK'", *LEFT_POINTS)
-    hand.check(tuple(hand.settings().pivot) == (-0.5, -0.5, -0.5), str(tuple(hand.settings().pivot)))
-    yield from hand.look("typed")
-    yield from hand.choose("bounds_mode", "s")
-    yield from hand.choose("pivot_mode", "s")
-    hand.check((hand.settings().bounds_mode, hand.settings().pivot_mode) == ("AUTO", "AUTO"), "not left to the service")
-    yield from hand.look("left_to_the_service")
-    yield from hand.undo()
-    hand.note("after_undo", [hand.settings().bounds_mode, hand.settings().pivot_mode])
+def scene() -> ui_driver.Steps:
+    yield from ui_driver.open_tab()
+    yield from ui_driver.choose_service("LOCAL")
+    yield from ui_driver.look("overlay")
+    yield from ui_driver.click("show_overlay", ui_driver.RIGHT, *ui_driver.ICONS)
+    ui_driver.check(not ui_driver.settings().show_overlay, "the overlay is still on")
+    yield from ui_driver.look("no_overlay")
+    yield from ui_driver.click("show_overlay", ui_driver.RIGHT, *ui_driver.ICONS)
+    yield from ui_driver.open_bounds()
+    yield from ui_driver.look("open")
+    yield from ui_driver.choose("bounds_mode", "t")
+    ui_driver.check(ui_driver.settings().bounds_mode == "TYPED", ui_driver.settings().bounds_mode)
+    yield from ui_driver.type_into("csm_refine.bbox[1]", "3.5", ui_driver.RIGHT)
+    ui_driver.check(abs(ui_driver.settings().bbox[1] - 3.5) < 1e-6, "the height is not 3.5")
+    yield from ui_driver.choose("pivot_mode", "t")
+    yield from ui_driver.click("point='BOTTOM'", ui_driver.EDGE)
+    yield from ui_driver.click("point='LEFT_BOTTOM_BACK'", *LEFT_POINTS)
+    ui_driver.check(tuple(ui_driver.settings().pivot) == (-0.5, -0.5, -0.5), str(tuple(ui_driver.settings().pivot)))
+    yield from ui_driver.look("typed")
+    yield from ui_driver.choose("bounds_mode", "s")
+    yield from ui_driver.choose("pivot_mode", "s")
+    ui_driver.check(
+        (ui_driver.settings().bounds_mode, ui_driver.settings().pivot_mode) == ("AUTO", "AUTO"),
+        "not left to the service",
+    )
+    yield from ui_driver.look("left_to_the_service")
+    yield from ui_driver.undo()
+    ui_driver.note("after_undo", [ui_driver.settings().bounds_mode, ui_driver.settings().pivot_mode])
     bpy.ops.object.select_all(action="DESELECT")
-    yield from hand.choose("bounds_mode", "f")
-    yield from kit.until(lambda: hand.part("readout").current().problem, what="the problem with no selection")
-    yield from hand.look("nothing_selected")
+    yield from ui_driver.choose("bounds_mode", "f")
+    yield from kit.until(
+        lambda: ui_driver.part("selection_bounds").current().problem, what="the problem with no selection"
+    )
+    yield from ui_driver.look("nothing_selected")

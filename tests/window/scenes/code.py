@@ -7,7 +7,7 @@ from pathlib import Path
 
 import bpy
 
-from tests.window import hand
+from tests.window import ui_driver
 from window import kit
 
 CODE = "SESSION_1689256797_6037625"
@@ -15,41 +15,41 @@ SIGNED = f"https://files.example/account/{CODE}/mesh.glb?sig=s1gnature"
 _manager = bpy.context.window_manager
 
 
-def scene() -> hand.Steps:
-    yield from hand.open_tab()
-    yield from hand.use_url(os.environ["SERVICE"])
-    yield from hand.look("empty")
-    yield from hand.type_into("session_code", "session 17")
-    hand.check(hand.settings().session_code == "session 17", hand.settings().session_code)
-    yield from hand.look("an_odd_form")
-    yield from hand.click("csm_refine.refine(")
-    hand.check(not hand.jobs(), "a wrong code made a job")
-    yield from hand.type_into("session_code", CODE)
-    hand.check(hand.settings().session_code == CODE, hand.settings().session_code)
+def scene() -> ui_driver.Steps:
+    yield from ui_driver.open_tab()
+    yield from ui_driver.use_url(os.environ["SERVICE"])
+    yield from ui_driver.look("empty")
+    yield from ui_driver.type_into("session_code", "session 17")
+    ui_driver.check(ui_driver.settings().session_code == "session 17", ui_driver.settings().session_code)
+    yield from ui_driver.look("an_odd_form")
+    yield from ui_driver.click("csm_refine.refine(")
+    ui_driver.check(not ui_driver.jobs(), "a wrong code made a job")
+    yield from ui_driver.type_into("session_code", CODE)
+    ui_driver.check(ui_driver.settings().session_code == CODE, ui_driver.settings().session_code)
     yield from kit.until(looked_up, 20, "the session to be looked up")
-    yield from hand.look("typed")
-    yield from hand.type_into("session_code", "x")
+    yield from ui_driver.look("typed")
+    yield from ui_driver.type_into("session_code", "x")
     _manager.clipboard = SIGNED
-    yield from hand.click("csm_refine.paste_code", *hand.ICONS)
-    hand.check(hand.settings().session_code == CODE, hand.settings().session_code)
-    yield from hand.type_into("session_code", "x")
+    yield from ui_driver.click("csm_refine.paste_code", *ui_driver.ICONS)
+    ui_driver.check(ui_driver.settings().session_code == CODE, ui_driver.settings().session_code)
+    yield from ui_driver.type_into("session_code", "x")
     _manager.clipboard = SIGNED
-    spot = yield from hand.find("session_code")
-    yield from hand.move(hand.sidebar().window, spot.x, spot.y)
+    spot = yield from ui_driver.find("session_code")
+    yield from ui_driver.move(ui_driver.sidebar().window, spot.x, spot.y)
     yield 0.1
-    yield from hand.press("V", ctrl=True)
-    yield hand.SETTLE_S
-    hand.check(hand.settings().session_code == CODE, hand.settings().session_code)
+    yield from ui_driver.press("V", ctrl=True)
+    yield ui_driver.SETTLE_S
+    ui_driver.check(ui_driver.settings().session_code == CODE, ui_driver.settings().session_code)
     bpy.ops.wm.save_as_mainfile(filepath="/job/scene.blend", compress=False)  # the test searches it for the signature
-    hand.check(CODE.encode() in Path("/job/scene.blend").read_bytes(), "the file does not have the code")
-    yield from hand.look("pasted")
+    ui_driver.check(CODE.encode() in Path("/job/scene.blend").read_bytes(), "the file does not have the code")
+    yield from ui_driver.look("pasted")
     _manager.clipboard = "no code at all"
-    yield from hand.click("csm_refine.paste_code", *hand.ICONS)
-    hand.check(CODE in hand.settings().session_code, "what is no code was pasted")
-    yield from hand.look("nothing_to_paste")
+    yield from ui_driver.click("csm_refine.paste_code", *ui_driver.ICONS)
+    ui_driver.check(CODE in ui_driver.settings().session_code, "what is no code was pasted")
+    yield from ui_driver.look("nothing_to_paste")
 
 
 def looked_up() -> bool:
-    pump = hand.part("pump").current()
-    found = pump.looking.session(CODE, hand.settings().service_url)
+    pump = ui_driver.part("job_monitor").current()
+    found = pump.looking.session(CODE, ui_driver.settings().service_url)
     return found is not None and bool(found.sessions)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-from tests.window import hand
+from tests.window import ui_driver
 from window import kit
 
 CHECKBOXES = (0.04, 0.05, 0.03, 0.06)
@@ -12,55 +12,55 @@ CHECKBOXES = (0.04, 0.05, 0.03, 0.06)
 _context = bpy.context
 
 
-def editor() -> hand.Place:
+def editor() -> ui_driver.Place:
     window = _context.window_manager.windows[0]
     area = next(each for each in window.screen.areas if each.type == "PREFERENCES")
-    return hand.Place(window, area, next(each for each in area.regions if each.type == "WINDOW"))
+    return ui_driver.Place(window, area, next(each for each in area.regions if each.type == "WINDOW"))
 
 
-def navigation() -> hand.Place:
+def navigation() -> ui_driver.Place:
     found = editor()
     kinds = {"NAVIGATION_BAR", "UI"}
     return found._replace(region=next(each for each in found.area.regions if each.type in kinds and each.width > 1))
 
 
-def scene() -> hand.Steps:
-    hand.check(hand.EXTENSION not in _context.preferences.addons, "it is enabled already")
+def scene() -> ui_driver.Steps:
+    ui_driver.check(ui_driver.EXTENSION not in _context.preferences.addons, "it is enabled already")
     yield from kit.enlarge_viewport()
     # A window of its own would stand half outside the screen: there is no window manager.
     kit.view().area.type = "PREFERENCES"
     yield 0.5
     yield from section("ADDONS")
     yield from filtered("csm")
-    hand.picture("preferences")
-    spot = yield from hand.find("addon_enable", editor, CHECKBOXES)
-    hand.check("csm_refine" in spot.what, spot.what)
-    yield from hand.click_at(editor(), spot.x, spot.y)
-    yield from kit.until(lambda: hand.EXTENSION in _context.preferences.addons, what="the extension to be enabled")
+    ui_driver.picture("preferences")
+    spot = yield from ui_driver.find("addon_enable", editor, CHECKBOXES)
+    ui_driver.check("csm_refine" in spot.what, spot.what)
+    yield from ui_driver.click_at(editor(), spot.x, spot.y)
+    yield from kit.until(lambda: ui_driver.EXTENSION in _context.preferences.addons, what="the extension to be enabled")
     yield 0.5
-    hand.picture("enabled")
+    ui_driver.picture("enabled")
     editor().area.type = "VIEW_3D"
     yield 0.3
-    yield from hand.open_tab()
-    yield from hand.look("first_use")
-    yield from hand.click("csm_refine.use_local")
-    hand.check(hand.settings().service == "LOCAL", "the local service is not chosen")
-    yield from hand.look("local")
+    yield from ui_driver.open_tab()
+    yield from ui_driver.look("first_use")
+    yield from ui_driver.click("csm_refine.use_local")
+    ui_driver.check(ui_driver.settings().service == "LOCAL", "the local service is not chosen")
+    yield from ui_driver.look("local")
 
 
-def section(name: str) -> hand.Steps:
+def section(name: str) -> ui_driver.Steps:
     """Click down the list of sections until this one is open."""
     place = navigation()
     y = place.region.y + place.region.height - 8.0
     while _context.preferences.active_section != name and y > place.region.y:
-        yield from hand.click_at(place, place.region.x + place.region.width * 0.5, y)
+        yield from ui_driver.click_at(place, place.region.x + place.region.width * 0.5, y)
         y -= 12
-    hand.check(_context.preferences.active_section == name, f"no section {name}")
+    ui_driver.check(_context.preferences.active_section == name, f"no section {name}")
 
 
-def filtered(text: str) -> hand.Steps:
-    spot = yield from hand.find("addon_search", editor)
-    yield from hand.click_at(editor(), spot.x, spot.y)
-    yield from hand.type_text(text, editor().window)
-    yield from hand.press("RET", window=editor().window)
+def filtered(text: str) -> ui_driver.Steps:
+    spot = yield from ui_driver.find("addon_search", editor)
+    yield from ui_driver.click_at(editor(), spot.x, spot.y)
+    yield from ui_driver.type_text(text, editor().window)
+    yield from ui_driver.press("RET", window=editor().window)
     yield 0.5

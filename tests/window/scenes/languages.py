@@ -15,7 +15,7 @@ from typing import Any
 
 import bpy
 
-from tests.window import hand
+from tests.window import ui_driver
 from window import kit
 
 _context: Any = bpy.context
@@ -25,14 +25,14 @@ BUTTON, ARROW = 30.0, 28.0
 """What icon and padding take of a button, and of a drop-down list: points."""
 
 
-def scene() -> hand.Steps:
+def scene() -> ui_driver.Steps:
     furnish()
     yield from written()
-    yield from hand.open_tab()
+    yield from ui_driver.open_tab()
     space = kit.view().space
     space.shading.type, space.overlay.show_overlays = "WIREFRAME", False  # software draws it
     yield 1.0
-    yield from hand.toggle_bounds()
+    yield from ui_driver.toggle_bounds()
     too_wide, others = {}, {}
     for language in LANGUAGES:
         speak(language)
@@ -40,13 +40,13 @@ def scene() -> hand.Steps:
         too_wide[language] = sorted(too_wide_texts())
         others[language] = dict(otherwise()) if language != "en_US" else {}
     yield from taken_back()
-    hand.note("too_wide", too_wide)
-    hand.note("otherwise", others)
+    ui_driver.note("too_wide", too_wide)
+    ui_driver.note("otherwise", others)
 
 
 def part(name: str) -> Any:
     """Return a module of the installed extension, also one that nobody has needed yet."""
-    return importlib.import_module(f"{hand.EXTENSION}.csm_refine_addon.{name}")
+    return importlib.import_module(f"{ui_driver.EXTENSION}.csm_refine_addon.{name}")
 
 
 def speak(language: str) -> None:
@@ -55,46 +55,46 @@ def speak(language: str) -> None:
     view.use_translate_interface = view.use_translate_tooltips = view.use_translate_reports = True
 
 
-def taken_back() -> hand.Steps:
+def taken_back() -> ui_driver.Steps:
     """Blender knows the table of its language only, and none once the extension is disabled."""
     text = "Paste Session Code"
 
     def known() -> str:
-        return bpy.app.translations.pgettext(text, part("blender.translations").CONTEXT)
+        return bpy.app.translations.pgettext(text, part("blender.i18n").CONTEXT)
 
     speak("de_DE")
     yield 0.2
-    hand.check(known() == "Sitzungscode einfügen", known())
+    ui_driver.check(known() == "Sitzungscode einfügen", known())
     speak("en_US")
     yield 0.2
-    hand.check(known() == text, known())
+    ui_driver.check(known() == text, known())
     speak("fr_FR")
     yield 0.2
-    hand.check(known() == "Coller le code de session", known())
-    bpy.ops.preferences.addon_disable(module=hand.EXTENSION)
-    hand.check(known() == text, known())
+    ui_driver.check(known() == "Coller le code de session", known())
+    bpy.ops.preferences.addon_disable(module=ui_driver.EXTENSION)
+    ui_driver.check(known() == text, known())
 
 
-def pictured(language: str) -> hand.Steps:
+def pictured(language: str) -> ui_driver.Steps:
     """Two looks at the panel: what is asked for with a failed job, and a placed job on the local service."""
-    settings, kept = hand.settings(), _context.window_manager.csm_refine
+    settings, kept = ui_driver.settings(), _context.window_manager.csm_refine
     settings.service, settings.session_code = "CSM", CODES[0]
     settings.bounds_mode, settings.pivot_mode, kept.active = "TYPED", "TYPED", 0
     yield from drawn(f"{language}_asked")
     settings.service, settings.session_code = "LOCAL", ""
     settings.bounds_mode, settings.pivot_mode, kept.active = "OBJECT", "OBJECT", 1
     yield from drawn(f"{language}_placed")
-    parts = [str(hand.JOB / f"{language}_{name}.png") for name in ("asked", "placed")]
-    whole = str(hand.PICTURES / f"panel_{language}.png")
+    parts = [str(ui_driver.JOB / f"{language}_{name}.png") for name in ("asked", "placed")]
+    whole = str(ui_driver.PICTURES / f"panel_{language}.png")
     subprocess.run(["/usr/bin/convert", *parts, "+append", "+dither", "-colors", "128", whole], check=True)
 
 
-def drawn(name: str) -> hand.Steps:
-    part("blender.measuring.readout").mark_stale()
+def drawn(name: str) -> ui_driver.Steps:
+    part("blender.geometry.selection_bounds").mark_stale()
     yield from kit.redrawn()
     yield 0.6
     yield from kit.redrawn()
-    kit.picture(str(hand.JOB / f"{name}.png"), hand.sidebar().region)
+    kit.picture(str(ui_driver.JOB / f"{name}.png"), ui_driver.sidebar().region)
 
 
 def furnish() -> None:
@@ -105,11 +105,11 @@ def furnish() -> None:
     cube.scale = (-1, 1, 1)
 
 
-def written() -> hand.Steps:
+def written() -> ui_driver.Steps:
     """Write jobs as they stand after some work: failed, placed, running, unclear."""
     models, errors, flow = (part(f"core.{name}") for name in ("models", "errors", "driving.flow"))
-    home = part("blender.locations").home()
-    journal = part("core.storage.journal").Journal(home.journal, busy_timeout_s=5.0)
+    home = part("blender.data_location").home()
+    journal = part("core.jobs.job_store").JobStore(home.journal, busy_timeout_s=5.0)
     now, states = time.time(), models.JobState
     box = models.Box((0.0, 0.0, 0.0), (2.0, 2.0, 2.0))
     report = models.MeshReport(1234567, 650000, 1, ("albedo",), box, 1000, (), "size 1 x 2 x 3 changed to 2 x 2 x 2")
@@ -130,7 +130,7 @@ def written() -> hand.Steps:
         request = models.RefineRequest(CODES[number % len(CODES)], (2.0, 2.0, 2.0), (0.0, -0.5, 0.0))
         placement = models.Placement(box=box, object_name="Cube")
         service = models.LOCAL if changes["state"] is states.PLACED else models.CSM_BASE_URL
-        job = part("core.driving.orders").new_job(
+        job = part("core.jobs.job_factory").new_job(
             request, service, now=now - number, placement=placement, place_automatically=False
         )
         journal.add(dataclasses.replace(job, sent_at=now, **changes))
@@ -145,8 +145,8 @@ def too_wide_texts() -> Iterator[str]:
     """Yield each text that is wider than its place, with both widths in pixels."""
     import blf
 
-    translations = part("blender.translations")
-    blf.size(0, _context.preferences.ui_styles[0].widget.points * hand.scale())
+    translations = part("blender.i18n")
+    blf.size(0, _context.preferences.ui_styles[0].widget.points * ui_driver.scale())
     for text, room in in_one_line():
         said = translations.shown(text)
         width = blf.dimensions(0, said)[0]
@@ -156,9 +156,9 @@ def too_wide_texts() -> Iterator[str]:
 
 def in_one_line() -> Iterator[tuple[str, float]]:
     """Yield the texts that stand in one line, with the room for each: as the panel lays them out."""
-    layouts, words = part("blender.panels.layouts"), part("blender.jobs.job_words")
-    details = part("blender.panels.details")
-    width = (hand.sidebar().region.width / hand.scale() - layouts.FRAME + 20.0) * hand.scale()
+    layouts, words = part("blender.ui.panels.layouts"), part("blender.jobs.job_text")
+    details = part("blender.ui.panels.job_details")
+    width = (ui_driver.sidebar().region.width / ui_driver.scale() - layouts.FRAME + 20.0) * ui_driver.scale()
     names = (
         "Object",
         "Service",
@@ -176,30 +176,34 @@ def in_one_line() -> Iterator[tuple[str, float]]:
     yield from ((word, 0.6 * width) for word in words.STATE_WORDS.values())
     yield from ((word, 0.5 * width - 10.0) for word in words.SHORT_WORDS.values())
     yield from ((word, 0.6 * width) for word in ("Left to the service", "No box to measure", "below 0.001 %"))
-    yield from ((text, width / 2 - BUTTON * hand.scale()) for text in button_texts(details))
-    yield from ((kind.bl_label, width - BUTTON * hand.scale()) for kind in labelled())
+    yield from ((text, width / 2 - BUTTON * ui_driver.scale()) for text in button_texts(details))
+    yield from ((kind.bl_label, width - BUTTON * ui_driver.scale()) for kind in labelled())
     for name in ("bounds_mode", "pivot_mode"):
-        items = hand.settings().bl_rna.properties[name].enum_items
-        yield from ((item.name, 0.6 * width - ARROW * hand.scale()) for item in items)
-    local = hand.settings().local.bl_rna.properties
+        items = ui_driver.settings().bl_rna.properties[name].enum_items
+        yield from ((item.name, 0.6 * width - ARROW * ui_driver.scale()) for item in items)
+    local = ui_driver.settings().local.bl_rna.properties
     for name in ("topology", "detail", "faces", "texture_size", "symmetry"):
         yield local[name].name, 0.4 * width
         items = getattr(local[name], "enum_items", ())
-        yield from ((item.name, 0.6 * width - ARROW * hand.scale()) for item in items)
-    yield local["keep_aspect"].name, width - BUTTON * hand.scale()
-    yield local["drop_parts"].name, width - 2 * BUTTON * hand.scale()  # and the number
+        yield from ((item.name, 0.6 * width - ARROW * ui_driver.scale()) for item in items)
+    yield local["keep_aspect"].name, width - BUTTON * ui_driver.scale()
+    yield local["drop_parts"].name, width - 2 * BUTTON * ui_driver.scale()  # and the number
     for name in ("files", "sort"):
         items = _context.window_manager.csm_refine.bl_rna.properties[name].enum_items
-        yield from ((item.name, (width - 20.0) / 2 - ARROW * hand.scale()) for item in items)
-    yield from ((name, 0.2 * width - 8.0 * hand.scale()) for _key, name, _about in part("blender.preferences").SERVICES)
-    seen = part("blender.jobs.session_words")
-    yield from ((word, width - 70.0 * hand.scale()) for word in (*seen.STAGES.values(), *seen.STAGES_BY_KIND.values()))
+        yield from ((item.name, (width - 20.0) / 2 - ARROW * ui_driver.scale()) for item in items)
+    yield from (
+        (name, 0.2 * width - 8.0 * ui_driver.scale()) for _key, name, _about in part("blender.preferences").SERVICES
+    )
+    seen = part("blender.jobs.session_text")
+    yield from (
+        (word, width - 70.0 * ui_driver.scale()) for word in (*seen.STAGES.values(), *seen.STAGES_BY_KIND.values())
+    )
     yield from ((text, width) for text in ("Session code, or a URL with one", "Search by code or stage"))
 
 
 def button_texts(details: Any) -> Iterator[str]:
     """Yield what can stand on a job's buttons: each deed, in each state."""
-    job = next(iter(part("blender.jobs.pump").current().jobs.values()))
+    job = next(iter(part("blender.jobs.job_monitor").current().jobs.values()))
     states = part("core.models").JobState
     for state in states:
         for deed, _operator, _icon in details.BUTTONS:
@@ -214,7 +218,7 @@ def labelled() -> Iterator[Any]:
 
 def otherwise() -> Iterator[tuple[str, str]]:
     """Yield our texts that Blender itself has in its catalogue and translates in another way."""
-    ours = part("blender.translations.tables").load(_context.preferences.view.language).texts
+    ours = part("blender.i18n.tables").load(_context.preferences.view.language).texts
     for text, said in ours.items():
         for where in ("*", "Operator"):
             found = bpy.app.translations.pgettext(text, where)

@@ -7,24 +7,24 @@ from pathlib import Path
 
 import bpy
 
-from tests.window import hand
+from tests.window import ui_driver
 
 CODES = ("SESSION_1689256797_6037625", "SESSION_1689256797_6037626")
 THEMES = {"dark": "Blender_Dark.xml", "light": "Blender_Light.xml"}
 _context = bpy.context
 
 
-def scene() -> hand.Steps:
-    hand.preferences().poll_first_s = 1.0
-    yield from hand.open_tab()
-    yield from hand.use_url(os.environ["SERVICE"])
-    hand.tell(os.environ["SERVICE"], "finish")
+def scene() -> ui_driver.Steps:
+    ui_driver.preferences().poll_first_s = 1.0
+    yield from ui_driver.open_tab()
+    yield from ui_driver.use_url(os.environ["SERVICE"])
+    ui_driver.tell(os.environ["SERVICE"], "finish")
     for code, end in zip(CODES, ("PLACED", "FAILED"), strict=True):
         bpy.ops.csm_refine.refine(session_code=code)
-        yield from hand.until_job(end)
-    yield from hand.type_into("session_code", CODES[0])
-    yield from hand.open_bounds()
-    hand.settings().bounds_mode = hand.settings().pivot_mode = "TYPED"
+        yield from ui_driver.until_job(end)
+    yield from ui_driver.type_into("session_code", CODES[0])
+    yield from ui_driver.open_bounds()
+    ui_driver.settings().bounds_mode = ui_driver.settings().pivot_mode = "TYPED"
     for theme, file in THEMES.items():
         for scale in (1, 2):
             folder = Path(bpy.utils.system_resource("SCRIPTS"), "presets", "interface_theme")
@@ -33,19 +33,19 @@ def scene() -> hand.Steps:
                     filepath=str(folder / file), menu_idname="USERPREF_MT_interface_theme_presets"
                 )
             _context.preferences.view.ui_scale = scale
-            yield from hand.over_viewport()
+            yield from ui_driver.over_viewport()
             yield 0.5
             yield from states(f"{theme} {scale}")
 
 
-def states(look: str) -> hand.Steps:
+def states(look: str) -> ui_driver.Steps:
     """Take a picture of the upper part, and one of each job's details."""
     kept = _context.window_manager.csm_refine
-    yield from hand.scrolled(hand.sidebar(), to_top=True)
-    yield from hand.look(f"{look} asked")
+    yield from ui_driver.scrolled(ui_driver.sidebar(), to_top=True)
+    yield from ui_driver.look(f"{look} asked")
     for number, row in enumerate(kept.jobs):
         kept.active = number
-        job = hand.part("pump").current().jobs[row.name]
-        for _ in range(3 * round(hand.scale())):
-            yield from hand.scrolled(hand.sidebar(), to_top=False)
-        yield from hand.look(f"{look} {job.state}")
+        job = ui_driver.part("job_monitor").current().jobs[row.name]
+        for _ in range(3 * round(ui_driver.scale())):
+            yield from ui_driver.scrolled(ui_driver.sidebar(), to_top=False)
+        yield from ui_driver.look(f"{look} {job.state}")

@@ -6,7 +6,7 @@ import os
 
 import bpy
 
-from tests.window import hand
+from tests.window import ui_driver
 from window import kit
 
 CODES = ("SESSION_1689256797_6037625", "SESSION_1689256797_6037626")
@@ -14,83 +14,83 @@ FILE, OTHER = "/job/first.blend", "/job/other.blend"
 RESULT = "Cube refined"
 
 
-def scene() -> hand.Steps:
-    hand.preferences().poll_first_s = 2.0
-    yield from hand.open_tab()
+def scene() -> ui_driver.Steps:
+    ui_driver.preferences().poll_first_s = 2.0
+    yield from ui_driver.open_tab()
     bpy.ops.wm.save_as_mainfile(filepath=OTHER)
     bpy.ops.wm.save_as_mainfile(filepath=FILE)
-    yield from hand.use_url(os.environ["SERVICE"])
+    yield from ui_driver.use_url(os.environ["SERVICE"])
     yield from sent(CODES[0])
     yield from rendered()
-    hand.tell(os.environ["SERVICE"], "again")
+    ui_driver.tell(os.environ["SERVICE"], "again")
     yield from sent(CODES[1])
     yield from elsewhere()
 
 
-def sent(code: str) -> hand.Steps:
-    count = len(hand.jobs())
-    yield from hand.type_into("session_code", code)
-    yield from hand.click("csm_refine.refine(")
-    yield from hand.confirm()
-    yield from kit.until(lambda: len(hand.jobs()) > count, what="a job")
-    yield from hand.until_job("RUNNING")
+def sent(code: str) -> ui_driver.Steps:
+    count = len(ui_driver.jobs())
+    yield from ui_driver.type_into("session_code", code)
+    yield from ui_driver.click("csm_refine.refine(")
+    yield from ui_driver.confirm()
+    yield from kit.until(lambda: len(ui_driver.jobs()) > count, what="a job")
+    yield from ui_driver.until_job("RUNNING")
 
 
-def rendered() -> hand.Steps:
+def rendered() -> ui_driver.Steps:
     """A render that takes as long as it is let; the result is ready before."""
     render = bpy.context.scene.render
     render.engine, render.resolution_x, render.resolution_y = "CYCLES", 320, 200
     cycles = bpy.context.scene.cycles
     cycles.samples, cycles.use_adaptive_sampling, cycles.use_denoising = 100_000, False, False
     bpy.context.preferences.view.render_display_type = "NONE"
-    yield from hand.over_viewport()
-    yield from hand.press("F12")
+    yield from ui_driver.over_viewport()
+    yield from ui_driver.press("F12")
     yield from kit.until(lambda: bpy.app.is_job_running("RENDER"), what="the render")
-    hand.tell(os.environ["SERVICE"], "finish")
-    yield from hand.until_job("READY")
+    ui_driver.tell(os.environ["SERVICE"], "finish")
+    yield from ui_driver.until_job("READY")
     yield 1.0
-    hand.check(bpy.app.is_job_running("RENDER"), "the render is over too soon")
-    hand.check(RESULT not in bpy.data.objects, "it was placed into a render")
-    yield from hand.look("waits_for_the_render")
-    hand.note("waiting", list(hand.part("pump").current().waiting.values()))
+    ui_driver.check(bpy.app.is_job_running("RENDER"), "the render is over too soon")
+    ui_driver.check(RESULT not in bpy.data.objects, "it was placed into a render")
+    yield from ui_driver.look("waits_for_the_render")
+    ui_driver.note("waiting", list(ui_driver.part("job_monitor").current().waiting.values()))
     yield from stop_render()
-    yield from hand.until_job("PLACED")
-    hand.check(RESULT in bpy.data.objects, "it is not placed after the render")
-    yield from hand.look("placed_after_the_render")
+    yield from ui_driver.until_job("PLACED")
+    ui_driver.check(RESULT in bpy.data.objects, "it is not placed after the render")
+    yield from ui_driver.look("placed_after_the_render")
     bpy.ops.wm.save_mainfile()
 
 
-def stop_render() -> hand.Steps:
+def stop_render() -> ui_driver.Steps:
     """Click along the status bar until the cross beside the render's progress is hit: a simulated Esc is not heard."""
     window = kit.view().window
     for x in range(window.width // 3, window.width * 7 // 10, 8):
-        yield from hand.move(window, x, 11)
-        yield from hand.press("LEFTMOUSE")
+        yield from ui_driver.move(window, x, 11)
+        yield from ui_driver.press("LEFTMOUSE")
         yield 0.03
         if not bpy.app.is_job_running("RENDER"):
             return
     yield from kit.until(lambda: not bpy.app.is_job_running("RENDER"), what="the render's end")
 
 
-def elsewhere() -> hand.Steps:
+def elsewhere() -> ui_driver.Steps:
     """The second result, which has a source of its own, is ready while another file is open."""
-    job_id = hand.job().id
+    job_id = ui_driver.job().id
     bpy.ops.wm.save_mainfile()
     bpy.ops.wm.open_mainfile(filepath=OTHER)
     yield 1.0
-    yield from hand.open_tab()
-    hand.tell(os.environ["SERVICE"], "finish")
+    yield from ui_driver.open_tab()
+    ui_driver.tell(os.environ["SERVICE"], "finish")
     yield from kit.until(lambda: state(job_id) == "READY", 60.0, "the result")
     yield 2.0
-    hand.check(state(job_id) == "READY", f"in the other file it became {state(job_id)}")
-    hand.check(RESULT not in bpy.data.objects, "it was placed in another file")
-    yield from hand.look("not_placed_in_another_file")
+    ui_driver.check(state(job_id) == "READY", f"in the other file it became {state(job_id)}")
+    ui_driver.check(RESULT not in bpy.data.objects, "it was placed in another file")
+    yield from ui_driver.look("not_placed_in_another_file")
     bpy.ops.wm.open_mainfile(filepath=FILE)
     yield 1.0
-    yield from hand.open_tab()
+    yield from ui_driver.open_tab()
     yield from kit.until(lambda: state(job_id) == "PLACED", what="the result in its own file")
-    yield from hand.look("placed_in_its_own_file")
+    yield from ui_driver.look("placed_in_its_own_file")
 
 
 def state(job_id: str) -> str:
-    return str(hand.part("pump").current().jobs[job_id].state)
+    return str(ui_driver.part("job_monitor").current().jobs[job_id].state)

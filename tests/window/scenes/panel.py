@@ -12,38 +12,38 @@ from typing import Any
 import bpy
 from mathutils import Euler
 
-from tests.window import hand
+from tests.window import ui_driver
 from window import kit
 
 _context: Any = bpy.context
 
 
-def scene() -> hand.Steps:
+def scene() -> ui_driver.Steps:
     furnish()
     yield from kit.enlarge_viewport()
     look()
-    yield from hand.open_tab()
-    yield from hand.choose_service("LOCAL")
+    yield from ui_driver.open_tab()
+    yield from ui_driver.choose_service("LOCAL")
     yield from refined("Monkey", lambda job: job.state == "PLACED")
-    code = hand.settings().session_code
-    hand.settings().session_code = ""
+    code = ui_driver.settings().session_code
+    ui_driver.settings().session_code = ""
     yield from refined("Wheel", lambda job: job.remote is not None and (job.remote.percent or 0) >= 30)
     select("Monkey refined")
-    hand.settings().session_code = code
-    yield from hand.over_viewport()
+    ui_driver.settings().session_code = code
+    yield from ui_driver.over_viewport()
     yield 0.8  # the timer measures what is selected, and the last message goes
     yield from kit.redrawn()
-    hand.picture("panel", kit.view().area)
+    ui_driver.picture("panel", kit.view().area)
 
 
-def refined(name: str, is_shown: Callable[[Any], bool]) -> hand.Steps:
+def refined(name: str, is_shown: Callable[[Any], bool]) -> ui_driver.Steps:
     """Press New Session from Selection, and wait until its job is as the picture wants it."""
     select(name)
     yield 0.5
-    known = {job.id for job in hand.jobs()}
-    yield from hand.click("csm_refine.create_session")
-    yield from kit.until(lambda: len(hand.jobs()) > len(known), what="a job")
-    yield from kit.until(lambda: is_shown(hand.job()), 90.0, "the job")
+    known = {job.id for job in ui_driver.jobs()}
+    yield from ui_driver.click("csm_refine.create_session")
+    yield from kit.until(lambda: len(ui_driver.jobs()) > len(known), what="a job")
+    yield from kit.until(lambda: is_shown(ui_driver.job()), 90.0, "the job")
 
 
 def furnish() -> None:

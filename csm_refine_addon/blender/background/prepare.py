@@ -1,0 +1,180 @@
+"""Run by a background Blender: a mesh file -> a checked .blend with exactly one object, and a report.
+
+The report is a :class:`~..core.models.MeshReport` as JSON with two more keys, ``ok`` and ``error``; ``error`` is null
+or ``{code, message, action}``. It is written last: where there is a good report, there is a good .blend.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bpy  # where Blender is a Python module, addon_utils is there only after it
+
+# isort: split
+import addon_utils
+
+from ...core import limits, serialization
+from ...core.errors import CsmError, PrepareFailed
+from ...core.mesh_files import blend_files
+from ...core.models import Box, MeshReport, Placement
+from . import box_fit, chunked_append, data_only, inspection, mesh_io, topology
+from .strip_attributes import slim
+from .tris_to_quads import join_pairs
+
+FAILED = 8
+NO_PART_OF_A_MESH = ("collections", "actions", "texts", "libraries", "particles", "sounds", "movieclips", "cache_files")
+"""Removed by name, because some of them have a fake user and outlast a purge."""
+IMPORTERS = frozenset({"io_scene_gltf2", "io_scene_fbx"})
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to make of a mesh: ``name`` for all that it brings, the box that it belongs in, whether to fit it there."""
+
+    name: str
+    box: Box | None = None
+    fit: bool = True
+    quads: bool = False
+    """Whether triangles that were quads are to be joined."""
+
+
+def main(request: Mapping[str, Any]) -> int:
+    """Prepare a mesh file; return 0, or 8 with the reason in the report. The request:
+
+    ``{"mesh": path, "blend": path to write, "report": path to write, "name": for object, mesh and materials,
+    "placement": Placement as JSON or null, "fit": bool, "quads": bool}``.
+    """
+    report_file = Path(request["report"])
+    try:
+        bpy.ops.wm.read_factory_settings(use_empty=True)
+        _disable_what_does_not_import()
+        report = prepare(Path(request["mesh"]), Path(request["blend"]), _wanted(request))
+    except Exception as error:  # noqa: BLE001  # the top of a program: whatever it is, the report says it
+        traceback.print_exc(file=sys.stderr)
+        _write_json(report_file, {"ok": False, "error": _said(error)})
+        return FAILED
+    _write_json(report_file, {**dataclasses.asdict(report), "ok": True, "error": None})
+    return 0
+
+
+def _disable_what_does_not_import() -> None:
+    """Leave of the add-ons that come with Blender only those that read meshes: others take part in each import."""
+    for name in [addon.module for addon in bpy.context.preferences.addons]:
+        if name not in IMPORTERS:
+            addon_utils.disable(name, default_set=True)
+
+
+def prepare(mesh: Path, blend: Path, wanted: Wanted) -> MeshReport:
+    """Read a mesh file into this empty Blender and save it as ``blend`` with nothing but its one object.
+
+    Raises MeshUnusable where the file is not a usable mesh; then there is no ``blend``.
+    """
+    blend.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        obj = mesh_io.import_mesh(mesh, Path(scratch))
+        report = finish(obj, wanted, mesh.stat().st_size)
+        _keep_only(obj)
+        _save(blend)
+        blend_files.refuse_more_than_data(blend)
+        chunked_append.write(obj, blend)
+    return report
+
+
+def finish(obj: bpy.types.Object, wanted: Wanted, size_bytes: int) -> MeshReport:
+    """Make of a mesh as imported one that can be placed: plain data, named, in its box; and say what it is.
+
+    With ``wanted.fit`` the vertices fill ``wanted.box`` exactly, however small the difference was. Without, they stay
+    as returned, except that an origin outside the box, which could not be sent, is put back.
+    """
+    data_only.make_plain(obj)
+    joined = join_pairs(obj.data) if wanted.quads else 0
+    found = box_fit.mesh_box(obj.data)
+    problems: tuple[str, ...] = ()
+    said = ""
+    difference = box_fit.difference(found, box_fit.expected_box(wanted.box)) if wanted.box else None
+    if wanted.box and wanted.fit:
+        problems = box_fit.flat_sides(found)
+        said = box_fit.correction(found, box_fit.expected_box(wanted.box))
+        box_fit.fit_mesh(obj.data, wanted.box)
+    elif wanted.box:
+        box_fit.restore_origin(obj.data, wanted.box)
+    slim(obj)
+    _name(obj, wanted.name)
+    report = _report(obj, found, size_bytes)
+    return dataclasses.replace(report, problems=problems, correction=said, difference=difference, joined_quads=joined)
+
+
+def _report(obj: bpy.types.Object, found: Box, size_bytes: int) -> MeshReport:
+    mesh = obj.data
+    images = inspection.images_of(obj)
+    return MeshReport(
+        triangles=len(mesh.loops) - 2 * len(mesh.polygons),
+        vertices=len(mesh.vertices),
+        materials=len(mesh.materials),
+        textures=tuple(image.name for image in images),
+        box=found,
+        size_bytes=size_bytes,
+        images=inspection.textures(obj),
+        counts=topology.measure(mesh),
+        has_uv=bool(mesh.uv_layers),
+        size=box_fit.mesh_box(mesh).size,
+    )
+
+
+def _name(obj: bpy.types.Object, name: str) -> None:
+    obj.name = obj.data.name = name
+    for material in obj.data.materials:
+        if material:
+            material.name = name
+    for image in inspection.images_of(obj):
+        image.name = f"{name} {image.name}"
+
+
+def _keep_only(obj: bpy.types.Object) -> None:
+    """Remove every other object, and all that then belongs to none: cameras, lights, actions, texts, libraries."""
+    for other in [found for found in bpy.data.objects if found != obj]:
+        bpy.data.objects.remove(other)
+    for kind in NO_PART_OF_A_MESH:
+        bpy.data.batch_remove(list(getattr(bpy.data, kind)))
+    if obj.name not in bpy.context.scene.collection.objects:
+        bpy.context.scene.collection.objects.link(obj)
+    bpy.data.orphans_purge(do_local_ids=True, do_linked_ids=True, do_recursive=True)  # type: ignore[call-arg]
+
+
+def _save(blend: Path) -> None:
+    """Save uncompressed: it is read once, on Blender's main thread."""
+    part = blend.with_name(f"{blend.name}.part")
+    bpy.ops.wm.save_as_mainfile(filepath=str(part), check_existing=False, compress=False, copy=True)
+    os.replace(part, blend)
+
+
+def _wanted(request: Mapping[str, Any]) -> Wanted:
+    placement = serialization.decode(Placement, request.get("placement") or {})
+    options = bool(request.get("fit", True)), bool(request.get("quads", False))
+    return Wanted(request["name"], placement.box, *options)
+
+
+def _said(error: Exception) -> dict[str, str]:
+    if isinstance(error, MemoryError):
+        error = limits.out_of_memory()
+    if not isinstance(error, CsmError):
+        error = PrepareFailed(
+            f"Blender failed on the mesh: {str(error) or type(error).__name__}.",
+            "Import the mesh in the window instead.",
+        )
+    return {"code": error.code, "message": error.message, "action": error.action}
+
+
+def _write_json(path: Path, document: dict[str, Any]) -> None:
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(json.dumps(document), encoding="utf-8")
+    os.replace(part, path)

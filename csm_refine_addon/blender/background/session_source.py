@@ -1,0 +1,125 @@
+"""The source of a new session: objects of the open file -> a .blend -> one mesh file, upright in the source's frame.
+
+:func:`write` runs in the window and only copies data into a file; :func:`main` runs in a background Blender and does
+the rest. The mesh file holds the source's evaluated geometry turned back by its rotation, with its origin at zero: so
+the refined mesh comes back in the very box that was measured. A .blend or FBX holds its faces as they are, a GLB as
+triangles.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import bpy
+from mathutils import Matrix, Quaternion, Vector
+
+from ...core import private_files
+from ...core.errors import CsmError, InputError, MeshUnusable, StorageError
+from ...core.jobs import state_machine
+from ..geometry import bounds
+from ..geometry.object_hierarchy import with_children
+from . import mesh_io
+from .join import join
+
+
+def write(active: bpy.types.Object, objects: Sequence[bpy.types.Object], path: Path) -> tuple[str, ...]:
+    """Write the visible ones of ``objects`` and of their children to a .blend; return their names, ``active`` first.
+
+    Blender's data is not changed. Raises InputError where nothing of them is visible, StorageError.
+    """
+    shown = [obj for obj in with_children([active, *objects]) if obj.visible_get()]
+    if active not in shown:
+        raise InputError(f"“{active.name}” is hidden.", "Show it, or select another object.")
+    try:
+        bpy.data.libraries.write(str(path), set(shown), path_remap="ABSOLUTE", fake_user=True)
+        private_files.touch(path)
+    except (RuntimeError, OSError) as error:
+        raise StorageError(f"The source cannot be written to {path}: {error}.", "Free some disk space.") from error
+    return (active.name, *(obj.name for obj in shown if obj != active))
+
+
+def main(request: Mapping[str, Any]) -> int:
+    """Export objects of a .blend to a mesh file; return 0, or 8 with an error in the report. The request:
+
+    ``{"blend": path, "objects": names, "mesh": path to write, "report": path to write}``.
+    """
+    report: dict[str, object] = {"error": None}
+    try:
+        export(_brought(request["blend"], request["objects"]), Path(request["mesh"]))
+    except CsmError as error:
+        report["error"] = dataclasses.asdict(state_machine.job_error(error))
+    Path(request["report"]).write_text(json.dumps(report), encoding="utf-8")
+    return MeshUnusable.exit_code if report["error"] else 0
+
+
+def export(objects: Sequence[bpy.types.Object], path: Path) -> None:
+    """Write these objects of a scene that nobody needs any more to a mesh file, in the frame of the first one.
+
+    Raises InputError where they have no faces, or the frame is not usable.
+    """
+    frame = bounds.frame(objects[0])
+    stands = Matrix.Translation(Vector(frame.origin)) @ Quaternion(frame.rotation).to_matrix().to_4x4()
+    meshes = _meshes(set(objects), stands.inverted())
+    if not meshes:
+        raise InputError(f"“{objects[0].name}” has no faces to refine.", "Select an object with faces.")
+    for obj in list(bpy.data.objects):
+        bpy.data.objects.remove(obj)
+    parts = [bpy.data.objects.new("source", mesh) for mesh in meshes]
+    for part in parts:
+        bpy.context.scene.collection.objects.link(part)
+    if len(parts) > 1:
+        join(parts)
+    _make_local()
+    mesh_io.export_mesh(parts[0], path)
+
+
+def _brought(blend: str, names: Sequence[str]) -> list[bpy.types.Object]:
+    """Bring everything of a .blend into an empty scene and return the objects of these names."""
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    libraries: Any = bpy.data.libraries  # in the stubs, load() is no context manager
+    with libraries.load(blend) as (found, wanted):
+        wanted.objects = list(found.objects)
+    for obj in wanted.objects:
+        bpy.context.scene.collection.objects.link(obj)
+    bpy.context.view_layer.update()
+    return [bpy.data.objects[name] for name in names]
+
+
+def _make_local() -> None:
+    """Make the file's own what is linked or overridden: materials and textures of an asset library."""
+    if bpy.data.libraries:
+        bpy.ops.object.make_local(type="ALL")
+        data: Any = bpy.data  # in the stubs of 4.2, the arguments of user_map() are not optional
+        for block in [block for block in data.user_map() if block.override_library]:
+            block.make_local()
+
+
+def _meshes(chosen: set[bpy.types.Object], to_frame: Matrix) -> list[bpy.types.Mesh]:
+    """Return what is shown of the chosen objects, instances included, as meshes that stand in the frame."""
+    depsgraph = bpy.context.evaluated_depsgraph_get()
+    meshes = []
+    for instance in depsgraph.object_instances:
+        owner = instance.parent if instance.is_instance else instance.object
+        if owner is None or owner.original not in chosen or not instance.show_self:
+            continue
+        mesh = _mesh(instance.object, depsgraph)
+        if mesh is not None:
+            mesh_io.transform_mesh(mesh, to_frame @ instance.matrix_world)
+            meshes.append(mesh)
+    return meshes
+
+
+def _mesh(evaluated: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> bpy.types.Mesh | None:
+    """Return an evaluated object's faces as a mesh of its own; None where it has none."""
+    try:
+        mesh = bpy.data.meshes.new_from_object(evaluated, preserve_all_data_layers=True, depsgraph=depsgraph)
+    except RuntimeError:
+        return None  # of a type that has no mesh: a camera, a light, an empty
+    if mesh is None or not mesh.polygons:
+        return None
+    mesh.use_fake_user = False
+    return mesh

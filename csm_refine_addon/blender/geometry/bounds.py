@@ -1,0 +1,168 @@
+"""Objects in the scene -> their oriented box and origin, from evaluated geometry."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import bpy
+import numpy as np
+from mathutils import Matrix, Quaternion
+
+from ...core import models
+from ...core.axes import Vector3
+from ...core.errors import InputError
+from ...core.models import Box
+from ...core.placement import BoundsOptions, BoundsSource, Measured, PivotSource
+from .object_hierarchy import with_children
+from .visible_meshes import Array, extent, visible_pieces
+
+SHEAR = 1e-4
+"""Cosine between two axes of a matrix from which on it counts as sheared; float32 noise stays below 1e-6."""
+FLAT = 1e-6
+"""A side below this part of the diagonal counts as zero."""
+FINITE = 1e30
+"""Blender's cached box has the greatest float32, 3.4e38, in place of an infinite coordinate."""
+NOR = "{} and no {}"
+SIDES = ("width (X)", "depth (Y)", "height (Z)")
+
+
+def find_object(view_layer: bpy.types.ViewLayer, name: str) -> bpy.types.Object:
+    """Return the object of this name. Raises InputError where the view layer has none."""
+    found = view_layer.objects.get(name)
+    if found is None:
+        raise InputError(f"There is no object “{name}” in the view layer “{view_layer.name}”.", "Check the name.")
+    return found
+
+
+def selection(view_layer: bpy.types.ViewLayer) -> tuple[bpy.types.Object, list[bpy.types.Object]]:
+    """Return the active object and all selected ones; an active object that is not selected gives way to one that is.
+
+    Raises InputError where nothing is selected.
+    """
+    chosen = list(view_layer.objects.selected)
+    if not chosen:
+        raise InputError("Nothing is selected.", "Select an object, type the bounds, or leave them to the service.")
+    active = view_layer.objects.active
+    return (active if active in chosen else chosen[0]), chosen
+
+
+def frame(active: bpy.types.Object) -> Measured:
+    """Return an object's origin and rotation alone, with warnings about its matrix. ``box`` is None.
+
+    The rotation is that of ``matrix_world.decompose()``, for a sheared matrix the nearest one.
+    Raises InputError where the matrix has a zero axis or is not finite.
+    """
+    matrix = active.matrix_world
+    linear = np.array(matrix, dtype=np.float64)[:3, :3]
+    lengths = np.linalg.norm(linear, axis=0)
+    if not np.isfinite(np.array(matrix)).all():
+        raise InputError(f"The transform of “{active.name}” is not finite.", "Clear its location, rotation and scale.")
+    if not lengths.all():
+        raise InputError(f"“{active.name}” has a scale of zero.", "Give it a scale other than zero on each axis.")
+    warnings = []
+    cosines = (linear / lengths).T @ (linear / lengths) - np.eye(3)
+    if np.abs(cosines).max() > SHEAR:
+        rotation = _nearest_rotation(linear)
+        warnings.append(f"“{active.name}” is sheared by its parent's scale: the nearest rotation is used.")
+    else:
+        rotation = matrix.decompose()[1]
+    if matrix.determinant() < 0:
+        warnings.append(
+            f"“{active.name}” is mirrored by a negative scale: the result is not mirrored and may stand turned. "
+            "Apply the scale (Ctrl A) to keep it upright."
+        )
+    return Measured(active.name, tuple(matrix.translation), tuple(rotation), None, tuple(warnings))
+
+
+def measure(
+    depsgraph: bpy.types.Depsgraph,
+    active: bpy.types.Object,
+    objects: Sequence[bpy.types.Object] = (),
+    *,
+    thickness: float | None = None,
+    allow_flat: bool = False,
+) -> Measured:
+    """Return the common box of ``objects`` (none: of ``active``) in the rotation of ``active``, from its origin.
+
+    Counted is what the viewport shows of them and of their children: evaluated geometry with modifiers and
+    instances. Blender axes and units. A flat side is given the ``thickness`` that the user typed, around the middle;
+    ``allow_flat`` leaves it at zero, for who needs no more than the origin's place.
+    Raises InputError, with the cure, where there is no geometry, it is not finite, or flat.
+    """
+    found = frame(active)
+    pieces = visible_pieces(depsgraph, with_children(objects or [active]))
+    if not pieces:
+        raise _without_geometry(active, depsgraph)
+    low, high = extent(pieces, rotation_matrix(found.rotation), np.array(found.origin))
+    if not (np.abs([low, high]) < FINITE).all():
+        raise InputError(f"“{active.name}” has vertices that are not finite numbers.", "Clean up its geometry.")
+    size = _thickened(high - low, thickness, active.name, allow_flat=allow_flat)
+    box = Box(_vector((low + high) / 2), _vector(size))
+    return Measured(found.object_name, found.origin, found.rotation, box, found.warnings)
+
+
+def measure_for(
+    choices: BoundsOptions,
+    depsgraph: bpy.types.Depsgraph,
+    active: bpy.types.Object,
+    objects: Sequence[bpy.types.Object] = (),
+    *,
+    thickness: float | None = None,
+) -> Measured:
+    """Return as much as ``choices`` need: where they need no geometry, an object without any gives its frame alone.
+
+    Raises InputError as :func:`measure`, for what is needed only.
+    """
+    if choices.bounds is BoundsSource.AUTO and choices.pivot is not PivotSource.OBJECT:
+        return frame(active)
+    allow_flat = choices.bounds is not BoundsSource.OBJECT
+    try:
+        return measure(depsgraph, active, objects, thickness=thickness, allow_flat=allow_flat)
+    except InputError:
+        if choices.needs_geometry:
+            raise
+        return frame(active)
+
+
+def rotation_matrix(rotation: models.Quaternion) -> Array:
+    """Return the (3, 3) rotation matrix, float64, of a quaternion w, x, y, z of about unit length."""
+    w, x, y, z = np.array(rotation, dtype=np.float64) / np.linalg.norm(rotation)
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+
+
+def _nearest_rotation(linear: Array) -> Quaternion:
+    """Return the rotation nearest to a (3, 3) matrix, mirrored or not, by its polar decomposition (Higham 1986)."""
+    left, _, right = np.linalg.svd(linear * np.sign(np.linalg.det(linear)))
+    return Matrix((left @ right).tolist()).to_quaternion()
+
+
+def _thickened(size: Array, thickness: float | None, name: str, *, allow_flat: bool) -> Array:
+    flat = size <= FLAT * np.linalg.norm(size)
+    if not flat.any():
+        return size
+    if thickness is not None and thickness > 0:
+        return np.where(flat, thickness, size)
+    if allow_flat:
+        return np.where(flat, 0.0, size)
+    sides = functools.reduce(NOR.format, (side for side, is_flat in zip(SIDES, flat, strict=True) if is_flat))
+    raise InputError(f"“{name}” is flat: it has no {sides}.", "Give it a thickness, or type the bounds.")
+
+
+def _without_geometry(active: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> InputError:
+    if not active.visible_get(view_layer=depsgraph.view_layer):
+        return InputError(f"“{active.name}” is hidden.", "Show it in the viewport, or type the bounds.")
+    return InputError(
+        f"“{active.name}” has no geometry to take the bounds from.", "Select another object, or type the bounds."
+    )
+
+
+def _vector(values: Array) -> Vector3:
+    x, y, z = values.tolist()
+    return (x, y, z)

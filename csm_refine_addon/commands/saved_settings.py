@@ -1,0 +1,70 @@
+"""What the preferences and the running Blender say, where there is one."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+
+from ..core.data_dir import DataDir, chosen_home
+from ..core.errors import InputError, PrepareFailed
+from ..core.jobs import job_factory
+from ..core.models import Secret
+from ..core.processes.background import find_background_blender
+from ..core.providers.client_factory import DEFAULT_TIMEOUT_S
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the preferences and the running Blender say; the defaults hold where there is no Blender."""
+
+    home: DataDir
+    service: str = ""
+    key: Callable[[], Secret | None] = lambda: None
+    """Gives the key of the preferences; raises KeyMissing where that cannot be one."""
+    key_command: str = ""
+    """Prints the key; it comes before ``key``."""
+    allow_plain_http: bool = False
+    fit_to_box: bool = True
+    poll_s: tuple[float, float] = job_factory.POLL_S
+    timeout_s: float = DEFAULT_TIMEOUT_S
+    binary_path: str = ""
+    is_online: Callable[[], bool] = lambda: True
+    open_file: Callable[[], str] = lambda: ""
+    window: Callable[[], str] = lambda: ""
+    """Names this Blender and its open file, where that was never saved."""
+
+
+def settings() -> Settings:
+    """Return what holds in this process."""
+    if has_blender():
+        found: Settings = blender().settings()
+        return found
+    return Settings(chosen_home())
+
+
+def has_blender() -> bool:
+    """Tell whether this Python has ``bpy``, as Blender's own or as a module."""
+    return "bpy" in sys.modules or importlib.util.find_spec("bpy") is not None
+
+
+def blender(need: str = "It needs Blender") -> ModuleType:
+    """Return the module that works in Blender. Raises InputError where there is none."""
+    if not has_blender():
+        raise InputError(
+            f"{need}, and this Python has none.", "Run it in Blender; submit, wait and fetch work without."
+        )
+    from ..blender import headless
+
+    return headless
+
+
+def can_prepare(binary_path: str) -> bool:
+    """Tell whether there is a Blender to prepare meshes with in the background."""
+    try:
+        find_background_blender(binary_path)
+    except PrepareFailed:
+        return False
+    return True

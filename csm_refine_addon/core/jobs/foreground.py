@@ -1,0 +1,158 @@
+"""Drives jobs in the calling process, blocking: for the command line and for scripts in Blender."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from ..data_dir import DataDir
+from ..errors import JobStoreBusy
+from ..models import LOCAL, Job, JobState, Secret
+from ..processes.background import Wait
+from ..processes.blender_tasks import BackgroundTasks
+from ..processes.local_service import LocalService
+from ..providers.account_binding import AccountBinding, asks_service
+from ..providers.client import Client
+from ..providers.client_factory import DEFAULT_TIMEOUT_S, ClientFactory
+from .heartbeat import LeaseKeeper
+from .job_store import JobStore
+from .runner import LEASE_S, JobRunner
+from .state_machine import Step, next_step
+
+_log = logging.getLogger("csm_refine.following")
+LOOK_EVERY_S = 0.5
+"""How often the journal is read while another process drives the job."""
+
+
+def nothing(job: Job) -> None:
+    """Be told of a job and do nothing."""
+
+
+class ForegroundRunner:
+    """The journal, the services and the engine of this process, for the length of a ``with`` block.
+
+    ``key_of`` gives the key for a service's address, or None; ``is_chosen`` tells whether the user chose an address.
+    ``blender`` is ``bpy.app.binary_path`` of the Blender that runs this, or empty. Raises StorageError where the
+    home folder cannot be used.
+    """
+
+    def __init__(
+        self,
+        home: DataDir,
+        *,
+        key_of: Callable[[str], Secret | None],
+        is_online: Callable[[], bool],
+        is_chosen: Callable[[str], bool],
+        blender: str = "",
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        pause: Wait | None = None,
+    ) -> None:
+        self.home = home.ensure()
+        self.journal = JobStore(home.journal)
+        self._pause = pause or threading.Event().wait
+        local_service = LocalService(home, blender=blender)
+        self._services = ClientFactory(
+            local_service, key_of=key_of, is_online=is_online, pause=self._pause, timeout_s=timeout_s
+        )
+        self._workshop = BackgroundTasks(home, blender, self._pause)
+        self._at_work: tuple[str, ...] = ()
+        self._presence = LeaseKeeper(home, local_service, lambda: self._at_work)
+        self._gate = AccountBinding(home.folder, self._presence.owner, self._services.key, is_chosen)
+
+    def __enter__(self) -> Self:
+        self._presence.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._presence.__exit__(kind, error, trace)
+        self.journal.close()
+
+    def end_requests_at(self, ends_at: float) -> None:
+        """Have no request go on for longer than this time of the monotonic clock; before the first one is made."""
+        self._services.ends_at = ends_at
+
+    def client(self, service: str) -> Client:
+        """Return a client of the service. Raises KeyMissing, or ServiceUnreachable for the local one."""
+        return self._services.client(service)
+
+    def check(self, job: Job) -> None:
+        """See that the key at hand is the one that the job was made with. Raises OtherAccount, KeyMissing."""
+        if job.service != LOCAL and not self._gate.check(job):
+            self.client(job.service)  # says that there is no key
+
+    def follow(
+        self,
+        job_id: str,
+        *,
+        until: Callable[[Job], bool] = lambda job: False,
+        on_change: Callable[[Job], None] = nothing,
+        for_s: float = math.inf,
+    ) -> Job:
+        """Drive a job until it rests or ``until`` says so, for at most ``for_s``, and return how it stands.
+
+        One that has not ended by then is left as it is, for whoever follows it next; a mesh that is just being
+        prepared is prepared.
+
+        Raises OtherAccount where it was made with another key.
+        Where another process drives it, watch the journal instead, and take over should that process be gone. A
+        journal that is locked for a while is said in the log, and waited for: it says nothing about the job.
+        """
+        ends_at = time.monotonic() + for_s
+
+        def pause(seconds: float) -> bool:
+            left_s = max(0.0, ends_at - time.monotonic())
+            return self._pause(min(seconds, left_s)) or seconds >= left_s
+
+        def is_enough(job: Job) -> bool:
+            return until(job) or time.monotonic() >= ends_at
+
+        while True:
+            try:
+                is_ours = self._claim(job_id)
+                job = self._driven(job_id, is_enough, on_change, pause) if is_ours else self.journal.get(job_id)
+                on_change(job)
+                if is_enough(job) or _rests(job):
+                    return job
+            except JobStoreBusy as error:
+                _log.warning("%s It is tried again.", error.message)
+            if pause(LOOK_EVERY_S):
+                return self.journal.get(job_id)
+
+    def _driven(self, job_id: str, until: Callable[[Job], bool], on_change: Callable[[Job], None], pause: Wait) -> Job:
+        engine = JobRunner(
+            self.journal,
+            self.home,
+            self._services.client,
+            self._workshop,
+            pause,
+            on_change=on_change,
+            holds=self._holds,
+        )
+        self._at_work = (job_id,)
+        try:
+            job = self.journal.get(job_id)
+            if asks_service(job):
+                self.check(job)
+                self._gate.adopts(self.journal, job)
+            return engine.drive(job_id, until=until)
+        finally:
+            self._at_work = ()
+            self.journal.release(job_id, self._presence.owner)
+
+    def _holds(self, job_id: str) -> bool:
+        return self._claim(job_id) and self._gate.admits(self.journal, self.journal.get(job_id))
+
+    def _claim(self, job_id: str) -> bool:
+        return self.journal.claim(job_id, self._presence.owner, time.time(), LEASE_S)
+
+
+def _rests(job: Job) -> bool:
+    """Tell whether the job is left to the user; another process that is just sending it will go on with it."""
+    return next_step(job) is Step.REST and job.state is not JobState.SUBMITTING

@@ -1,0 +1,162 @@
+"""Recovery of damaged databases: the file is kept aside, and what can be read of it is written into a new one.
+
+Used for the journal of jobs, and for the sessions of the local service. Several processes may find the damage at once:
+one mends, the others wait for it and find a sound database. At no moment is there none. A process that has the damaged
+one open finds in the list of mended ones that it was replaced, and opens the new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import private_files
+
+PATIENT_S = 30.0
+"""How long to wait for another process that is mending."""
+NOT_OURS = (ValueError, TypeError, KeyError, AttributeError)
+"""What JSON raises that is no record of this version: that is no damage."""
+as_text = functools.partial(str, encoding="utf-8", errors="replace")
+"""For a connection's ``text_factory``: SQLite itself would refuse the whole result."""
+_decoder = json.JSONDecoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a database holds: JSON in the column ``document`` of ``tables``, and ids in the table ``removed``.
+
+    ``first_key`` is the first key of the documents of the first table, the only ones that are saved.
+    """
+
+    tables: tuple[str, ...]
+    first_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What could be read of a damaged database, and where that is kept.
+
+    ``documents`` holds older versions of some documents, too. ``removed`` has the ids of those that were deleted.
+    """
+
+    aside: Path
+    documents: tuple[str, ...]
+    removed: frozenset[str]
+
+
+def is_damage(error: BaseException) -> bool:
+    """Tell whether SQLite says that the file is damaged, or no database at all."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest says where; https://www.sqlite.org/rescode.html
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def times_mended(path: Path) -> int:
+    """Return a number that grows each time the database is replaced by a mended one."""
+    try:
+        return _list_of(path).stat().st_size
+    except OSError:
+        return 0
+
+
+def mend(path: Path, contents: Contents, fill: Callable[[Path, Saved], None]) -> None:
+    """Keep a damaged database aside and put a new one in its place; nothing where it is not damaged (any more).
+
+    ``fill`` makes a database out of what was saved. Raises OSError, sqlite3.Error.
+    """
+    with _alone(path):
+        if not _is_damaged(path, contents):
+            return
+        documents = (*_by_rows(path, contents.tables[0], "document"), *_by_bytes(path, contents.first_key))
+        saved = Saved(_kept_aside(path), documents, frozenset(_by_rows(path, "removed", "*")))
+        draft = path.with_name(f"{path.name}.new")
+        draft.unlink(missing_ok=True)
+        fill(draft, saved)
+        with open(_list_of(path), "a", encoding="utf-8", opener=private_files.opener) as mended:
+            mended.write(f"{saved.aside.name}\n")
+        _rollback_journal(path).unlink(missing_ok=True)  # SQLite would play it back into the new one
+        os.replace(draft, path)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Let one process at a time in; the lock goes with the process, however it ends."""
+    file = path.with_name(f"{path.stem}.lock")
+    private_files.touch(file)
+    lock = sqlite3.connect(file, timeout=PATIENT_S, isolation_level=None)
+    with contextlib.closing(lock):
+        lock.execute("BEGIN EXCLUSIVE")
+        yield
+
+
+def _is_damaged(path: Path, contents: Contents) -> bool:
+    try:
+        with contextlib.closing(_opened(path)) as database:
+            if database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+                return True
+            for table in contents.tables:
+                for (document,) in database.execute(f"SELECT document FROM {table}"):  # noqa: S608 -- ours
+                    json.loads(document)
+    except sqlite3.Error as error:
+        if is_damage(error):
+            return True
+        raise
+    except ValueError:
+        return True
+    return False
+
+
+def _by_rows(path: Path, table: str, column: str) -> Iterator[str]:
+    """Yield what SQLite can read from both ends of a table, up to the damage; the first of several columns."""
+    for order in ("", " DESC"):
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(_opened(path)) as database:
+            for row in database.execute(f"SELECT {column} FROM {table} ORDER BY rowid{order}"):  # noqa: S608 -- ours
+                yield row[0]
+
+
+def _by_bytes(path: Path, first_key: str) -> Iterator[str]:
+    """Yield what looks like a document anywhere in the file: a page without its header still holds them."""
+    text = path.read_bytes().decode("utf-8", "replace")
+    beginning = json.dumps({first_key: ""})[:-2]
+    start = text.find(beginning)
+    while start >= 0:
+        with contextlib.suppress(ValueError, RecursionError):
+            _, end = _decoder.raw_decode(text, start)
+            yield text[start:end]
+        start = text.find(beginning, start + 1)
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path)
+    database.text_factory = as_text
+    return database
+
+
+def _kept_aside(path: Path) -> Path:
+    """Copy the damaged file, and what SQLite keeps beside it, under a name with the date."""
+    stem = f"{path.stem}.corrupt-{time.strftime('%Y%m%d-%H%M%S')}"
+    names = (path.with_name(f"{stem}{more}{path.suffix}") for more in ("", *(f"-{n}" for n in range(2, 1000))))
+    aside = next(name for name in names if not name.exists())
+    for source, target in ((path, aside), (_rollback_journal(path), _rollback_journal(aside))):
+        if source.exists():
+            private_files.touch(target)
+            shutil.copyfile(source, target)
+    return aside
+
+
+def _rollback_journal(path: Path) -> Path:
+    return path.with_name(f"{path.name}-journal")
+
+
+@functools.cache
+def _list_of(path: Path) -> Path:
+    """Kept: each turn of a Blender's timer asks a few times."""
+    return path.with_name(f"{path.stem}.mended")

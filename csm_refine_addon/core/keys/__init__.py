@@ -1,1 +1,0 @@
-"""Where the key comes from, whose a job is, and secrets of our own."""

@@ -1,1 +1,0 @@
-"""Looking sessions up: questions in the journal, and their answers."""

@@ -1,1 +1,0 @@
-"""What is off with a result, and a bundle for a bug report."""

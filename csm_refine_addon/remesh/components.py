@@ -1,0 +1,64 @@
+"""Loose parts: which there are, and dropping the small ones."""
+
+from __future__ import annotations
+
+import bpy  # where Blender is a Python module, bmesh is there only after it
+
+# isort: split
+import bmesh
+import numpy as np
+
+from ..blender.background.topology import connected
+from .cleaning import edited_mesh
+from .edges import edges_of
+from .surface import Array, Surface, areas, of_mesh, triangles_of_mesh
+
+
+def part_of_face(faces: Array, count: int) -> Array:
+    """Return per face the number of the part it belongs to, from 0, by shared vertices."""
+    edges = edges_of(faces, count)
+    label = connected(count, edges.start[edges.first], edges.end[edges.first])
+    return np.unique(label[faces[:, 0]], return_inverse=True)[1]
+
+
+def without_parts_below(surface: Surface, share: float) -> Surface:
+    """Return the surface without parts that have less than this share of it; the largest part always stays."""
+    kept = _is_kept(surface.faces, len(surface.points), face_areas(surface), share)
+    return compact(Surface(surface.points, surface.faces[kept]))
+
+
+def drop_parts_below(mesh: bpy.types.Mesh, share: float) -> int:
+    """Remove the same parts of a Blender mesh, and return how many faces that were."""
+    triangles, owner = triangles_of_mesh(mesh)
+    points = of_mesh(mesh).points
+    kept = _is_kept(triangles, len(points), areas(points, triangles), share)
+    doomed = np.unique(owner[~kept])
+    if len(doomed):
+        with edited_mesh(mesh) as edited:
+            edited.faces.ensure_lookup_table()
+            bmesh.ops.delete(edited, geom=[edited.faces[index] for index in doomed], context="FACES")
+    return len(doomed)
+
+
+def _is_kept(faces: Array, count: int, sizes: Array, share: float) -> Array:
+    part = part_of_face(faces, count)
+    size = np.bincount(part, weights=sizes)
+    keep = size >= share * size.sum()
+    keep[size.argmax()] = True
+    return np.asarray(keep[part])
+
+
+def face_areas(surface: Surface) -> Array:
+    """Return per face its area."""
+    halves = areas(surface.points, surface.triangles())
+    sizes = halves[: len(surface.faces)].copy()
+    sizes[surface.is_quad] += halves[len(surface.faces) :]
+    return sizes
+
+
+def compact(surface: Surface) -> Surface:
+    """Return the surface without points that no face uses."""
+    used = np.unique(surface.faces[surface.faces >= 0])
+    number = np.full(len(surface.points) + 1, -1)
+    number[used] = np.arange(len(used))
+    return Surface(surface.points[used], number[surface.faces])

@@ -1,0 +1,46 @@
+"""Fewer triangles by Blender's edge collapse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+import numpy as np
+
+from .components import compact
+from .surface import Surface, of_mesh, to_mesh
+
+
+def collapsed(shape: Surface, faces: int) -> Surface:
+    """Return the shape with about so many triangles."""
+    ratio = min(1.0, faces / max(len(shape.faces), 1))
+    return without_folded(modified(shape, "DECIMATE", ratio=ratio, use_collapse_triangulate=True))
+
+
+def fewer_triangles(shape: Surface, faces: int) -> Surface:
+    """Return the shape as it is, where it has no more, else collapsed."""
+    return collapsed(shape, faces) if len(shape.faces) > faces else shape
+
+
+def without_folded(shape: Surface) -> Surface:
+    """Return triangles without those that lie back to back on the same corners: what is left of a tiny closed part."""
+    _, which, times = np.unique(np.sort(shape.faces[:, :3], axis=1), axis=0, return_inverse=True, return_counts=True)
+    single = times[which.ravel()] == 1
+    return compact(Surface(shape.points, shape.faces[single])) if single.any() else shape
+
+
+def modified(shape: Surface, kind: str, **values: Any) -> Surface:
+    """Return what a modifier of Blender makes of a shape."""
+    mesh = to_mesh(shape, "modified")
+    obj = bpy.data.objects.new("modified", mesh)
+    bpy.context.scene.collection.objects.link(obj)
+    modifier: Any = obj.modifiers.new("modifier", kind)
+    for name, value in values.items():
+        setattr(modifier, name, value)
+    depsgraph = bpy.context.evaluated_depsgraph_get()
+    done = bpy.data.meshes.new_from_object(obj.evaluated_get(depsgraph))
+    result = of_mesh(done)
+    bpy.data.objects.remove(obj)
+    bpy.data.meshes.remove(mesh)
+    bpy.data.meshes.remove(done)
+    return result

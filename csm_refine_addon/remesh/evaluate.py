@@ -1,0 +1,85 @@
+"""What a rung gave, verified and scored against the shape that it was given."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from . import tuning
+from .edges import Soundness, soundness, volume
+from .quad_regularization import off_square
+from .refine_settings import Topology
+from .surface import Nearest, Surface, areas, samples
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Verdict:
+    """How good a result is. ``score`` is better when lower; ``faults`` say why it is not good."""
+
+    faces: int = 0
+    quads: float = 0.0
+    off_square: float = 0.0
+    distance: float = 0.0
+    """Mean, both ways, in 1e-4 of the diagonal."""
+    lost: float = 0.0
+    """The share of the source that is far from the result."""
+    missed: float = 0.0
+    """The share of the source that is further from the result than half a face's side: an ear, a rung."""
+    closed: bool = False
+    score: float = 1e9
+    faults: tuple[str, ...] = ()
+
+
+def judged(shape: Surface, result: Surface, topology: Topology, budget: int) -> Verdict:
+    """Return the verdict on a result. What is no mesh at all has the fault "unusable"."""
+    if len(result.faces) == 0 or not np.isfinite(result.points).all() or result.diagonal == 0:
+        return Verdict(faults=("unusable",))
+    distance, lost, missed = _distances(shape, result)
+    before, after = soundness(shape), soundness(result)
+    quads = float(result.is_quad.mean())
+    faults = [
+        *_faults_of_edges(before, after),
+        *(["parts are lost"] if lost > tuning.LOST_SURFACE or _shrinks(shape, result) else []),
+        *(["inside out"] if before.is_closed and volume(result) * volume(shape) < 0 else []),
+        *(["too few quads"] if topology is Topology.QUADS and quads < tuning.LEAST_QUADS else []),
+        *(["another number of faces"] if _misses(len(result.faces), len(shape.faces), budget, topology) else []),
+    ]
+    off = off_square(result) if topology is Topology.QUADS else 0.0
+    score = distance + 100 * lost + 2 * len(faults) + 0.2 * off
+    return Verdict(len(result.faces), quads, off, distance, lost, missed, after.is_closed, score, tuple(faults))
+
+
+def _shrinks(shape: Surface, result: Surface) -> bool:
+    """Tell whether what makes up the box is gone, so that fitting would stretch the rest."""
+    ends = [(surface.points.min(axis=0), surface.points.max(axis=0)) for surface in (shape, result)]
+    off = np.abs(np.subtract(*ends)).max(axis=0)
+    size = np.ptp(shape.points, axis=0)
+    return bool((off > tuning.BOX_LOST * size)[size > tuning.FLAT_FRACTION * shape.diagonal].any())
+
+
+def _distances(shape: Surface, result: Surface) -> tuple[float, float, float]:
+    """Return the mean distance both ways, in 1e-4 of the diagonal, and what of the source is lost, and missed."""
+    one, other = (surface.triangles() for surface in (shape, result))
+    there = Nearest(result.points, other).distances(samples(shape.points, one, tuning.JUDGE_SAMPLES, 1)[0])
+    back = Nearest(shape.points, one).distances(samples(result.points, other, tuning.JUDGE_SAMPLES, 2)[0])
+    scale = max(shape.diagonal, 1e-300)
+    side = np.sqrt(areas(shape.points, one).sum() / len(result.faces))
+    mean = float((there.mean() + back.mean()) / 2 / scale * 1e4)
+    return mean, float((there > tuning.FAR * scale).mean()), float((there > side / 2).mean())
+
+
+def _faults_of_edges(before: Soundness, after: Soundness) -> list[str]:
+    return [
+        *(["edges with more than two faces"] if after.crowded else []),
+        *(["open edges in a closed mesh"] if after.open and not before.open else []),
+        *(["normals at odds"] if after.at_odds > before.at_odds else []),
+    ]
+
+
+def _misses(faces: int, had: int, budget: int, topology: Topology) -> bool:
+    most = budget * (1 + tuning.FACES_OFF)
+    least = budget * (1 - tuning.FACES_OFF)
+    if topology is Topology.TRIS:
+        least = min(least, had)
+    return not least <= faces <= most

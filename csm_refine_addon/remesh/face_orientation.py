@@ -1,0 +1,94 @@
+"""Which faces of a mesh look the wrong way: numpy over plain arrays, linear in the size of the mesh.
+
+A part (faces joined by edges) is wrong where two neighbours disagree about outside, or where it is closed and its
+faces look inwards, unless it is the wall of a cavity in a larger part.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..blender.background.topology import connected
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Faces:
+    """A mesh as arrays: vertex positions (v, 3), and per corner its vertex, edge and face.
+
+    ``edges`` holds the two vertices of each edge, ``starts`` the first corner of each face.
+    """
+
+    positions: Array
+    corner_vertex: Array
+    corner_edge: Array
+    corner_face: Array
+    edges: Array
+    starts: Array
+
+
+@dataclass(frozen=True)
+class WrongFaces:
+    """Face numbers: those of parts at odds with themselves, and those of parts that are closed and inside out."""
+
+    at_odds: Array
+    inside_out: Array
+
+
+def find_wrong_faces(faces: Faces) -> WrongFaces:
+    """Return the faces of all parts whose normals are to be repaired."""
+    part = connected(len(faces.positions), *faces.edges.T)[faces.corner_vertex[faces.starts]]
+    _, part = np.unique(part, return_inverse=True)
+    count = int(part.max()) + 1
+    open_edges, odd_edges = _edge_faults(faces)
+    at_odds = _any_in_part(odd_edges, faces, part, count)
+    is_open = _any_in_part(open_edges, faces, part, count)
+    volume = np.bincount(part, weights=_volumes(faces), minlength=count)
+    inside_out = ~at_odds & ~is_open & (volume < 0) & ~_in_a_larger_part(faces, part, count)
+    return WrongFaces(np.flatnonzero(at_odds[part]), np.flatnonzero(inside_out[part]))
+
+
+def _edge_faults(faces: Faces) -> tuple[Array, Array]:
+    """Return per edge whether it is not between exactly two faces, and whether its two faces disagree."""
+    forwards = faces.corner_vertex == faces.edges[faces.corner_edge, 0]
+    uses = np.bincount(faces.corner_edge, minlength=len(faces.edges))
+    forward_uses = np.bincount(faces.corner_edge, weights=forwards, minlength=len(faces.edges))
+    return uses != 2, (uses == 2) & (forward_uses != 1)
+
+
+def _any_in_part(edge_fault: Array, faces: Faces, part: Array, count: int) -> Array:
+    faulty = part[faces.corner_face[edge_fault[faces.corner_edge]]]
+    return np.bincount(faulty, minlength=count) > 0
+
+
+def _volumes(faces: Faces) -> Array:
+    """Return six times the signed volume between each face and the middle of the mesh, by a fan of triangles."""
+    centred = faces.positions - faces.positions.mean(axis=0)
+    corners = len(faces.corner_vertex)
+    following = np.minimum(np.arange(corners) + 1, corners - 1)
+    first = centred[faces.corner_vertex[faces.starts[faces.corner_face]]]
+    here, there = centred[faces.corner_vertex], centred[faces.corner_vertex[following]]
+    in_face = faces.corner_face[following] == faces.corner_face
+    volumes = np.where(in_face, np.einsum("ij,ij->i", first, np.cross(here, there)), 0.0)
+    return np.bincount(faces.corner_face, weights=volumes, minlength=len(faces.starts))
+
+
+def _in_a_larger_part(faces: Faces, part: Array, count: int) -> Array:
+    """Return per part whether its box lies within the box of another one: a cavity's wall looks inwards rightly."""
+    low, high = np.full((count, 3), np.inf), np.full((count, 3), -np.inf)
+    corner_part = part[faces.corner_face]
+    np.minimum.at(low, corner_part, faces.positions[faces.corner_vertex])
+    np.maximum.at(high, corner_part, faces.positions[faces.corner_vertex])
+    order = np.argsort(-np.prod(high - low, axis=1))[:MAX_HOLLOW_PARTS]
+    inside = np.zeros(count, dtype=bool)
+    for outer in order:
+        inside |= np.all(low > low[outer], axis=1) & np.all(high < high[outer], axis=1)
+    return inside
+
+
+MAX_HOLLOW_PARTS = 100
+"""Of so many parts, the largest, cavities are known: each costs a look at all parts."""

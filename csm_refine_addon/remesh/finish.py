@@ -1,0 +1,72 @@
+"""The end of each refine, as a process: the mesh that the ladder chose gets UV layout, textures, box and files.
+
+Without a choice in the order, and where nothing is to be chosen, the mesh is the cleaned one.
+"""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..blender.background import mesh_io, topology
+from ..core import disk_errors, mesh_counts, serialization
+from ..core.errors import CsmError
+from . import tuning
+from .comparison_picture import Picture
+from .final_fit import fit
+from .progress import Progress, refusal, write_whole
+from .refine_settings import PICTURE, RefineSettings
+from .result_writer import write
+from .retexture import dressed
+from .run_method import limit_memory
+from .source_reader import load, read_source
+
+
+def main(request: Mapping[str, str]) -> int:
+    """Refine what the folder holds; 0 where ``mesh.glb`` was written, 8 where the mesh is not usable, else 1."""
+    folder = Path(request["folder"])
+    try:
+        report = refine(folder, json.loads((folder / "order.json").read_text("utf-8")))
+        code = 0
+    except CsmError as error:
+        report = refusal(error)
+        code = error.exit_code
+    except Exception as error:  # noqa: BLE001 -- the top of the process: the service reports it, the log has the details
+        traceback.print_exc()
+        return disk_errors.exit_code(error)
+    write_whole(folder / "report.json", json.dumps(report))
+    return code
+
+
+def refine(folder: Path, order: dict[str, Any]) -> dict[str, Any]:
+    """Do the work of one order and return its report. Raises MeshUnusable."""
+    progress = Progress(folder / "progress")
+    settings = serialization.decode(RefineSettings, order.get("settings", {}))
+    progress.reached(5)
+    obj, notes = read_source(folder, order, settings)
+    picture = Picture(obj)
+    choice = order.get("choice", "")
+    progress.reached(6 if choice else 50)
+    frame = mesh_io.vertex_bounds(obj)
+    if choice:
+        limit_memory(tuning.MEMORY_LIMIT)
+        shape = load(folder / "scratch" / f"{choice}.npz")
+        obj = dressed(shape, obj, settings.texture_resolution, progress)
+    box, pivot = order.get("scaled_bbox"), order.get("pivot_point")
+    notes += fit(obj.data, box, pivot, keep_aspect=settings.preserve_aspect_ratio, frame=frame)
+    progress.reached(80)
+    formats, failed = write(obj, folder, order["code"], progress)
+    low, high = mesh_io.vertex_bounds(obj)
+    return {
+        "ok": True,
+        "formats": formats,
+        "method": choice or "cleaned",
+        "notes": [*notes, *order.get("notes", []), *failed, *picture.finished(obj, folder / PICTURE)],
+        "vertices": len(obj.data.vertices),
+        "faces": len(obj.data.polygons),
+        "result": mesh_counts.document(topology.measure(obj.data)),
+        "box": [low.tolist(), high.tolist()],
+    }

@@ -1,0 +1,80 @@
+"""What a mesh looks like at a place on it: base colour, roughness, metalness, normal; read off its materials."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import bpy
+import numpy as np
+
+from .corner_attributes import Corners, Places
+from .sampling import pixels_of
+from .source_materials import Material, Pixels
+from .surface import Array, unit
+
+
+@dataclass(frozen=True)
+class Seen:
+    """At each place: linear base colour (n, 4) with alpha, roughness and metalness (n,), and the normal (n, 3)."""
+
+    colour: Array
+    roughness: Array
+    metallic: Array
+    normal: Array
+
+
+class Look:
+    """The look of one mesh. ``points`` and ``triangles`` are its shape, in Blender's triangles; so are ``corners``.
+
+    Each image is read when a value is first asked for that is made of it, once, and kept as long as the look itself;
+    ``pixels`` gives it to whoever else wants it.
+    """
+
+    def __init__(self, mesh: bpy.types.Mesh, read: Pixels = pixels_of) -> None:
+        self.pixels: Pixels = functools.cache(read)
+        self.corners = corners = Corners(mesh)
+        self.points, self.triangles = corners.points, corners.triangles
+        self._materials = [Material(one, corners, self.pixels) for one in mesh.materials or (None,)]
+
+    @property
+    def has_surface_values(self) -> bool:
+        """Whether roughness or metalness differ anywhere."""
+        first = self._materials[0]
+        same = all((one.plain_values or ()) == first.plain_values for one in self._materials)
+        return not (same and first.plain_values)
+
+    @property
+    def plain_values(self) -> tuple[float, float]:
+        """Roughness and metalness where they are the same everywhere."""
+        return self._materials[0].plain_values or (0.5, 0.0)
+
+    @property
+    def is_see_through(self) -> bool:
+        """Whether any material uses its alpha."""
+        return any(material.has_alpha for material in self._materials)
+
+    def at(self, places: Places) -> Seen:
+        """Return what is seen at each place."""
+        count = len(places.triangle)
+        seen = Seen(self.colour(places), np.zeros(count), np.zeros(count), unit(places.blend(self.corners.normals)))
+        for material, here, some in self._by_material(places):
+            seen.roughness[here] = material.roughness(some)
+            seen.metallic[here] = material.metallic(some)
+            seen.normal[here] = material.normal(some, seen.normal[here])
+        return seen
+
+    def colour(self, places: Places) -> Array:
+        """Return the linear base colour at each place (n, 4), with alpha."""
+        found = np.ones((len(places.triangle), 4))
+        for material, here, some in self._by_material(places):
+            found[here] = material.colour(some)
+        return found
+
+    def _by_material(self, places: Places) -> Iterator[tuple[Material, Array, Places]]:
+        """Yield each material that is there, with the numbers of its places and the places."""
+        which = np.clip(self.corners.material[places.triangle], 0, len(self._materials) - 1)
+        for number in np.unique(which):
+            here = np.flatnonzero(which == number)
+            yield self._materials[number], here, Places(places.triangle[here], places.weights[here])

@@ -1,0 +1,129 @@
+"""The shape made fit for every method: no edge with more than two faces, holes closed in what encloses a volume.
+
+Works on arrays of a cleaned mesh, without its colours: the look is baked from the source as it came.
+"""
+
+from __future__ import annotations
+
+import bpy
+import numpy as np
+
+from ..blender.background.topology import connected
+from . import tuning
+from .components import part_of_face
+from .edges import Edges, edges_of
+from .surface import Array, Surface, areas, of_mesh, of_triangles, triangles_of_mesh
+
+
+def repaired(mesh: bpy.types.Mesh) -> Surface:
+    """Return the shape of a cleaned mesh as triangles that a method can work with. The mesh stays as it is."""
+    triangles, _ = triangles_of_mesh(mesh)
+    points = of_mesh(mesh).points
+    kept = without_doubles(triangles.astype(np.int64))
+    for turn in range(tuning.REPAIR_ROUNDS):
+        kept, crowded = thinned(points, kept, whole_ring=turn > 0)
+        points, kept, filled = with_holes_filled(points, kept)
+        if not crowded and not filled:
+            break
+    kept, _ = thinned(points, kept, whole_ring=False)
+    return untied(of_triangles(points, kept if len(kept) else triangles))
+
+
+def untied(surface: Surface) -> Surface:
+    """Return triangles of which all that share a vertex hang together there by edges; such vertices come twice.
+
+    Two cones that touch with their tips are no surface, and QuadriFlow refuses them.
+    """
+    count, triangles = len(surface.points), surface.faces[:, :3]
+    edges = edges_of(triangles, count)
+    one, other = edges.pairs()
+    links = []
+    for vertex in (edges.start[one], edges.end[one]):
+        places = [
+            (triangles[face] == vertex[:, None]).argmax(axis=1) + 3 * face
+            for face in (edges.face[one], edges.face[other])
+        ]
+        links.append(np.stack(places, axis=1))
+    fans = connected(3 * len(triangles), *np.concatenate(links).T)
+    first, corner = np.unique(fans, return_inverse=True)
+    return of_triangles(surface.points[triangles.ravel()[first]], corner.reshape(-1, 3))
+
+
+def without_doubles(triangles: Array) -> Array:
+    """Return triangles of which no two have the same corners, and none has a corner twice."""
+    ordered = np.sort(triangles, axis=1)
+    kept = np.zeros(len(triangles), bool)
+    kept[np.unique(ordered, axis=0, return_index=True)[1]] = True
+    kept &= (ordered[:, 0] != ordered[:, 1]) & (ordered[:, 1] != ordered[:, 2])
+    return triangles[kept]
+
+
+def thinned(points: Array, triangles: Array, *, whole_ring: bool) -> tuple[Array, int]:
+    """Return triangles with at most two at each edge, and how many edges had more.
+
+    Fins have open edges and inner walls are small mostly, so the largest of each direction that has none stays; with
+    ``whole_ring`` all go that touch such an edge, for what grew back.
+    """
+    edges = edges_of(triangles, len(points))
+    crowded = np.flatnonzero(edges.uses > 2)
+    if not len(crowded):
+        return triangles, 0
+    if whole_ring:
+        spoiled = np.unique([edges.start[edges.first[crowded]], edges.end[edges.first[crowded]]])
+        return triangles[~np.isin(triangles, spoiled).any(axis=1)], len(crowded)
+    sizes, doomed = areas(points, triangles), np.zeros(len(triangles), bool)
+    sizes[edges.face[edges.first[edges.uses == 1]]] *= tuning.OPEN_FACE
+    for edge in crowded.tolist():
+        halves = slice(edges.first[edge], edges.first[edge] + edges.uses[edge])
+        around, forwards = edges.face[halves], edges.start[halves] < edges.end[halves]
+        weight = np.where(doomed[around], -1.0, sizes[around])
+        for way in (True, False):  # two that agree about outside
+            mine = np.flatnonzero(forwards == way)
+            doomed[around[mine[np.argsort(weight[mine])[:-1]]]] = True
+    return triangles[~doomed], len(crowded)
+
+
+def with_holes_filled(points: Array, triangles: Array) -> tuple[Array, Array, int]:
+    """Return points, triangles, and the number of holes closed: those small beside their part, as of a body.
+
+    Each is closed by a fan around its middle, which never makes an edge that is there already.
+    """
+    edges = edges_of(triangles, len(points))
+    rim = edges.first[edges.uses == 1]
+    if not len(rim):
+        return points, triangles, 0
+    part = part_of_face(triangles, len(points))
+    size = np.bincount(part, weights=areas(points, triangles))
+    middles: list[Array] = []
+    fans: list[Array] = []
+    for loop in _loops(edges, rim):
+        around = points[edges.start[loop]]
+        length = np.linalg.norm(around - np.roll(around, -1, axis=0), axis=1).sum()
+        if length**2 < tuning.HOLE_SHARE * 4 * np.pi * size[part[edges.face[loop[0]]]]:
+            middle = np.full(len(loop), len(points) + len(middles))
+            fans.append(np.stack([edges.end[loop], edges.start[loop], middle], axis=1))
+            middles.append(around.mean(axis=0))
+    if not fans:
+        return points, triangles, 0
+    return np.concatenate([points, middles]), np.concatenate([triangles, *fans]), len(fans)
+
+
+def _loops(edges: Edges, rim: Array) -> list[Array]:
+    """Return the open half edges in closed rounds, each from where the one before ended."""
+    leaving: dict[int, list[int]] = {}
+    for half, vertex in zip(rim.tolist(), edges.start[rim].tolist(), strict=True):
+        leaving.setdefault(vertex, []).append(half)
+    loops = []
+    while leaving:
+        vertex = first = next(iter(leaving))
+        loop: list[int] = []
+        while vertex in leaving:
+            loop.append(leaving[vertex].pop())
+            if not leaving[vertex]:
+                del leaving[vertex]
+            vertex = int(edges.end[loop[-1]])
+            if vertex == first:
+                break
+        if vertex == first and len(loop) > 2:
+            loops.append(np.array(loop))
+    return loops

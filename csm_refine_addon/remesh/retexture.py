@@ -1,0 +1,91 @@
+"""A bare shape as an object that can be used: laid out in UV space, and in the source's look."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+import numpy as np
+
+from . import tuning
+from .baking import Textures, baked
+from .material_sampling import Look
+from .packing import packed
+from .progress import Progress
+from .surface import Array, Surface, to_mesh
+from .unwrapping import flattened
+
+
+def dressed(shape: Surface, source: bpy.types.Object, size: int, progress: Progress) -> bpy.types.Object:
+    """Return an object of this shape with UV layout and textures of ``size`` squared; the source is removed."""
+    mesh = to_mesh(shape, source.name)
+    triangles = shape.triangles()
+    owner = np.concatenate([np.arange(len(shape.faces)), np.flatnonzero(shape.is_quad)])
+    flat = flattened(shape.points, triangles, owner, tuning.CHARTS)
+    progress.reached(22)
+    layer: Any = mesh.uv_layers.new(name="UVMap")
+    uvs = _of_corners(shape, triangles, owner, packed(flat, size))
+    layer.data.foreach_set("uv", uvs.astype(np.float32).ravel())
+    mesh.polygons.foreach_set("use_smooth", np.ones(len(mesh.polygons), bool))
+    mesh.update()
+    progress.reached(40)
+    look = Look(source.data)
+    with progress.stage(40, 92):
+        textures = baked(mesh, look, size)
+    mesh.materials.append(_material(source.name, textures, look))
+    name = source.name
+    bpy.data.objects.remove(source)
+    obj = bpy.data.objects.new(name, mesh)
+    bpy.context.scene.collection.objects.link(obj)
+    return obj
+
+
+def _of_corners(shape: Surface, triangles: Array, owner: Array, places: Array) -> Array:
+    """Return the places of the faces' corners in their order, from those of the faces' triangles."""
+    result = np.zeros((*shape.faces.shape, 2))
+    for corner in range(3):
+        here = shape.faces[owner] == triangles[:, corner, None]
+        triangle, place = np.nonzero(here)
+        result[owner[triangle], place] = places[triangle, corner]
+    return np.asarray(result[shape.faces >= 0])
+
+
+def _material(name: str, textures: Textures, look: Look) -> bpy.types.Material:
+    material = bpy.data.materials.new(name)
+    if material.node_tree is None:  # up to 4.5; later ones have it, and warn
+        material.use_nodes = True
+    tree: Any = material.node_tree
+    shader = next(node for node in tree.nodes if node.type == "BSDF_PRINCIPLED")
+    colour = _picture(tree, f"{name}_colour", textures.colour, "sRGB")
+    tree.links.new(colour.outputs["Color"], shader.inputs["Base Color"])
+    if look.is_see_through:
+        tree.links.new(colour.outputs["Alpha"], shader.inputs["Alpha"])
+    bumps = tree.nodes.new("ShaderNodeNormalMap")
+    bumps.uv_map = "UVMap"
+    tree.links.new(
+        _picture(tree, f"{name}_normal", textures.normal, "Non-Color").outputs["Color"], bumps.inputs["Color"]
+    )
+    tree.links.new(bumps.outputs["Normal"], shader.inputs["Normal"])
+    shader.inputs["Roughness"].default_value, shader.inputs["Metallic"].default_value = look.plain_values
+    if textures.surface is not None:
+        picture = _picture(tree, f"{name}_surface", textures.surface, "Non-Color")
+        parts = tree.nodes.new("ShaderNodeSeparateColor")
+        tree.links.new(picture.outputs["Color"], parts.inputs["Color"])
+        tree.links.new(parts.outputs["Green"], shader.inputs["Roughness"])
+        tree.links.new(parts.outputs["Blue"], shader.inputs["Metallic"])
+    return material
+
+
+def _picture(tree: Any, name: str, values: Array, space: str) -> Any:
+    rows, columns = values.shape[:2]
+    pixels = np.ones((rows, columns, 4), np.float32)
+    pixels[:, :, : values.shape[2]] = values
+    image: Any = bpy.data.images.new(name, columns, rows, alpha=True)
+    image.colorspace_settings.name = space
+    image.pixels.foreach_set(pixels.ravel())
+    image.update()
+    image.file_format = "PNG"
+    image.pack()
+    node = tree.nodes.new("ShaderNodeTexImage")
+    node.image = image
+    return node

@@ -1,0 +1,84 @@
+"""One rung of the ladder, as a process with a limit on its memory: ``main({"folder": path, "method": name})``.
+
+Leaves ``METHOD.npz`` and ``METHOD.json``, the verdict, in the order's scratch folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib
+import json
+import sys
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..core import serialization
+from ..core.errors import CsmError
+from . import tuning
+from .decimation import fewer_triangles
+from .evaluate import judged
+from .progress import Progress, refusal, write_whole
+from .quads import few_quads
+from .refine_settings import RefineSettings, Symmetry, Topology
+from .small_components import beside
+from .source_reader import save, shape_of_source
+from .surface import Surface
+from .symmetry import halved, is_symmetric, middle, mirrored
+
+
+def main(request: Mapping[str, str]) -> int:
+    """Try a method; 0 where a verdict was written, 8 where the mesh is not usable, else 1."""
+    folder, method = Path(request["folder"]), request["method"]
+    try:
+        limit_memory(tuning.MEMORY_LIMIT)
+        attempt(folder, method)
+    except CsmError as error:
+        write_whole(folder / "report.json", json.dumps(refusal(error)))
+        return error.exit_code
+    except Exception:  # noqa: BLE001 -- the top of the process: the ladder goes on, the log says why
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def attempt(folder: Path, method: str) -> None:
+    """Run one method on the shape of the order's mesh, and write down what came of it."""
+    progress = Progress(folder / "progress", share=tuning.RUNG_SHARE, end=tuning.RUNGS_END)
+    order = json.loads((folder / "order.json").read_text("utf-8"))
+    settings = serialization.decode(RefineSettings, order.get("settings", {}))
+    progress.reached(2)
+    shape = shape_of_source(folder, order, settings)
+    mirror = settings.symmetry is Symmetry.ON or (settings.symmetry is Symmetry.AUTO and is_symmetric(shape))
+    with progress.stage(8, 95):
+        result, dropped = refined(shape, method, settings, mirror=mirror)
+    # What a lopsided one has on one side only is meant to go.
+    wanted = mirrored(halved(shape), middle(shape)) if mirror else shape
+    verdict = dataclasses.asdict(judged(wanted, result, settings.topology, settings.budget))
+    notes = [f"{dropped} small loose parts were dropped: there are not enough faces for all."] if dropped else []
+    save(result, folder / "scratch" / f"{method}.npz")
+    write_whole(folder / "scratch" / f"{method}.json", json.dumps({**verdict, "notes": notes}))
+    progress.reached(100)
+
+
+def refined(shape: Surface, method: str, settings: RefineSettings, *, mirror: bool) -> tuple[Surface, int]:
+    """Return what a method makes of a shape, and how many small loose parts it had no faces for."""
+    refine = importlib.import_module(f"{__package__}.methods.{method}").refine
+    fewer = few_quads if settings.topology is Topology.QUADS else fewer_triangles
+    if not mirror:
+        return beside(refine, fewer, shape, settings.budget)
+    half, dropped = beside(refine, fewer, halved(shape), max(settings.budget // 2, 1))
+    return mirrored(half, middle(shape)), dropped
+
+
+def limit_memory(more: int) -> None:
+    """Let this process take so many bytes more than it has now, where the system can hold it to that."""
+    if sys.platform == "linux":
+        import resource
+
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
+        most = pages * resource.getpagesize() + more
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_AS, (most if hard < 0 else min(most, hard), hard))

@@ -1,0 +1,57 @@
+"""The source out of its file, cleaned; and its shape, made fit for the methods and kept for those that come later."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+
+from ..blender.background import mesh_io
+from .cleaning import clean
+from .components import drop_parts_below
+from .refine_settings import RefineSettings, Topology
+from .repair import repaired
+from .surface import Array, Surface
+
+
+def read_source(folder: Path, order: dict[str, Any], settings: RefineSettings) -> tuple[bpy.types.Object, list[str]]:
+    """Return the order's mesh, cleaned, and notes of what that took away. Raises MeshUnusable."""
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    left_out: list[str] = []
+    source = Path(order["mesh"])
+    obj = mesh_io.import_mesh(source, folder / "scratch", left_out)
+    obj.name = obj.data.name = order["code"]
+    # What a file format has split is welded by now, and parts that touch are apart; a new topology needs one surface.
+    clean(obj.data, merge=settings.topology is not Topology.KEEP)
+    notes = [f"The image {name} was left out: it is not in the file." for name in left_out]
+    if settings.drop_parts_below:
+        dropped = drop_parts_below(obj.data, settings.drop_parts_below)
+        notes += [f"{dropped} faces of small loose parts were dropped."] if dropped else []
+    return obj, notes
+
+
+def shape_of_source(folder: Path, order: dict[str, Any], settings: RefineSettings) -> Surface:
+    """Return the repaired shape; read and repaired once in a refine."""
+    kept = folder / "scratch" / "shape.npz"
+    if not kept.exists():
+        obj, _ = read_source(folder, order, settings)
+        save(repaired(obj.data), kept)
+    else:
+        bpy.ops.wm.read_factory_settings(use_empty=True)
+    return load(kept)
+
+
+def save(surface: Surface, path: Path) -> None:
+    """Write a surface."""
+    draft = path.with_name(f"{path.stem}_draft.npz")
+    np.savez(draft, points=surface.points, faces=surface.faces)
+    draft.replace(path)
+
+
+def load(path: Path) -> Surface:
+    """Read a surface that was written by :func:`save`."""
+    with np.load(path) as found:
+        arrays: dict[str, Array] = {name: found[name] for name in ("points", "faces")}
+    return Surface(**arrays)

@@ -1,0 +1,315 @@
+"""The queue of ordered refines: each one in a folder of its own, by one background Blender after the other.
+
+Which Blenders run is the ladder's to say (:mod:`.refinery.ladder`). As many refines at a time as there are workers. A
+crash, a refusal and the time limit end in ``refine_failed`` with a sentence where they leave not even the cleaned mesh;
+a stop of the service ends the processes and leaves the sessions as they are, to be continued at the next start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import logging
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..core import disk_errors, mesh_counts
+from ..core.errors import SessionNotRefinable, SessionUnknown
+from ..core.processes.background import SCRATCH, BackgroundBlender
+from ..remesh import fallback
+from .sessions import Session, Sessions
+
+log = logging.getLogger(__name__)
+
+TIME_LIMIT_S = 3600.0
+MAX_TRIES = 3
+"""So often a refine that never ends is started, as each end of the service in the middle counts as one."""
+STOP_S = 1.0
+AGAIN_S = 2.0
+"""After so long an end that could not be written is tried again: a full disk shall not keep a session for ever."""
+SPOILED = "Blender ended unexpectedly while it refined the mesh (%s). Try again, or with a simpler mesh."
+
+
+class Refining:
+    """Runs what :class:`Sessions` holds in ``training_refine``."""
+
+    def __init__(
+        self, sessions: Sessions, blender: BackgroundBlender, workers: int, time_limit_s: float = TIME_LIMIT_S
+    ) -> None:
+        self._sessions = sessions
+        self._blender = blender
+        self.time_limit_s = time_limit_s
+        self._queue: queue.SimpleQueue[Session | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        # By the name of the run: a session that is ordered again after a cancel has a new one.
+        self._pending: set[str] = set()
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._cancelled: set[str] = set()
+        """Whose folder goes as soon as nothing works in it."""
+        self._unwritten: dict[str, tuple[Session, Callable[[], object]]] = {}
+        """Ends that the store could not take yet, and what writes them."""
+        self._stopping = False
+        self._threads = [threading.Thread(target=self._work, name=f"refine {n}", daemon=True) for n in range(workers)]
+
+    def start(self) -> None:
+        """Start the workers, and go on with what an earlier run of the service left."""
+        for session in self._sessions.unfinished():
+            self.add(session)
+        for thread in self._threads:
+            thread.start()
+
+    def add(self, session: Session) -> None:
+        """Put a session at ``training_refine`` in the queue."""
+        with self._lock:
+            self._pending.add(session.run)
+        self._queue.put(session)
+
+    def is_busy(self) -> bool:
+        """Tell whether a refine is running or waiting; one whose end cannot be written keeps nobody here."""
+        with self._lock:
+            return bool(self._pending - self._unwritten.keys() or self._processes)
+
+    def counts(self) -> tuple[int, int]:
+        """Return how many refines are running, and how many wait."""
+        with self._lock:
+            return len(self._processes), len(self._pending - self._processes.keys())
+
+    def percent(self, session: Session) -> int:
+        """Return how far a session's refine is, 0 to 99; 0 while it waits."""
+        with contextlib.suppress(OSError, ValueError):
+            return min(99, max(0, int((self._sessions.run_folder(session) / "progress").read_text("ascii"))))
+        return 0
+
+    def cancel(self, code: str) -> Session:
+        """End a session's refine, running or waiting, in ``refine_failed``.
+
+        Raises SessionUnknown, and SessionNotRefinable where there is none.
+        """
+        with self._lock:
+            run = self._sessions.find(code).run
+            if run not in self._pending:
+                raise SessionNotRefinable("No refine of this session is running.", "There is nothing to cancel.")
+            session = self._sessions.fail(code, "The refine was cancelled.")
+            self._pending.discard(run)
+            self._cancelled.add(run)
+            if run in self._processes:
+                kill(self._processes[run])
+        return session
+
+    def delete(self, code: str) -> None:
+        """End a session's refine, if one is running or waiting, and delete the session. Raises SessionUnknown."""
+        with self._lock:
+            process = self._processes.get(self._sessions.find(code).run)
+        with contextlib.suppress(SessionNotRefinable):
+            self.cancel(code)
+        if process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_S)
+        self._sessions.delete(code)
+
+    def stop(self) -> None:
+        """End all processes and workers, within about a second; the sessions keep their stage."""
+        with self._lock:
+            self._stopping = True
+            for process in self._processes.values():
+                kill(process)
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join(STOP_S)
+
+    def _work(self) -> None:
+        while not self._stopping:
+            self._write_ends()
+            try:
+                session = self._queue.get(timeout=AGAIN_S)
+            except queue.Empty:
+                continue
+            if session is not None:
+                self._take(session)
+
+    def _take(self, session: Session) -> None:
+        try:
+            self._refine(session)
+        except Exception as error:  # the top of a worker: one session's trouble must not end it
+            log.exception("the refine of %s could not be run", session.code)
+            self._fail(session, disk_errors.sentence(error) or SPOILED % "the service could not run it")
+        finally:
+            self._tidy(session)
+
+    def _refine(self, session: Session) -> None:
+        if not self._is_wanted(session):
+            return
+        folder = self._sessions.run_folder(session)
+        try:
+            if session.tries >= MAX_TRIES:
+                self._fail(session, SPOILED % "and it never ended")
+                return
+            self._sessions.start_try(session.code)
+            self._prepare(session, folder)
+            returncode = self._climb(session, folder)
+            if returncode and disk_errors.is_full(folder):
+                returncode = disk_errors.EXIT_CODE
+            for part in folder.glob("mesh.*") if returncode != 0 else ():
+                part.unlink()
+        except _GivenUp:
+            return
+        finally:
+            shutil.rmtree(folder / SCRATCH, ignore_errors=True)
+        self._conclude(session, folder, returncode)
+
+    def _climb(self, session: Session, folder: Path) -> int | None:
+        allowance = fallback.TimeBudget(self.time_limit_s)
+
+        def run(module: str, request: Mapping[str, str], limit_s: float) -> int | None:
+            granted_s = allowance.for_step(limit_s)
+            return self._run_step(session, module, request, granted_s) if granted_s else None
+
+        return fallback.refine(folder, run)
+
+    def _tidy(self, session: Session) -> None:
+        """Remove what there is of a cancelled refine; nobody works on it now."""
+        with self._lock:
+            is_cancelled = session.run in self._cancelled
+            self._cancelled.discard(session.run)
+        if is_cancelled:
+            folder = self._sessions.run_folder(session)
+            shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):  # of a session that was deleted meanwhile, nothing else is left
+                folder.parent.rmdir()
+
+    def _is_wanted(self, session: Session) -> bool:
+        with self._lock:
+            return session.run in self._pending and not self._stopping
+
+    def _prepare(self, session: Session, folder: Path) -> None:
+        shutil.rmtree(folder, ignore_errors=True)  # of a try that the end of a service cut off
+        (folder / SCRATCH).mkdir(parents=True)
+        order = {
+            "code": session.code,
+            "mesh": str(self._sessions.original(session)),
+            **dataclasses.asdict(session.order),
+        }
+        (folder / "order.json").write_text(json.dumps(order), "utf-8")
+
+    def _run_step(self, session: Session, module: str, request: Mapping[str, str], limit_s: float) -> int | None:
+        """Run a module in a background Blender and return its exit code, None where it took longer than the limit.
+
+        Raises _GivenUp where the refine was cancelled, or the service stops.
+        """
+        process = self._started(session, module, request)
+        log.info("%s: %s started, process %d", session.code, module, process.pid)
+        timed_out = _ended_late(process, limit_s)
+        log.info("%s: %s ended with %s", session.code, module, process.returncode)
+        if not self._is_wanted(session):
+            with self._lock:
+                self._processes.pop(session.run, None)
+            raise _GivenUp
+        return None if timed_out else process.returncode
+
+    def _started(self, session: Session, module: str, request: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        """Start a step's process, unless it was cancelled by now; a service that stops finds it in the table."""
+        folder = self._sessions.run_folder(session)
+        with self._lock, (folder / "log.txt").open("ab") as output:
+            if self._stopping or session.run not in self._pending:
+                self._processes.pop(session.run, None)  # the step before it
+                raise _GivenUp
+            process = self._blender.start(module, request, folder / SCRATCH, output)
+            self._processes[session.run] = process
+        return process
+
+    def _conclude(self, session: Session, folder: Path, returncode: int | None) -> None:
+        report = _read_report(folder / "report.json")
+        if returncode == 0 and report.get("ok"):
+            method, notes = report.get("method", ""), tuple(report.get("notes", ()))
+            formats = tuple(report["formats"])
+            result = mesh_counts.read(report.get("result"))
+            self._end(session, lambda: self._sessions.finish(session.code, formats, method, notes, result))
+        elif returncode is None:
+            self._fail(session, f"The refine took longer than {self.time_limit_s / 60:g} minutes. Try a simpler mesh.")
+        elif returncode == disk_errors.EXIT_CODE:
+            self._fail(session, disk_errors.FULL)
+        else:
+            error = report.get("error") or {}
+            sentence = f"{error.get('message', '')} {error.get('action', '')}".strip()
+            self._fail(session, sentence or SPOILED % _cause(returncode))
+
+    def _fail(self, session: Session, sentence: str) -> None:
+        self._end(session, lambda: self._sessions.fail(session.code, sentence))
+
+    def _end(self, session: Session, write: Callable[[], object]) -> None:
+        """Write a refine's end, unless it was cancelled or the service stops; where that fails, later."""
+        with self._lock:
+            self._processes.pop(session.run, None)
+            known = self._unwritten.pop(session.run, None)
+            if self._stopping or session.run not in self._pending:
+                return
+            try:
+                write()
+            except SessionUnknown:
+                pass  # deleted meanwhile
+            except Exception:  # whatever the store has: neither the worker nor the session shall stay with it
+                self._unwritten[session.run] = session, write
+                if not known:
+                    log.exception("%s: its end cannot be written yet", session.code)
+                return
+            self._pending.discard(session.run)
+
+    def _write_ends(self) -> None:
+        with self._lock:
+            ends = list(self._unwritten.values())
+        for session, write in ends:
+            self._end(session, write)
+            self._tidy(session)
+
+
+class _GivenUp(Exception):
+    """Nobody wants this refine any more."""
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """End a process, and on POSIX its whole group, at once."""
+    with contextlib.suppress(OSError):
+        if sys.platform == "win32":
+            process.kill()
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _ended_late(process: subprocess.Popen[bytes], limit_s: float) -> bool:
+    """Wait for the end; at the limit, make it end and return True."""
+    try:
+        process.wait(limit_s)
+    except subprocess.TimeoutExpired:
+        kill(process)
+        process.wait()
+        return True
+    finally:
+        if process.stdin:
+            process.stdin.close()
+    return False
+
+
+def _read_report(path: Path) -> dict[str, Any]:
+    try:
+        report = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return report if isinstance(report, dict) else {}
+
+
+def _cause(returncode: int) -> str:
+    if returncode >= 0:
+        return f"exit code {returncode}"
+    with contextlib.suppress(ValueError):
+        return signal.Signals(-returncode).name
+    return f"signal {-returncode}"
