@@ -81,25 +81,24 @@ def broken_rules(path: str, source: str) -> list[str]:
 
 
 def _rules_broken_by(where, imported):
-    """The layers: core, blender, service, the package itself (`__init__`), and the command line's modules beside it."""
+    """The layers: core, blender, remesh, service, the package itself (`__init__`), and the command line's modules."""
     layer = where.parts[0].removesuffix(".py")
-    refinery = where.parts[:2] == ("service", "refinery")
     top = imported.target.removeprefix(".").split(".")[0]
     ours = imported.target.startswith(".")
-    command_line = layer not in ("core", "blender", "service", "__init__")
+    command_line = layer not in ("core", "blender", "remesh", "service", "__init__")
     if imported.target.startswith("="):
         yield "ours is imported relatively, as Blender installs the package under another name"
-    if layer not in ("blender", "__init__") and not refinery and top in BLENDER_S_OWN:
-        yield "only blender/ and the refinery import Blender's modules"
+    if layer not in ("blender", "remesh", "__init__") and top in BLENDER_S_OWN:
+        yield "only blender and remesh import Blender's modules"
     if layer == "core" and ours and top != "core":
         yield "core imports nothing of ours but itself"
-    if layer == "blender" and ours and top == "service":
-        yield "blender does not import service"
-    if layer == "service" and ours and top not in ("core", "service", "blender"):
-        yield "service does not import the command line"
-    if layer == "service" and ours and top == "blender" and not (refinery and _is_shared(imported.target)):
-        yield "service does not import blender, but for what the refinery shares with it"
-    if command_line and imported.at_import_time and ours and top in ("blender", "service"):
+    if layer == "blender" and ours and top in ("service", "remesh"):
+        yield "blender imports neither service nor remesh"
+    if layer == "remesh" and ours and top not in ("core", "remesh") and not _is_shared(imported.target):
+        yield "remesh imports core, and the few modules of blender that it shares"
+    if layer == "service" and ours and top not in ("core", "service", "remesh"):
+        yield "service imports neither blender nor the command line"
+    if command_line and imported.at_import_time and ours and top in ("blender", "remesh", "service"):
         yield "the command line reaches blender and service only inside the commands that need them"
     if layer == "__init__" and imported.at_import_time and (top in BLENDER_S_OWN or (ours and top == "blender")):
         yield "the package itself can be imported without Blender"
@@ -108,7 +107,7 @@ def _rules_broken_by(where, imported):
 
 
 def _is_shared(target):
-    return any(f".meshes.{module}" in target for module in ("mesh_io", "topology"))
+    return any(f".blender.background.{module}" in target for module in ("mesh_io", "topology"))
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -135,7 +134,7 @@ def test_layering(path):
         ("service/app.py", "def f():\n    import bpy"),
         ("service/app.py", "from ..blender.background import mesh_io"),
         ("service/app.py", "from .. import cli"),
-        ("remesh/cleaning.py", "from ...blender.scene import placing"),
+        ("remesh/cleaning.py", "from ..blender.scene import placing"),
         ("blender/jobs/job_monitor.py", "from ...service import sessions"),
         ("blender/jobs/job_monitor.py", "import csm_refine_addon.core"),
         ("__init__.py", "import bpy"),
@@ -156,7 +155,7 @@ def test_layering_is_seen_broken(path, source):
         ("service/app.py", "import bottle\nfrom ..core import axes"),
         (
             "remesh/cleaning.py",
-            "import bpy\nfrom ...blender.background import mesh_io\nfrom ...blender.background.mesh_io import read",
+            "import bpy\nfrom ..blender.background import mesh_io\nfrom ..blender.background.mesh_io import read",
         ),
         ("blender/jobs/job_monitor.py", "import bpy\nfrom ...core import flow\ndef f():\n    from ... import cli"),
         ("__init__.py", "def register():\n    from .blender import registration"),
