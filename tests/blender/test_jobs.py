@@ -266,7 +266,7 @@ def test_refine_each_says_how_many_and_which_not(home):
     three_objects()
     plan = batch_submit.plan(bpy.context)
     recorded = []
-    ours.batch.draw_plan(StrictLayout(recorded), plan)
+    ours.batch_operators.draw_plan(StrictLayout(recorded), plan)
     said = texts(recorded)
     assert "2 of 4 selected objects, each in a box of its own" in said
     assert "Not refined: 2" in said
@@ -413,7 +413,7 @@ def ready(tmp_path, name, **changes):
 
 
 def test_place_all_places_every_ready_job_of_this_file_in_one_undo_step(home, tmp_path):
-    """One broken result does not keep the others; another file's is let be; one undo takes all back."""
+    """One broken result does not keep the others; another file's stays; so does the selection; one undo is enough."""
     scenes.mesh_object("Chair")
     scenes.mesh_object("Table")
     good = [ready(tmp_path, "Chair", created_at=1.0), ready(tmp_path, "Table", created_at=2.0)]
@@ -423,12 +423,14 @@ def test_place_all_places_every_ready_job_of_this_file_in_one_undo_step(home, tm
         ready(tmp_path, "Broken", blend_path="/nowhere/result.blend"),
         ready(tmp_path, "Foreign", window="elsewhere"),
     )
+    selected = {obj.name for obj in bpy.context.selected_objects}
     bpy.ops.ed.undo_push(message="Before")
     bpy.ops.csm_refine.place_all("EXEC_DEFAULT", True)
     states = {job.placement.object_name: job.state for job in jobs(home)}
     assert states["Chair"] is states["Table"] is JobState.PLACED
     assert states["Broken"] is states["Foreign"] is JobState.READY
-    assert {obj.name for obj in bpy.context.selected_objects} == {"Chair refined", "Table refined"}
+    assert {"Chair refined", "Table refined"} <= set(bpy.data.objects.keys())
+    assert {obj.name for obj in bpy.context.selected_objects} == selected
     bpy.ops.ed.undo()
     assert not {"Chair refined", "Table refined"} & set(bpy.data.objects.keys())
 
@@ -483,11 +485,13 @@ def test_remove_ended_says_what_is_lost():
     """Results that are placed in this file are kept as they stand; counted is all for which Remove would ask."""
     job, unplaced, sent = of("A", JobState.PLACED), of("B", JobState.FAILED, mesh_path="/m"), of("C", JobState.STOPPED)
     unsent = of("D", JobState.STOPPED, sent_at=None)
-    assert ours.batch.removal([job, unplaced, sent, unsent]).startswith("Jobs: 4. Their downloaded files are deleted.")
-    assert ours.batch.removal([job, unplaced, sent, unsent]).endswith("or may still come: 3.")
+    assert ours.batch_operators.removal([job, unplaced, sent, unsent]).startswith(
+        "Jobs: 4. Their downloaded files are deleted."
+    )
+    assert ours.batch_operators.removal([job, unplaced, sent, unsent]).endswith("or may still come: 3.")
     object_metadata.mark_result(scenes.mesh_object("Result"), job)
-    assert ours.batch.removal([job, unplaced, sent, unsent]).endswith("or may still come: 2.")
-    assert ours.batch.removal([job, unsent]).endswith("what is placed stays.")
+    assert ours.batch_operators.removal([job, unplaced, sent, unsent]).endswith("or may still come: 2.")
+    assert ours.batch_operators.removal([job, unsent]).endswith("what is placed stays.")
 
 
 # --- found without the panel ------------------------------------------------------------------------------------------
