@@ -41,9 +41,11 @@ def failure(error: CsmError, job: Job | None = None, *, is_about_several: bool =
 def of_job(job: Job, text: str = "") -> Outcome:
     """Return the outcome of a command about one job; ``text`` is said only where the job has no error."""
     error = dataclasses.asdict(job.error) if job.error else None
-    return Outcome(
-        text if not error else "", document(job), error, exit_code(job), (*mesh_counts.warnings(job), *job.notes)
-    )
+    return Outcome(text if not error else "", document(job), error, exit_code(job), (*_warnings(job), *job.notes))
+
+
+def _warnings(job: Job) -> tuple[str, ...]:
+    return (*mesh_counts.warnings(job), *filter(None, (job.placed_note,)))
 
 
 def warned(found: Outcome, warnings: tuple[str, ...]) -> Outcome:

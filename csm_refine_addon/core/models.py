@@ -105,13 +105,20 @@ class Box:
 class Placement:
     """Where the refined mesh belongs: world ``origin`` and ``rotation`` (Blender axes), and the box to fill.
 
-    ``box`` is None where the service chooses the size. ``object_name`` is None where there is no source object.
+    ``box`` is None where the service chooses the size. ``object_name`` is None where there is no source object. The
+    fields of the source are as measured: how far it has moved since is seen by them; no comparison counts them.
     """
 
     origin: Vector3 = (0.0, 0.0, 0.0)
     rotation: Quaternion = (1.0, 0.0, 0.0, 0.0)
     box: Box | None = None
     object_name: str | None = None
+    source_origin: Vector3 | None = dataclasses.field(default=None, compare=False)
+    """None: there is no source, or an older version wrote the job; the result stands where it was measured then."""
+    source_scale: Vector3 | None = dataclasses.field(default=None, compare=False)
+    """As ``matrix_world.decompose()`` has it: negative on all axes where the source is mirrored."""
+    mirrored: bool = False
+    """Whether the mesh that comes back is to be mirrored."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -318,6 +325,8 @@ class Job:
     """Of the object in the scene, when it was placed."""
     placed_size: Vector3 | None = None
     """Its box along its own axes, measured after placing."""
+    placed_note: str = ""
+    """What is to be said of its place: that the source was scaled since it was measured."""
     error: JobError | None = None
     finished_at: float | None = None
 

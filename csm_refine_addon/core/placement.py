@@ -7,6 +7,7 @@ the source's box whatever the pivot, and a box that was typed stands on the chos
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 from dataclasses import dataclass
 
@@ -77,6 +78,13 @@ class Measured:
     rotation: Quaternion
     box: Box | None = None
     warnings: tuple[str, ...] = ()
+    scale: Vector3 | None = None
+    """As ``matrix_world.decompose()`` has it: negative on all axes where the object is mirrored."""
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether the object's matrix mirrors its mesh."""
+        return self.scale is not None and self.scale[0] < 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,14 +132,21 @@ def placement_of(measured: Measured | None, choices: BoundsOptions) -> Placement
     An origin outside the box stays there: it is sent clamped, and ``box`` knows the true one.
     """
     frame = measured or Measured("", Placement().origin, Placement().rotation)
-    name = frame.object_name or None
+    placed = Placement(
+        frame.origin,
+        frame.rotation,
+        object_name=frame.object_name or None,
+        source_origin=measured.origin if measured else None,
+        source_scale=frame.scale,
+        mirrored=frame.mirrored,
+    )
     if choices.bounds is BoundsSource.AUTO:
-        return Placement(frame.origin, frame.rotation, None, name)
+        return placed
     if choices.bounds is BoundsSource.OBJECT and choices.pivot is PivotSource.OBJECT:
-        return Placement(frame.origin, frame.rotation, _box(measured), name)
+        return dataclasses.replace(placed, box=_box(measured))
     fraction, size = _fraction(measured, choices), _size(measured, choices)
     origin = _point_of_box(frame, fraction) if choices.pivot is not PivotSource.OBJECT else frame.origin
-    return Placement(origin, frame.rotation, Box(box_centre(fraction, size), size), name)
+    return dataclasses.replace(placed, origin=origin, box=Box(box_centre(fraction, size), size))
 
 
 def warnings_of(measured: Measured | None, choices: BoundsOptions) -> tuple[str, ...]:

@@ -40,7 +40,7 @@ def findings(job: Job) -> tuple[Finding, ...]:
         return ()
     warnings = (*report.problems, *_of_textures(report), *_of_fit(job, report), *mesh_counts.warnings(job))
     of_mesh = (*_of_edges(counts_of(job)), *of_joined(job), *_of_plainness(report))
-    notes = (*job.notes, *of_mesh, *_of_correction(report))
+    notes = (*filter(None, (job.placed_note,)), *job.notes, *of_mesh, *_of_correction(report))
     said = [Finding(text, is_warning=True) for text in warnings]
     return (*said, *(Finding(text, is_warning=False) for text in notes))
 

@@ -13,7 +13,7 @@ from mathutils import Euler, Matrix, Vector
 
 from csm_refine_addon.blender.background import prepare
 from csm_refine_addon.blender.geometry import bounds
-from csm_refine_addon.blender.scene import export, object_metadata, placing
+from csm_refine_addon.blender.scene import export, object_metadata, parenting, placing
 from csm_refine_addon.core.errors import MeshUnusable
 from csm_refine_addon.core.models import Box, Placement
 from csm_refine_addon.core.placement import BoundsOptions, BoundsSource, PivotSource, RefineParameters, ask
@@ -55,7 +55,11 @@ def prepared(folder: Path, asked: RefineParameters, factor=plain, *, fit=True) -
     """
     mesh = returned.write_glb(folder / "mesh.glb", np.array(asked.scaled_bbox) * factor, asked.pivot_point)
     scenes.empty_scene()
-    report = prepare.prepare(mesh, folder / "result.blend", prepare.Wanted("SESSION_1", asked.placement.box, fit))
+    report = prepare.prepare(
+        mesh,
+        folder / "result.blend",
+        prepare.Wanted("SESSION_1", asked.placement.box, fit, mirrored=asked.placement.mirrored),
+    )
     assert bool(report.correction) == (fit and asked.placement.box is not None and tuple(factor) != plain)
     scenes.empty_scene()
     return folder / "result.blend"
@@ -100,19 +104,95 @@ def test_result_stands_in_the_box_and_origin_of_any_source(tmp_path, matrix, off
         assert np.abs(wanted.max(axis=0) - found.max(axis=0)).max() < ERROR * placement.box.diagonal
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    st.builds(lambda m: Matrix.LocRotScale(m.translation, m.to_quaternion(), [abs(s) for s in m.to_scale()]), matrices)
+similar = st.builds(
+    lambda place, turn, scale: Matrix.LocRotScale(Vector(place), Euler(turn), Vector([scale] * 3)),
+    three(lengths, lengths, lengths),
+    three(angles, angles, angles),
+    scales,
 )
-def test_unmirrored_result_stands_vertex_on_vertex(tmp_path, matrix):
-    """Where the service returns the source's own shape, each vertex comes back to where it was: no axis is swapped."""
+"""Of parents under which nothing is sheared; mirrored ones too."""
+
+
+def outward(obj: bpy.types.Object) -> bool:
+    """Whether each face of a convex mesh looks away from its middle, in the world."""
+    turn = np.linalg.inv(np.array(obj.matrix_world)[:3, :3]).T
+    points = scenes.world_vertices(obj)
+    faces = [(points[list(face.vertices)].mean(axis=0), turn @ face.normal) for face in obj.data.polygons]
+    return all(normal @ (place - points.mean(axis=0)) > 0 for place, normal in faces)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(matrices, offsets, st.one_of(st.none(), similar), st.one_of(st.none(), matrices), st.one_of(st.none(), similar))
+@example(Matrix.Diagonal((-1, 1, 1, 1)), (0.2, 0.0, 0.0), None, None, None)
+@example(MATRIX, (0.0, 0.0, 0.0), None, Matrix.Diagonal((1, -2, 1, 1)) @ MATRIX, None)
+def test_result_follows_its_source(tmp_path, matrix, offset, parent_matrix, matrix_then, parent_then):
+    """Moved, turned, scaled, mirrored or parented while it was refined: each vertex comes to where the source has it.
+
+    The faces look outwards, parent and its inverse are the source's, and a sentence says that it was scaled.
+    """
     scenes.empty_scene()
-    source = scenes.mesh_object(matrix=matrix)
-    asked, vertices = asked_for(source), scenes.world_vertices(source)
-    result = placed_object(place(prepared(tmp_path, asked, fit=False), asked.placement))
+    source = scenes.mesh_object("Source", points=np.array(scenes.WEDGE) - offset)
+    stand(source, matrix, parent_matrix)
+    asked = asked_for(source)
+    blend = prepared(tmp_path, asked, fit=False)
+    source = scenes.mesh_object("Source", points=np.array(scenes.WEDGE) - offset)
+    stand(source, matrix, parent_matrix)
+    sizes = np.abs(source.matrix_world.to_scale())
+    if matrix_then or parent_then:
+        stand(source, matrix_then or matrix, parent_then or parent_matrix)
+    bpy.context.view_layer.update()
+    origin, vertices = tuple(source.matrix_world.translation), scenes.world_vertices(source)
+
+    placed = place(blend, asked.placement)
+    result = placed_object(placed)
+    assert placed.fit_error < ERROR
+    assert tuple(result.matrix_world.translation) == origin
     found = scenes.world_vertices(result)
     distances = np.linalg.norm(found[:, None] - vertices[None], axis=2).min(axis=0)
-    assert distances.max() < ERROR * max(asked.placement.box.diagonal, np.abs(vertices).max())
+    assert distances.max() < ERROR * max(np.ptp(vertices, axis=0).max(), np.abs(vertices).max())
+    assert outward(source)
+    assert outward(result)
+    assert (result.parent, result.matrix_parent_inverse) == (source.parent, source.matrix_parent_inverse)
+    same_size = np.allclose(np.abs(source.matrix_world.to_scale()), sizes, rtol=2e-5)
+    assert same_size or "was scaled since it was measured" in placed.remark
+
+
+def stand(obj: bpy.types.Object, matrix: Matrix, parent_matrix: Matrix | None) -> None:
+    """Give an object a place, below a new parent where it is to have one, with an inverse of its own."""
+    if parent_matrix:
+        obj.parent = scenes.link(bpy.data.objects.new("Parent", None))
+        obj.parent.matrix_world = parent_matrix
+        obj.matrix_parent_inverse = Matrix.Translation((1, 2, 3))
+    obj.matrix_basis = matrix
+    bpy.context.view_layer.update()
+
+
+def test_nothing_is_said_of_a_source_that_was_only_moved(tmp_path):
+    """Location and rotation are followed without a word, and so are several collections."""
+    blend, placement = ready(tmp_path)
+    source = scenes.mesh_object("Source", matrix=Matrix.LocRotScale((9, 8, 7), Euler((1, 2, 3)), (1, 2, 3)))
+    for name in ("Shelf", "Box"):
+        bpy.context.scene.collection.children.link(bpy.data.collections.new(name))
+        bpy.data.collections[name].objects.link(source)
+    placed = place(blend, placement)
+    result = placed_object(placed)
+    assert placed.remark == ""
+    assert tuple(result.location) == (9, 8, 7)
+    assert tuple(result.scale) == pytest.approx((1, 1, 1), abs=1e-6)
+    assert set(result.users_collection) == set(source.users_collection)
+
+
+def test_fit_goes_to_where_the_source_is(tmp_path):
+    """*Fit to Box* on a placed object brings it to its source's present place and size, around its origin."""
+    source = scenes.mesh_object("Source", matrix=MATRIX)
+    asked = asked_for(source)
+    blend = prepared(tmp_path, asked, (2, 1, 1), fit=False)
+    source = scenes.mesh_object("Source", matrix=MATRIX)
+    result = placed_object(place(blend, asked.placement))
+    source.matrix_world = Matrix.LocRotScale((5, 6, 7), Euler((0.5, 0.6, 0.7)), (3, -2, 1))
+    bpy.context.view_layer.update()
+    placing.fit(result, asked.placement, source)
+    assert np.abs(scenes.world_vertices(result) - scenes.world_vertices(source)).max() < 1e-5 * 14
 
 
 @pytest.mark.parametrize("pivot", [PivotSource.CENTER, PivotSource.BOTTOM, PivotSource.TYPED, PivotSource.AUTO])
@@ -334,7 +414,7 @@ def test_euler_angles_are_those_of_the_quaternion():
     """Also next to a pitch of 90 degrees, where float32 angles are off by half a degree."""
     for distance in (0.0, 1e-8, 1e-6, 1e-4, 1e-2, 1.0):
         rotation = Euler((0.7, math.pi / 2 - distance, -1.9)).to_quaternion()
-        found = np.array(Euler(placing.euler_xyz(tuple(rotation))).to_matrix())
+        found = np.array(Euler(parenting.euler_xyz(bounds.rotation_matrix(rotation))).to_matrix())
         assert np.abs(found - bounds.rotation_matrix(tuple(rotation))).max() < 1e-6
 
 

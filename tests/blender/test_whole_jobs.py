@@ -14,6 +14,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 import pytest
+from mathutils import Euler, Matrix
 
 from csm_refine_addon import cli
 from csm_refine_addon.blender import preferences
@@ -175,6 +176,29 @@ def test_keep_gives_back_all_that_the_corners_have(at_work):
     (texture,) = (node for node in material.node_tree.nodes if node.type == "TEX_IMAGE")
     assert tuple(texture.image.size) == (32, 32)
     assert texture.image.packed_file
+
+
+def test_a_mirrored_source_stands_vertex_on_vertex(at_work):
+    """Its session has the mesh as it is modelled; the result is mirrored, by itself and by a second refine of that."""
+    matrix = Matrix.LocRotScale((1, 2, 3), Euler((0.3, 0.2, 0.1)), (1, -2, 1))
+    source = scenes.mesh_object("Source", np.array(scenes.WEDGE) - (0.2, 0.1, 0.3), matrix=matrix)
+    scenes.select(source)
+    placed, job = refined("keep")
+    assert (job.placement.mirrored, placed.matrix_world.is_negative) == (True, False)
+    panel.settings().session_code = job.request.session_code
+    source.hide_set(False)
+    scenes.select(source)
+    assert bpy.ops.csm_refine.refine() == {"FINISHED"}
+    assert bpy.ops.csm_refine.wait() == {"FINISHED"}
+    vertices = scenes.world_vertices(source)
+    for obj in (placed, bpy.context.view_layer.objects.active):
+        assert obj is not source
+        found = scenes.world_vertices(obj)
+        assert np.linalg.norm(found[:, None] - vertices[None], axis=2).min(axis=0).max() < 1e-5
+        middle = found.mean(axis=0)
+        for face in obj.data.polygons:
+            out = found[list(face.vertices)].mean(axis=0) - middle
+            assert (obj.matrix_world.to_3x3() @ face.normal).dot(out) > 0
 
 
 def test_keep_joins_nothing_that_only_touches(at_work):

@@ -89,6 +89,12 @@ def fit_mesh_quickly(mesh: bpy.types.Mesh, found: Box, wanted: Box) -> None:
     mesh.update()
 
 
+def mirror(mesh: bpy.types.Mesh) -> None:
+    """Mirror the vertices on all axes within the mesh's box; faces keep looking outwards."""
+    centre = np.array(mesh_box(mesh).centre)
+    transform_mesh(mesh, Matrix.Translation((2 * centre).tolist()) @ Matrix.Scale(-1.0, 4))
+
+
 def restore_origin(mesh: bpy.types.Mesh, box: Box) -> None:
     """Move the vertices from the pivot that could be sent to the true origin; nothing where that lies in the box."""
     transform_mesh(mesh, Matrix.Translation(np.subtract(box.centre, sent_centre(box)).tolist()))

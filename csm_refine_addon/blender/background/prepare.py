@@ -45,6 +45,8 @@ class Wanted:
     fit: bool = True
     quads: bool = False
     """Whether triangles that were quads are to be joined."""
+    mirrored: bool = False
+    """Whether the source is mirrored, so that the mesh is to be, too."""
 
 
 def main(request: Mapping[str, Any]) -> int:
@@ -97,6 +99,8 @@ def finish(obj: bpy.types.Object, wanted: Wanted, size_bytes: int) -> MeshReport
     """
     data_only.make_plain(obj)
     joined = join_pairs(obj.data) if wanted.quads else 0
+    if wanted.mirrored:
+        box_fit.mirror(obj.data)
     found = box_fit.mesh_box(obj.data)
     problems: tuple[str, ...] = ()
     said = ""
@@ -160,7 +164,7 @@ def _save(blend: Path) -> None:
 def _wanted(request: Mapping[str, Any]) -> Wanted:
     placement = serialization.decode(Placement, request.get("placement") or {})
     options = bool(request.get("fit", True)), bool(request.get("quads", False))
-    return Wanted(request["name"], placement.box, *options)
+    return Wanted(request["name"], placement.box, *options, placement.mirrored)
 
 
 def _said(error: Exception) -> dict[str, str]:

@@ -63,6 +63,8 @@ def export(objects: Sequence[bpy.types.Object], path: Path) -> None:
     """
     frame = bounds.frame(objects[0])
     stands = Matrix.Translation(Vector(frame.origin)) @ Quaternion(frame.rotation).to_matrix().to_4x4()
+    if frame.mirrored:
+        stands @= Matrix.Scale(-1.0, 4)  # the session has the mesh as it is modelled; its result is mirrored again
     meshes = _meshes(set(objects), stands.inverted())
     if not meshes:
         raise InputError(f"“{objects[0].name}” has no faces to refine.", "Select an object with faces.")

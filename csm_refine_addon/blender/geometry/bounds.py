@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 
@@ -67,12 +68,8 @@ def frame(active: bpy.types.Object) -> Measured:
         warnings.append(f"“{active.name}” is sheared by its parent's scale: the nearest rotation is used.")
     else:
         rotation = matrix.decompose()[1]
-    if matrix.determinant() < 0:
-        warnings.append(
-            f"“{active.name}” is mirrored by a negative scale: the result is not mirrored and may stand turned. "
-            "Apply the scale (Ctrl A) to keep it upright."
-        )
-    return Measured(active.name, tuple(matrix.translation), tuple(rotation), None, tuple(warnings))
+    scale = _vector(lengths * (-1.0 if matrix.determinant() < 0 else 1.0))
+    return Measured(active.name, tuple(matrix.translation), tuple(rotation), None, tuple(warnings), scale)
 
 
 def measure(
@@ -99,7 +96,7 @@ def measure(
         raise InputError(f"“{active.name}” has vertices that are not finite numbers.", "Clean up its geometry.")
     size = _thickened(high - low, thickness, active.name, allow_flat=allow_flat)
     box = Box(_vector((low + high) / 2), _vector(size))
-    return Measured(found.object_name, found.origin, found.rotation, box, found.warnings)
+    return dataclasses.replace(found, box=box)
 
 
 def measure_for(

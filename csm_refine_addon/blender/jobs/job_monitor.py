@@ -276,6 +276,8 @@ class JobMonitor(JobCache):
         self.note_placed(job, placed)
         bpy.ops.ed.undo_push(message="Place Refined Mesh")
         status_messages.say("INFO", f"CSM Refine: {job_text.title(job)} is placed as “{placed.object_name}”.")
+        if placed.remark:
+            status_messages.say("INFO", f"CSM Refine: {placed.remark}")
         return True
 
     def _make_next(self) -> bool:

@@ -135,6 +135,7 @@ def written_down(journal: JobStore, job_id: str, placed: placing.Placed) -> Job:
 def as_placed(job: Job, placed: placing.Placed) -> Job:
     """Return a job whose result stands in the scene."""
     found = placed.counts, placed.dimensions
+    job = dataclasses.replace(job, placed_note=placed.remark)
     return state_machine.placed(job, placed.object_name, placed.fit_error, time.time(), *found)
 
 

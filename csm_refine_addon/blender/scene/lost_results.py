@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import bpy
 
@@ -45,7 +46,8 @@ class LostResults:
         """Return a job whose result is to be placed again now, or None; once only, whatever becomes of it."""
         if self._is_undone:
             gone = self._before - object_metadata.result_jobs()
-            self._lost |= set() if bpy.ops.ed.redo.poll() else gone
+            redo: Any = bpy.ops.ed.redo
+            self._lost |= set() if redo.poll() else gone
             self._before, self._is_undone = set(), False
         if not self._lost or now - self._undone_at < QUIET_S:
             return None

@@ -36,6 +36,7 @@ class CSM_PG_mark(bpy.types.PropertyGroup):
         name="Box Centre", description="Of the box that was asked for, seen from the origin", size=3
     )
     box_size: bpy.props.FloatVectorProperty(name="Box Size", description="Of the box that was asked for", size=3)
+    mirrored: bpy.props.BoolProperty(name="Mirrored", description="Whether the mesh was mirrored with its source")
     source_of: bpy.props.StringProperty(name="Source Of", description="The jobs that this object is the source of")
     hid_in_viewport: bpy.props.BoolProperty(name="Hidden in Viewport", description="It was hidden for its result")
     hid_in_render: bpy.props.BoolProperty(name="Hidden in Renders", description="It was hidden for its result")
@@ -71,6 +72,7 @@ def mark_result(obj: Any, job: Job) -> None:
     mark.session_code, mark.job, mark.service = job.request.session_code, job.id, job.service
     box = job.placement.box if job.placement else None
     mark.has_box = box is not None
+    mark.mirrored = bool(job.placement and job.placement.mirrored)
     if box is not None:
         mark.box_centre, mark.box_size = box.centre, box.size
     _index.results = {**_index.results, job.id: obj.name}

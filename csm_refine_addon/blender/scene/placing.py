@@ -19,13 +19,13 @@ import numpy as np
 
 from ...core.axes import Vector3
 from ...core.errors import MeshUnusable
-from ...core.models import Box, MeshCounts, Placement, Quaternion
+from ...core.models import Box, MeshCounts, Placement
 from ..background import box_fit, chunked_append, mesh_io, topology
 from ..background.prepare import Wanted, finish
 from ..geometry.bounds import rotation_matrix
 from ..geometry.object_hierarchy import with_children
 from ..geometry.visible_meshes import Array, extent, own_pieces
-from . import visibility
+from . import parenting, source_transform, visibility
 
 APPENDED = ("objects", "meshes", "materials", "images", "node_groups", "textures", "libraries")
 """Where an append or an import leaves something that belongs to the mesh."""
@@ -44,6 +44,8 @@ class Placed:
     fit_error: float | None
     dimensions: Vector3
     counts: MeshCounts | None = None
+    remark: str = ""
+    """A sentence where the source was scaled since it was measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,8 @@ def place(
 ) -> Placed:
     """Append the prepared object, put it where ``placement`` says, and measure it.
 
-    It goes into the source's collection, or the active one where the source is gone. Selection and active object stay,
+    It stands in its source's present transform, with its parent and in its collections; where the source is gone, where
+    that was measured, in the active collection. Selection and active object stay,
     except where the source is all that is selected, or is hidden: then the result is selected in its place. Edit Mode
     is left. With ``hide_source`` the source and its children are hidden in viewport and render. Nothing is appended
     where the object was ``brought`` already (see :mod:`..meshes.instalments`).
@@ -94,7 +97,7 @@ def import_here(
         beside = _present(BESIDE)
         obj = mesh_io.import_mesh(mesh_path, Path(scratch))
         bpy.data.batch_remove(_present(BESIDE) - beside)
-        report = finish(obj, Wanted(name, placement.box, fit, quads), mesh_path.stat().st_size)
+        report = finish(obj, Wanted(name, placement.box, fit, quads, placement.mirrored), mesh_path.stat().st_size)
         for collection in list(obj.users_collection):
             collection.objects.unlink(obj)
         context.view_layer.update()
@@ -115,8 +118,10 @@ def measure_fit(obj: bpy.types.Object, placement: Placement) -> float | None:
     return max(box_fit.difference(found, placement.box), float(offset))
 
 
-def fit(obj: bpy.types.Object, placement: Placement) -> str:
+def fit(obj: bpy.types.Object, placement: Placement, source: bpy.types.Object | None = None) -> str:
     """Bring an object back to its place and stretch its mesh to the box; say in numbers what changed, or nothing.
+
+    Its place is beside ``source``; without one it is where that was measured.
 
     A mesh shared with other objects becomes the object's own first. A mode that the object is in is kept.
     Raises MeshUnusable where there is no box to fit to, or the object is no mesh with vertices.
@@ -126,9 +131,10 @@ def fit(obj: bpy.types.Object, placement: Placement) -> str:
     if obj.type != "MESH" or not obj.data.vertices:
         raise MeshUnusable(f"“{obj.name}” is no mesh with vertices.", "Place the result again.")
     with _out_of_edit_mode(obj):
-        _stand(obj, placement)
+        now = source_transform.standing(placement, source)
+        parenting.put(obj, now, source)
         bpy.context.view_layer.update()
-        found = _evaluated_box(obj, placement)
+        found = source_transform.unscaled(_evaluated_box(obj, now.placement), now.scale)
         if obj.data.users > 1:
             obj.data = obj.data.copy()
         box_fit.fit_mesh_quickly(obj.data, found, placement.box)
@@ -147,8 +153,11 @@ def _settle(
 ) -> Placed:
     source = context.scene.objects.get(placement.object_name or "")
     obj.name = obj.data.name = name
-    _collection(context, source).objects.link(obj)
-    _stand(obj, placement)
+    for collection in _collections(context, source):
+        collection.objects.link(obj)
+    context.view_layer.update()
+    now = source_transform.standing(placement, source)
+    parenting.put(obj, now, source)
     context.view_layer.update()
     if obj.name not in context.view_layer.objects:
         raise MeshUnusable("The result cannot be shown in this view layer.", "Include the scene's collection.")
@@ -158,28 +167,8 @@ def _settle(
     if context.mode == "OBJECT" and source is not None:
         _select(context, _with_result(before, obj, source, hides=hides))
     counts = topology.measure_quickly(obj.data)
-    return Placed(obj.name, measure_fit(obj, placement), _evaluated_box(obj, placement).size, counts)
-
-
-def _stand(obj: bpy.types.Object, placement: Placement) -> None:
-    obj.parent = None
-    obj.location = placement.origin
-    obj.rotation_mode = "XYZ"
-    obj.rotation_euler = euler_xyz(placement.rotation)
-    obj.scale = (1.0, 1.0, 1.0)
-
-
-def euler_xyz(rotation: Quaternion) -> Vector3:
-    """Return the XYZ Euler angles of a quaternion, in float64.
-
-    ``Quaternion.to_euler`` works in float32: near a pitch of 90 degrees it is off by up to 0.5 degrees (4.5.15).
-    """
-    matrix = rotation_matrix(rotation)
-    flat = np.hypot(matrix[0, 0], matrix[1, 0])
-    pitch = float(np.arctan2(-matrix[2, 0], flat))
-    if flat < 1e-9:
-        return (float(np.arctan2(-matrix[1, 2], matrix[1, 1])), pitch, 0.0)
-    return (float(np.arctan2(matrix[2, 1], matrix[2, 2])), pitch, float(np.arctan2(matrix[1, 0], matrix[0, 0])))
+    size = _evaluated_box(obj, now.placement).size
+    return Placed(obj.name, measure_fit(obj, now.placement), size, counts, now.remark)
 
 
 def _evaluated_box(obj: bpy.types.Object, placement: Placement) -> Box:
@@ -196,15 +185,13 @@ def _origin(obj: bpy.types.Object) -> Array:
     return np.array(obj.matrix_world, dtype=np.float64)[:3, 3]
 
 
-def _collection(context: bpy.types.Context, source: bpy.types.Object | None) -> bpy.types.Collection:
-    """Return the source's collection where this view layer shows it, else the active one."""
+def _collections(context: bpy.types.Context, source: bpy.types.Object | None) -> list[bpy.types.Collection]:
+    """Return those of the source's collections that this view layer shows, else the active one."""
     shown = {layer.collection for layer in _layers(context.view_layer.layer_collection)}
-    if source:
-        for collection in source.users_collection:
-            if collection in shown:
-                return collection
+    if source and (found := [collection for collection in source.users_collection if collection in shown]):
+        return found
     active = context.view_layer.active_layer_collection.collection
-    return active if active in shown else context.scene.collection
+    return [active if active in shown else context.scene.collection]
 
 
 def _layers(layer: bpy.types.LayerCollection) -> Iterator[bpy.types.LayerCollection]:

@@ -11,13 +11,11 @@ import bpy
 from ...core import validation
 from ...core.errors import CsmError, InputError
 from ...core.jobs import state_machine
-from ...core.models import Box, Job, Placement, RefineRequest
+from ...core.models import Job, Placement, RefineRequest
 from .. import preferences
 from ..jobs import submit
 from . import object_metadata
 
-SAME_SCALE = 1e-5
-"""A scale so near to 1 is the float32 noise of a rotation."""
 OTHER_SERVICE = "This result is from {service}, which is not the service in use."
 
 
@@ -83,10 +81,11 @@ def _service(obj: Any) -> str:
 
 def _placement(obj: Any) -> Placement:
     from ..geometry import bounds  # brings numpy
+    from .source_transform import SAME_SCALE, UNSCALED, scaled
 
     frame, box = bounds.frame(obj), object_metadata.box_of(obj)
     if box is not None:
-        x, y, z = (1.0 if abs(part - 1.0) < SAME_SCALE else part for part in obj.matrix_world.to_scale())
-        (a, b, c), (width, depth, height) = box.centre, box.size
-        box = Box((a * x, b * y, c * z), (abs(width * x), abs(depth * y), abs(height * z)))
-    return Placement(frame.origin, frame.rotation, box, obj.name)
+        x, y, z = (1.0 if abs(part - 1.0) < SAME_SCALE else part for part in frame.scale or UNSCALED)
+        box = scaled(box, (x, y, z))
+    mirrored = bool(object_metadata.of(obj).mirrored) is not frame.mirrored
+    return Placement(frame.origin, frame.rotation, box, obj.name, frame.origin, frame.scale, mirrored)

@@ -89,7 +89,10 @@ def _target(job: Job) -> Sketch | None:
         return None
     if job.state is JobState.PLACED and not object_metadata.result_name(job):
         return None
-    return overlay_geometry.standing(job.placement)
+    from ..scene import source_transform  # brings numpy
+
+    source = bpy.data.objects.get(object_metadata.source_name(job))
+    return overlay_geometry.standing(source_transform.standing(job.placement, source).placement)
 
 
 def fit_text(job: Job) -> str:

@@ -110,17 +110,19 @@ class CSM_OT_fit(OfJob, bpy.types.Operator):
         return reported(self, self._fit)
 
     def _fit(self) -> str:
-        from ...scene import placing
+        from ...scene import placing, source_transform
 
         job = self.found()
         obj = auto_place.placed_object(job)
         if job.placement is None:
             raise InputError("This job has no box to fit to.", "Scale the mesh by hand.")
-        correction = placing.fit(obj, job.placement)
-        error = placing.measure_fit(obj, job.placement)
+        source = object_metadata.find_source(job)
+        correction = placing.fit(obj, job.placement, source)
+        now = source_transform.standing(job.placement, source)
+        error = placing.measure_fit(obj, now.placement)
         keeper = job_monitor.current()
         keeper.press()
-        keeper.note_placed(job, placing.Placed(obj.name, error, tuple(obj.dimensions)))
+        keeper.note_placed(job, placing.Placed(obj.name, error, tuple(obj.dimensions), remark=now.remark))
         return correction or "It fitted already."
 
 
