@@ -184,7 +184,9 @@ def _parser() -> argparse.ArgumentParser:
     place.add_argument("job", metavar="JOB")
     place.add_argument("--blend", metavar="FILE", help="open this file first")
     _add_output(place)
-    add("stop", commands.stop, "stop following").add_argument("job", metavar="JOB")
+    add("stop", commands.stop, "cancel a job of the local service; track another one no longer").add_argument(
+        "job", metavar="JOB"
+    )
     add("jobs", commands.jobs, "list the journal")
     create = add("create", commands.create, "make a session on the local service out of a mesh", service)
     create.add_argument("mesh", metavar="MESHFILE", nargs="?", help="GLB, OBJ, FBX, or a zip of OBJ, MTL and textures")

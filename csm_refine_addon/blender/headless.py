@@ -134,16 +134,26 @@ def losses_of(name: str) -> tuple[str, ...]:
 
 def wait_for(job: Job, timeout_s: float) -> Job:
     """Drive a job, blocking, until it is ready, has ended or the time is up; return how it stands. Raises CsmError."""
+    with _follower() as follower:
+        return follower.follow(job.id, until=lambda job: job.state is JobState.READY, for_s=timeout_s)
+
+
+def cancel(*job_ids: str) -> None:
+    """Have the local service end the refines of cancelled and removed jobs, blocking. Raises CsmError."""
+    with _follower() as follower:
+        follower.cancel(*job_ids)
+
+
+def _follower() -> ForegroundRunner:
     values, pause = preferences.preferences(), threading.Event().wait
-    with ForegroundRunner(
+    return ForegroundRunner(
         data_location.home(),
         key_of=credentials.this_process(values.key_command.strip(), _preferred_key, pause),
         is_online=is_online,
         is_chosen=_is_chosen,
         blender=bpy.app.binary_path,
         timeout_s=preferences.network_timeout_s(),
-    ) as follower:
-        return follower.follow(job.id, until=lambda job: job.state is JobState.READY, for_s=timeout_s)
+    )
 
 
 def _is_chosen(service: str) -> bool:

@@ -13,7 +13,6 @@ from typing import Any
 
 from ..core import validation
 from ..core.errors import CsmError, InputError
-from ..core.jobs import state_machine
 from ..core.models import CSM_BASE_URL, LOCAL, TERMINAL, Job, JobState, RefineRequest
 from ..core.placement import BoundsOptions, BoundsSource, PivotSource, RefineParameters, ask
 from ..core.processes import local_settings
@@ -177,11 +176,9 @@ def place(options: Namespace) -> Outcome:
 
 
 def stop(options: Namespace) -> Outcome:
-    """Stop following; what runs at the service runs on."""
+    """Cancel a job of the local service; track another one no longer: what runs at its service runs on."""
     with CommandContext(options) as desk:
-        job = desk.journal.change(
-            options.job, lambda job: job if job.state in TERMINAL else state_machine.stopped(job, time.time())
-        )
+        job = desk.stopped(desk.job(options.job))
     return Outcome(f"{job.id} {describe(job)}", document(job))
 
 

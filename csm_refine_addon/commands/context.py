@@ -16,7 +16,7 @@ from ..core import validation
 from ..core.errors import AlreadySubmitted, InputError, JobStoreBusy, KeyMissing, OtherAccount, OtherService
 from ..core.jobs import job_factory, state_machine
 from ..core.jobs.foreground import LOOK_EVERY_S, ForegroundRunner
-from ..core.models import CSM_BASE_URL, LOCAL, Job, JobState, RefineRequest, Secret
+from ..core.models import CSM_BASE_URL, LOCAL, TERMINAL, Job, JobState, RefineRequest, Secret
 from ..core.placement import RefineParameters
 from ..core.providers import account_binding, credentials
 from . import outcome
@@ -216,6 +216,13 @@ class CommandContext:
         if target is None and not found:
             raise InputError("There are no jobs yet.", "Give a session code.")
         return self.at_hand(found[-1]) if found else None
+
+    def stopped(self, job: Job) -> Job:
+        """Return the job, cancelled or tracked no longer; one that has ended stays as it is."""
+        job = self._changed(job, lambda job: job if job.state in TERMINAL else state_machine.stopped(job, time.time()))
+        if job.is_cancelled:
+            self._follower.cancel(job.id)
+        return job
 
     def taken_up(self, job: Job, timeout_s: float | None) -> Job:
         """Return a job that can be followed for so long: looked up again, or retried where nothing is sent by that."""

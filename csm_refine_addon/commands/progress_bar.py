@@ -55,7 +55,8 @@ class Progress:
 
 def describe(job: Job) -> str:
     """Return a job's state in a few words: what is under way, the service's own word, percent or megabytes."""
-    words = [f"{job.request.session_code or 'new session'}: {_WORDS[job.state]}"]
+    state = "cancelled" if job.is_cancelled else _WORDS[job.state]
+    words = [f"{job.request.session_code or 'new session'}: {state}"]
     if job.state is JobState.RUNNING and job.remote:
         words.append(f"({job.remote.word})")
         if job.remote.percent is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from dataclasses import dataclass
@@ -51,8 +52,8 @@ class DataDir:
     def source(self, job_id: str) -> Path:
         """Return the copy of the objects that a job's session is to be made of.
 
-        It is kept while that can be tried again, also after the job has failed or was stopped: until the session
-        exists, or the job is removed. The mesh file that is made of it goes when its upload has ended in any way.
+        It is kept while that can be tried again, also after the job has failed, was cancelled or stopped: until the
+        session exists, or the job is removed. The mesh file made of it goes when its upload has ended in any way.
         """
         return self.jobs / job_id / "source.blend"
 
@@ -63,6 +64,20 @@ class DataDir:
         folder = self.jobs / job_id
         shutil.rmtree(folder, ignore_errors=True)
         return not folder.exists()
+
+    def clear_job_folder(self, job_id: str) -> None:
+        """Delete what a cancelled job has on disk, except for its :meth:`source`, which *Retry* may need."""
+        import shutil
+
+        folder, source = self.jobs / job_id, self.source(job_id)
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path != source:
+                with contextlib.suppress(OSError):  # in use (Windows): it goes with the job
+                    path.unlink()
+        with contextlib.suppress(OSError):  # there is none, or the source is in it
+            folder.rmdir()
 
     def service_folder(self) -> Path:
         """Return the local service's own folder; made if missing."""

@@ -329,6 +329,8 @@ class Job:
     """What is to be said of its place: that the source was scaled since it was measured."""
     error: JobError | None = None
     finished_at: float | None = None
+    is_cancelled: bool = False
+    """Whether it was stopped by ending its refine at the local service."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the job as plain JSON types, for the journal and for diagnostics."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -15,7 +16,7 @@ from csm_refine_addon.core.jobs.backoff import ClockJumpDetector
 from csm_refine_addon.core.jobs.job_factory import new_job
 from csm_refine_addon.core.jobs.job_store import JobStore
 from csm_refine_addon.core.jobs.runner import JobRunner
-from csm_refine_addon.core.models import JobState as S, RefineRequest, Secret
+from csm_refine_addon.core.models import LOCAL, JobState as S, RefineRequest, Secret
 from csm_refine_addon.core.processes.background import Cancelled
 from csm_refine_addon.core.providers.client import Client
 from tests.core.harness import NOON, Clock, assert_ready
@@ -557,3 +558,24 @@ def test_session_paths(house, api):
     """Every request of a job is about its session: nothing else is asked."""
     house.drive()
     assert {seen.path for seen in api.seen} == {f"{SESSIONS}/{CODE}", f"{SESSIONS}/get-3d/refine/{CODE}"}
+
+
+@pytest.mark.parametrize("is_removed", [False, True])
+def test_cancelled_while_the_refine_is_being_sent(house, api, is_removed):
+    """A refine that arrives after its job was cancelled or removed is cancelled, too, as soon as it has arrived."""
+    job = house.add(LOCAL)
+
+    def change(now):
+        if now.state is S.SUBMITTING:
+            if is_removed:
+                house.journal.remove(job.id)
+            else:
+                house.journal.change(job.id, lambda job: state_machine.stopped(job, house.clock()))
+            for cancellation in house.journal.cancellations():
+                house.journal.cancelled(cancellation)  # the service had nothing to cancel yet
+
+    engine = dataclasses.replace(house.engine(), on_change=change)
+    with contextlib.suppress(errors.InputError):
+        assert state_machine.retry_state(engine.drive(job.id)) is S.PREPARED
+    assert [each.session for each in house.journal.cancellations()] == [CODE]
+    assert len(api.refines) == 1

@@ -46,8 +46,8 @@ class JobCache:
         """Whether more has changed than what was read in the last turn."""
         self._steps: list[tuple[Job | None, Job]] = []
         """What was read and has not been told yet: each job as it was known before, and as it came."""
-        self._has_removed = False
-        """Whether jobs were removed whose files nobody has been started for who deletes them."""
+        self._needs_worker = False
+        """Whether a worker is still to be started for jobs that were cancelled or removed."""
 
     @functools.cached_property
     def home(self) -> DataDir:
@@ -61,6 +61,7 @@ class JobCache:
 
             self._journal = JobStore(self.home.journal, busy_timeout_s=PATIENT_S if bpy.app.background else BUSY_S)
             self._revision, self._version, self.has_read = 0, -1, False
+            self._needs_worker |= bool(self._journal.cancellations())
             self.know({})
         return self._journal
 
@@ -104,6 +105,7 @@ class JobCache:
         self.press()
         written = self.journal().change(job_id, step, again=again)
         self._take_in(written)
+        self._end_cancelled(written)
         return written
 
     def change_each(self, job_ids: Iterable[str], step: Callable[[Job], Job]) -> list[Job]:
@@ -112,20 +114,35 @@ class JobCache:
         changed = self.journal().change_each(job_ids, step)
         for written in changed:
             self._take_in(written)
+        self._end_cancelled(*changed)
         return changed
 
     def remove(self, *job_ids: str) -> None:
-        """Forget jobs, and have the worker delete their files. Raises StorageError."""
+        """Forget jobs, and have the worker end their local refines and delete their files. Raises StorageError."""
         self.press()
         self.journal().remove(*job_ids)
         for job_id in job_ids:
             self._forget(job_id)
-        self._has_removed = True
+        self._needs_worker = True
+        job_list.show(self.jobs)
+        sidebar_visibility.redraw()
         if bpy.app.background:  # no turn comes that starts a worker
             for job_id in job_ids:
                 self.home.delete_job_folder(job_id)
-        job_list.show(self.jobs)
-        sidebar_visibility.redraw()
+            self._cancel_here()
+
+    def _end_cancelled(self, *jobs: Job) -> None:
+        """Have the worker end the local refines of jobs that were just cancelled; without a window, wait for it."""
+        cancelled = [job.id for job in jobs if job.is_cancelled]
+        self._needs_worker |= bool(cancelled)
+        if bpy.app.background and cancelled:
+            self._cancel_here(*cancelled)
+
+    def _cancel_here(self, *job_ids: str) -> None:
+        from .. import headless
+
+        if job_ids or self.journal().cancellations():
+            headless.cancel(*job_ids)
 
     def close(self) -> None:
         """Let go of the journal."""

@@ -120,7 +120,7 @@ def listed(jobs: Iterable[Job]) -> list[Job]:
 
 def matches(job: Job, text: str) -> bool:
     """Tell whether a searched text, in which ``*`` stands for anything, is in the job's names or state."""
-    words = (job_text.object_name(job), job.placed_object, job_text.title(job), job_text.STATE_WORDS[job.state])
+    words = (job_text.object_name(job), job.placed_object, job_text.title(job), job_text.state_word(job))
     return fnmatch.fnmatchcase("\n".join(words).casefold(), f"*{text.casefold()}*")
 
 

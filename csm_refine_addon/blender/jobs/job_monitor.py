@@ -311,9 +311,9 @@ class JobMonitor(JobCache):
             self._write_placed()
 
     def _keep_worker(self) -> bool:
-        if not (self.active or self.looking.is_waiting() or self._has_removed):
+        if not (self.active or self.looking.is_waiting() or self._needs_worker):
             return False
-        self._has_removed = False
+        self._needs_worker = False
         before = self.worker.trouble
         self.worker.keep_up(self.home, self._control_line())
         return self.worker.trouble != before

@@ -34,7 +34,7 @@ STATE_WORDS: dict[JobState, str] = {
     S.READY: "Ready to be placed",
     S.PLACED: "Placed",
     S.FAILED: "Failed",
-    S.STOPPED: "No longer followed",
+    S.STOPPED: "No longer tracked",
 }
 SHORT_WORDS: dict[JobState, str] = {
     S.PREPARED: "Waiting",
@@ -43,6 +43,7 @@ SHORT_WORDS: dict[JobState, str] = {
     S.READY: "Ready",
     S.STOPPED: "Stopped",
 }
+CANCELLED = "Cancelled"
 
 
 OFF_BY = "{percent} off its box"
@@ -85,7 +86,7 @@ def _deeds(job: Job) -> set[JobAction]:
         found.add(JobAction.USE_AGAIN)
     if job.state is S.FAILED and job.mesh_path and job.error is not None and job.error.code == PrepareFailed.code:
         found.add(JobAction.IMPORT_HERE)
-    if not state_machine.is_active(job):
+    if not state_machine.is_active(job) or state_machine.can_cancel(job):
         found.add(JobAction.REMOVE)
     return found
 
@@ -107,6 +108,8 @@ def _deeds_of_result(job: Job) -> set[JobAction]:
 
 def loss(job: Job, *, is_here: bool) -> str:
     """Return what is lost with a job that is removed, or an empty text; ``is_here``: its result is in this file."""
+    if state_machine.is_active(job):
+        return "Its refine is cancelled."
     if job.mesh_path or job.blend_path:
         if job.state is not S.PLACED:
             return "Its result is not placed, and is deleted."
@@ -144,13 +147,18 @@ def status(job: Job) -> str:
         return "Making the session"
     if job.state is S.PREPARED and job.fetch_only:
         return "Reading the session"
-    return STATE_WORDS[job.state]
+    return state_word(job)
+
+
+def state_word(job: Job) -> str:
+    """Return how the job stands."""
+    return CANCELLED if job.is_cancelled else STATE_WORDS[job.state]
 
 
 def short_status(job: Job) -> str:
     """Return :func:`status` in a word or two, for the list."""
     is_word = job.state is S.RUNNING and job.remote is not None
-    return status(job) if is_word else SHORT_WORDS.get(job.state, STATE_WORDS[job.state])
+    return status(job) if is_word or job.is_cancelled else SHORT_WORDS.get(job.state, STATE_WORDS[job.state])
 
 
 def progress(job: Job) -> tuple[float, str] | None:

@@ -16,7 +16,7 @@ from ..properties import CSM_PG_settings
 from .operators.operator_base import set_job
 from .panels.job_details import BUTTONS, button_text
 
-CHANGING = (JobAction.RETRY, JobAction.PLACE)
+CHANGING = (JobAction.RETRY, JobAction.PLACE, JobAction.STOP)
 """What is called another thing in another state."""
 
 
@@ -103,7 +103,7 @@ class CSM_MT_jobs(bpy.types.Menu):
         layout = self.layout
         layout.operator_context = "INVOKE_DEFAULT"
         layout.operator("csm_refine.place_all", icon="SNAP_ON")
-        layout.operator("csm_refine.stop_all", icon="PAUSE")
+        layout.operator("csm_refine.stop_all", icon="CANCEL")
         layout.operator("csm_refine.remove_ended", icon="TRASH")
 
 

@@ -19,6 +19,7 @@ from ..processes.local_service import LocalService
 from ..providers.account_binding import AccountBinding, asks_service
 from ..providers.client import Client
 from ..providers.client_factory import DEFAULT_TIMEOUT_S, ClientFactory
+from . import cancellation
 from .heartbeat import LeaseKeeper
 from .job_store import JobStore
 from .runner import LEASE_S, JobRunner
@@ -87,6 +88,17 @@ class ForegroundRunner:
         if job.service != LOCAL and not self._gate.check(job):
             self.client(job.service)  # says that there is no key
 
+    def cancel(self, *job_ids: str) -> None:
+        """Send the job store's cancellations and clear the folders of these cancelled jobs.
+
+        Raises ServiceUnreachable where the local service does not start: a later process sends them then.
+        """
+        for job_id in job_ids:
+            if self._claim(job_id):  # else the process that drives it still, or its worker, clears it
+                self.home.clear_job_folder(job_id)
+                self.journal.release(job_id, self._presence.owner)
+        cancellation.send(self.journal, lambda: self.client(LOCAL))
+
     def follow(
         self,
         job_id: str,
@@ -105,6 +117,8 @@ class ForegroundRunner:
         journal that is locked for a while is said in the log, and waited for: it says nothing about the job.
         """
         ends_at = time.monotonic() + for_s
+        if any(cancellation.job == job_id for cancellation in self.journal.cancellations()):
+            self.cancel()  # first: it would end the refine that is about to be sent
 
         def pause(seconds: float) -> bool:
             left_s = max(0.0, ends_at - time.monotonic())

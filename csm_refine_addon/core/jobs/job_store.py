@@ -23,10 +23,10 @@ from ..models import Job, JobState
 from . import job_codec, recovery, submissions
 from .crash_points import passing
 from .lookups import QUESTION_LIMIT_S, Lookup
-from .state_machine import TRANSITIONS, IllegalTransition
+from .state_machine import TRANSITIONS, IllegalTransition, may_run
 
-SCHEMA_VERSION = 3
-"""1: jobs; 2: look-ups, too; 3: sentences for the user, too."""
+SCHEMA_VERSION = 4
+"""1: jobs; 2: look-ups, too; 3: sentences for the user, too; 4: cancellations, too."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (id TEXT PRIMARY KEY, revision INTEGER NOT NULL, document TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS jobs_revision ON jobs (revision);
@@ -37,6 +37,8 @@ CREATE TABLE IF NOT EXISTS leases (job TEXT PRIMARY KEY, owner TEXT NOT NULL, un
 CREATE TABLE IF NOT EXISTS lookups (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, asked_at REAL NOT NULL,
   answered_at REAL NOT NULL, document TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS notices (sentence TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS cancellations
+  (number INTEGER PRIMARY KEY AUTOINCREMENT, job TEXT NOT NULL, session TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS counter (revision INTEGER NOT NULL);
 INSERT INTO counter SELECT 0 WHERE NOT EXISTS (SELECT * FROM counter);
 """
@@ -59,6 +61,15 @@ class Changes:
     removed: tuple[str, ...]
     revision: int
     complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Cancellation:
+    """The refine of a session at the local service that is to be ended, because its job was cancelled or removed."""
+
+    number: int
+    job: str
+    session: str
 
 
 class JobStore:
@@ -167,14 +178,39 @@ class JobStore:
             return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
 
     def remove(self, *job_ids: str) -> None:
-        """Forget jobs, in one transaction; their ids stay known as removed, so that their folders can be cleared."""
+        """Forget jobs, in one transaction; their ids stay known as removed, so that their folders can be cleared.
+
+        A refine of theirs that runs at the local service is to be cancelled.
+        """
         rows = [(job_id,) for job_id in job_ids]
         with self._transaction():
+            for job_id in job_ids:
+                with contextlib.suppress(InputError):
+                    self._cancel_if_running(self._read(job_id))
             revision = self._next_revision()
             self._connection.executemany("DELETE FROM jobs WHERE id = ?", rows)
             self._connection.executemany("DELETE FROM leases WHERE job = ?", rows)
             removed = [(job_id, revision) for job_id in job_ids]
             self._connection.executemany("INSERT OR REPLACE INTO removed VALUES (?, ?)", removed)
+
+    def cancel_if_unwanted(self, job: Job) -> None:
+        """Have the refine that was just sent cancelled, where its job was cancelled or removed meanwhile."""
+        with self._transaction():
+            with contextlib.suppress(InputError):
+                if not self._read(job.id).is_cancelled:
+                    return
+            self._cancel(job)
+
+    def cancellations(self) -> list[Cancellation]:
+        """Return the refines that the local service is still to end, in the order in which that was asked for."""
+        with self._explained():
+            rows = self._connection.execute("SELECT number, job, session FROM cancellations ORDER BY number")
+            return [Cancellation(*row) for row in rows]
+
+    def cancelled(self, cancellation: Cancellation) -> None:
+        """Forget a cancellation that the service has carried out."""
+        with self._transaction():
+            self._connection.execute("DELETE FROM cancellations WHERE number = ?", (cancellation.number,))
 
     def history(self, job_id: str) -> list[tuple[float, str]]:
         """Return when the job came into which state, in order."""
@@ -317,6 +353,8 @@ class JobStore:
         if after == before:
             return before, before
         moved = after.state is not before.state
+        if after.is_cancelled and moved:
+            self._cancel_if_running(before)
         if moved and after.state not in TRANSITIONS[before.state]:
             raise IllegalTransition(f"{before.state} -> {after.state}")
         if moved and before.state is not JobState.SUBMITTING and not again:  # from there, it has barred all others
@@ -324,6 +362,14 @@ class JobStore:
         written = self._write(after, "UPDATE jobs SET document = ?, revision = ? WHERE id = ?", moved=moved)
         passing(before.state, after.state, "before")
         return before, written
+
+    def _cancel_if_running(self, job: Job) -> None:
+        if may_run(job):
+            self._cancel(job)
+
+    def _cancel(self, job: Job) -> None:
+        row = (job.id, job.request.session_code)
+        self._connection.execute("INSERT INTO cancellations (job, session) VALUES (?, ?)", row)
 
     def _next_revision(self) -> int:
         self._connection.execute("UPDATE counter SET revision = revision + 1")

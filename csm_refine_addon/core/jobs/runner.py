@@ -182,6 +182,13 @@ class JobRunner:
         client.require_online()
         job = self._change(job, lambda job: state_machine.submitting(job, self.clock()))
         try:
+            return self._send(job, client)
+        finally:
+            if state_machine.can_cancel(job):
+                self.journal.cancel_if_unwanted(job)
+
+    def _send(self, job: Job, client: Client) -> Job:
+        try:
             ack = client.submit(job.request)
         except Unanswered:
             return self._change(job, lambda job: state_machine.unanswered(job, self.clock()))

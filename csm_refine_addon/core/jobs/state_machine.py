@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from .. import errors
 from ..errors import CsmError
 from ..mesh_counts import completed
-from ..models import TERMINAL, Baseline, Job, JobError, JobState, MeshCounts, MeshReport, RemoteKind
+from ..models import LOCAL, TERMINAL, Baseline, Job, JobError, JobState, MeshCounts, MeshReport, RemoteKind
 from . import backoff, job_errors
 
 if TYPE_CHECKING:
@@ -142,6 +142,8 @@ def submitting(job: Job, now: float) -> Job:
 
 def accepted(job: Job, ack: RefineAck, now: float) -> Job:
     """The service took the refine."""
+    if job.is_cancelled:
+        return job
     taken = {"accepted_at": now, "trial_key": ack.trial_key, "answered_at": now, "failures": 0, "trouble": ""}
     if job.state not in (S.SUBMITTING, S.UNCERTAIN, S.PREPARED):  # stopped meanwhile, or driven on by another process
         return dataclasses.replace(job, **taken)  # type: ignore[arg-type]  # the keys are fields of Job
@@ -338,9 +340,23 @@ def overdue(job: Job, now: float) -> Job:
     return job if now < job.deadline_at or arrives else failed(job, job_errors.time_is_up(job), now)
 
 
+def can_cancel(job: Job) -> bool:
+    """Return whether stopping the job ends its refine: only the local service can end one, until the result is here."""
+    return job.service == LOCAL and not job.fetch_only and job.state not in TERMINAL | {S.READY}
+
+
+def may_run(job: Job) -> bool:
+    """Return whether a refine that can be cancelled may be running for the job."""
+    return can_cancel(job) and job.state in (S.SUBMITTING, S.UNCERTAIN, S.RUNNING)
+
+
 def stopped(job: Job, now: float) -> Job:
-    """The user follows the job no longer; what runs at the service runs on."""
-    return move(job, S.STOPPED, finished_at=now, trouble="")
+    """Cancel the job where that is possible; else track it no longer, and what runs at the service runs on.
+
+    A cancelled job is as one of which nothing was sent: *Retry* starts it anew, and it bars no other job.
+    """
+    nothing_sent = {**_NOTHING_SENT, "is_cancelled": True, "error": None} if can_cancel(job) else {}
+    return move(job, S.STOPPED, finished_at=now, trouble="", **nothing_sent)
 
 
 def is_active(job: Job) -> bool:
@@ -392,9 +408,13 @@ def sent_again(job: Job, now: float) -> Job:
         raise errors.InputError(
             f"The job {job.id} has neither failed nor stopped.", "Stop it first, or make a new job."
         )
-    anew = {"baseline": None, "sent_at": None, "accepted_at": None, "seen_running": False, "remote": None}
-    paths = {"mesh_path": "", "blend_path": "", "report": None, "trial_key": "", "bytes_done": 0, "bytes_total": None}
-    return move(job, S.PREPARED, deadline_at=now + job.timeout_s, **anew, **paths, **_fresh(now))
+    return move(job, S.PREPARED, deadline_at=now + job.timeout_s, is_cancelled=False, **_NOTHING_SENT, **_fresh(now))
+
+
+_NOTHING_SENT: dict[str, Any] = {
+    "baseline": None, "sent_at": None, "accepted_at": None, "seen_running": False, "remote": None,
+    "mesh_path": "", "blend_path": "", "report": None, "trial_key": "", "bytes_done": 0, "bytes_total": None,
+}  # fmt: skip
 
 
 def _fresh(now: float) -> dict[str, Any]:

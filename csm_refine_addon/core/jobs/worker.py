@@ -38,6 +38,7 @@ from ..providers.credentials import KeyCommand, Keyring
 from ..providers.rate_limit import Polling, ThrottledClient
 from ..stdio import write
 from . import state_machine
+from .cancellation import Canceller
 from .heartbeat import LeaseKeeper
 from .job_store import JobStore
 from .lookup_worker import LookupWorker
@@ -148,6 +149,7 @@ class Worker:
         self._driven: dict[str, _Driven] = {}
         self._active: dict[str, Job] = {}
         self._removed: set[str] = set()
+        self._canceller = Canceller(home, lambda: self._services(control.ended).client(LOCAL))
         self._revision = 0
         self._owner = ""
 
@@ -269,6 +271,8 @@ class Worker:
             if self._home.delete_job_folder(job_id):
                 self._removed.discard(job_id)
         held = journal.held_by_others(self._owner, time.time(), LEASE_S)
+        self._canceller.clear(held.union(self._driven))
+        held |= self._canceller.look(journal)
         for job in self._active.values():
             if job.id not in self._driven and job.id not in held and self._may_drive(journal, job):
                 self._start(journal, job)
@@ -280,6 +284,7 @@ class Worker:
         for job_id in changes.removed:
             self._active.pop(job_id, None)
         for job in changes.jobs:
+            self._canceller.note(job)
             self._active[job.id] = job
             if not state_machine.is_active(job):
                 del self._active[job.id]

@@ -142,6 +142,14 @@ class Client:
         """
         self._ask("DELETE", f"/local/sessions/{session_code(code)}")
 
+    def cancel_refine(self, code: str) -> None:
+        """End the refine of a session, running or waiting: only the local service can.
+
+        Raises SessionNotRefinable where none is running, InputError where ``code`` is none; else as
+        :meth:`read_session`.
+        """
+        self._ask("DELETE", f"/local/sessions/{session_code(code)}/refine")
+
     def check_key(self) -> None:
         """Ask for the account's data, which costs nothing: raises where address or key are not good."""
         self._ask("GET", "/user/userdata")

@@ -25,8 +25,8 @@ NOT_REFINED = "Not refined: {}"
 MORE = "… and {} more"
 PLACED = "Placed: {} of {} results."
 NOT_PLACED = "{}: {}"
-WILL_BE_STOPPED = "Jobs: {}. What runs at a service runs on, and may be charged."
-STOPPED = "Jobs that are no longer followed: {}."
+WILL_BE_STOPPED = "Jobs: {}. Local refines are cancelled; what runs at another service runs on, and may be charged."
+STOPPED = "Jobs that are cancelled or no longer tracked: {}."
 WILL_BE_REMOVED = "Jobs: {}. Their downloaded files are deleted; what is placed stays."
 WILL_BE_LOST = "Jobs: {}. Their downloaded files are deleted. Results that are not in this file, or may still come: {}."
 REMOVED = "Jobs removed from the list: {}."
@@ -174,10 +174,10 @@ class _OverMany:
 
 
 class CSM_OT_stop_all(_OverMany, bpy.types.Operator):
-    """Follow none of the listed jobs any longer; what runs at a service runs on, and may be charged"""
+    """End the listed jobs: the local service cancels refines; at another service they run on, and may be charged"""
 
     bl_idname = "csm_refine.stop_all"
-    bl_label = "Stop Following All"
+    bl_label = "Cancel or Stop Tracking All"
     nothing = "No listed job is under way."
 
     @classmethod
@@ -190,7 +190,7 @@ class CSM_OT_stop_all(_OverMany, bpy.types.Operator):
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         message = WILL_BE_STOPPED.format(len(self.meant()))
-        return confirmed(self, context, event, "Stop following all?", message, "Stop Following")
+        return confirmed(self, context, event, "Cancel or stop tracking all?", message, "Stop All")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         return reported(self, self._stop)

@@ -1,4 +1,4 @@
-"""Operators about a job that is known: follow it no longer, place it, fit it, look at its files, forget it."""
+"""Operators about one job: cancel it or track it no longer, place it, fit it, show its files, remove it."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class CSM_OT_stop(OfJob, bpy.types.Operator):
-    """Follow the job no longer; what runs at the service runs on, and may be charged"""
+    """End the job: the local service cancels its refine; at another service it runs on, and may be charged"""
 
     bl_idname = "csm_refine.stop"
-    bl_label = "Stop Following"
+    bl_label = "Cancel or Stop Tracking"
     deed = JobAction.STOP
 
     def execute(self, context: bpy.types.Context) -> set[str]:
@@ -33,7 +33,9 @@ class CSM_OT_stop(OfJob, bpy.types.Operator):
 
     def _stop(self) -> str:
         job = job_monitor.current().change(self.found().id, lambda job: state_machine.stopped(job, time.time()))
-        return f"{job_text.title(job)} is no longer followed; the service's work goes on."
+        if job.is_cancelled:
+            return f"{job_text.title(job)} is cancelled."
+        return f"{job_text.title(job)} is no longer tracked; the service's work goes on."
 
 
 def is_in_object_mode(operator: Any, context: bpy.types.Context) -> bool:
@@ -132,7 +134,7 @@ def loss(job: Job) -> str:
 
 
 class CSM_OT_remove(OfJob, bpy.types.Operator):
-    """Take the job off the list and delete its downloaded files; what is placed stays"""
+    """Take the job off the list, cancel its local refine and delete its files; what is placed stays"""
 
     bl_idname = "csm_refine.remove"
     bl_label = "Remove"

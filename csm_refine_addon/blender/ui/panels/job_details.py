@@ -24,7 +24,7 @@ BUTTONS: tuple[tuple[JobAction, str, str], ...] = (
     (JobAction.SEND_AGAIN, "csm_refine.send_again", "EXPORT"),
     (JobAction.TAKE_OVER, "csm_refine.take_over", "USER"),
     (JobAction.IMPORT_HERE, "csm_refine.import_here", "IMPORT"),
-    (JobAction.STOP, "csm_refine.stop", "PAUSE"),
+    (JobAction.STOP, "csm_refine.stop", "CANCEL"),
     (JobAction.OPEN_FOLDER, "csm_refine.open_folder", "FILE_FOLDER"),
     (JobAction.USE_AGAIN, "csm_refine.use_settings", "PASTEDOWN"),
     (JobAction.DIAGNOSE, "csm_refine.diagnostics", "TEXT"),
@@ -57,7 +57,7 @@ def _draw_facts(layout: bpy.types.UILayout, job: Job) -> None:
     column.scale_y = 0.9
     fact(column, "Object", job_text.object_name(job) or shown("None"), is_given=True)
     fact(column, "Service", preferences.service_name(job.service))
-    fact(column, "State", job_text.STATE_WORDS[job.state])
+    fact(column, "State", job_text.state_word(job))
     if job.remote is not None:
         fact(column, "Service says", job.remote.word, is_given=True)
     if job.request.scaled_bbox is not None:
@@ -86,7 +86,7 @@ def _hints(job: Job) -> list[str]:
         except CsmError as error:
             hints.append(f"It waits: {error}")
     elif job.state is JobState.STOPPED and job.accepted_at is not None and job.report is None:
-        hints.append("What runs at the service runs on. Retry follows it again.")
+        hints.append("The refine is still running on the service. Press Retry to track it.")
     return [hint for hint in hints if hint]
 
 
@@ -116,13 +116,14 @@ def button_text(job: Job, deed: JobAction) -> str:
         return "Look Again" if job.state is JobState.UNCERTAIN else "Retry"
     if deed is JobAction.PLACE and job.state is JobState.PLACED:
         return "Place Again"
+    if deed is JobAction.STOP:
+        return "Cancel" if state_machine.can_cancel(job) else "Stop Tracking"
     names = {
         JobAction.PLACE: "Place",
         JobAction.FIT: "Fit to Box",
         JobAction.SEND_AGAIN: "Send Again",
         JobAction.TAKE_OVER: "Take Over",
         JobAction.IMPORT_HERE: "Import Here",
-        JobAction.STOP: "Stop Following",
         JobAction.OPEN_FOLDER: "Open Folder",
         JobAction.USE_AGAIN: "Use Settings",
         JobAction.DIAGNOSE: "Diagnostics",
