@@ -10,11 +10,11 @@ import pytest
 
 from csm_refine_addon.blender.background import mesh_io
 from csm_refine_addon.blender.jobs import job_list, job_monitor, job_text, session_files, submit
-from csm_refine_addon.blender.scene import auto_place
+from csm_refine_addon.blender.scene import auto_place, object_metadata
 from csm_refine_addon.blender.ui.operators import result_operators, submit_operators
 from csm_refine_addon.core import errors
 from csm_refine_addon.core.jobs import state_machine
-from csm_refine_addon.core.models import CSM_BASE_URL, LOCAL, Box, JobState, Placement
+from csm_refine_addon.core.models import CSM_BASE_URL, LOCAL, Box, JobState, Placement, RefineRequest
 from tests.support import panel, sample_meshes, scenes
 from tests.support.panel import CODE, KEY
 from tests.support.strict_layout import StrictLayout, texts
@@ -197,6 +197,39 @@ def test_a_loopback_service_needs_no_network(home):
     wedge()
     ops.csm_refine.refine(session_code=CODE)
     assert only_job(home).service == "http://127.0.0.1:8787"
+
+
+def test_a_session_of_another_object_is_asked_about(home):
+    """Both names stand in the question; renamed or not, the object that the session was made from needs none."""
+    panel.settings().service = "LOCAL"
+    made = wedge()
+    made.name = "Chair"
+    placement = Placement(object_name="Chair")
+    request = RefineRequest(CODE)
+    window = job_monitor.current().window
+    maker = {"request": request, "service": LOCAL, "placement": placement, "window": window}
+    write_down(home, panel.job(JobState.PLACED, source_objects=("Chair",), **maker))
+    panel.settings().session_code = CODE
+    assert made_from() == ""
+    made.name = "Old Chair"
+    object_metadata.of(made).source_of = next(iter(job_monitor.current().jobs))
+    assert made_from() == ""
+    table = scenes.mesh_object("Table")
+    scenes.select(table)
+    assert made_from() == "Old Chair"
+    drawn = []
+    submit_operators.draw_order(
+        StrictLayout(drawn), submit.refine_order(bpy.context, job_monitor.current().jobs.values())
+    )
+    said = " ".join(texts(drawn))
+    assert "Old Chair" in said
+    assert "Table" in said
+    assert ops.csm_refine.refine() == {"FINISHED"}
+
+
+def made_from() -> str:
+    job_monitor.current().refresh()
+    return submit.refine_order(bpy.context, job_monitor.current().jobs.values()).made_from
 
 
 def test_the_confirmation_shows_what_will_be_sent(home):

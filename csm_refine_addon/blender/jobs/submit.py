@@ -21,6 +21,7 @@ from ...core.placement import BoundsOptions, BoundsSource, Measured, RefineParam
 from .. import local_options, preferences
 from ..geometry import selection_bounds
 from ..properties import choices_of, settings_of
+from ..scene import object_metadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,8 @@ class Order:
     request: RefineRequest
     asked: RefineParameters
     service: str
+    made_from: str = ""
+    """The object that the session was made from, where it is another one than the source."""
 
     @property
     def may_charge(self) -> bool:
@@ -87,10 +90,24 @@ def refine_order(context: bpy.types.Context, jobs: Iterable[Job], given: Overrid
     settings = settings_of(context)
     code = validation.session_code(settings.session_code if given.session_code is None else given.session_code)
     service = ready_service()
-    submissions.require_none(code, service, jobs)
+    known = list(jobs)
+    submissions.require_none(code, service, known)
     asked = _asked(context, choices_of(settings, given.scaled_bbox, given.pivot_point))
     local = local_options.settings_for(service, settings.local)
-    return Order(RefineRequest(code, asked.scaled_bbox, asked.pivot_point, local), asked, service)
+    makers = [job for job in known if job.source_objects and (job.request.session_code, job.service) == (code, service)]
+    made_from = _other_source(makers, asked.placement.object_name)
+    return Order(RefineRequest(code, asked.scaled_bbox, asked.pivot_point, local), asked, service, made_from)
+
+
+def _other_source(makers: Iterable[Job], name: str | None) -> str:
+    """Return the object that these jobs made their session from; an empty text where it is the one of this name."""
+    made_from = ""
+    for job in makers:
+        source = object_metadata.find_source(job)
+        made_from = source.name if source is not None else job.source_objects[0]
+        if made_from == name or (source is None and name in job.source_objects):
+            return ""
+    return made_from if name else ""
 
 
 def session_order(context: bpy.types.Context) -> Order:

@@ -19,6 +19,8 @@ from ...jobs.submit import Order, Overrides
 from ...properties import typed_values
 from .operator_base import DIALOG_WIDTH, OfJob, is_on_button, note, reported
 
+OTHER_SOURCE = "The session was made from “{source}”. Its refined mesh is placed at “{name}”."
+
 
 class CSM_OT_refine(bpy.types.Operator):
     """Send the session to be refined in these bounds; Blender goes on, and the result comes back by itself"""
@@ -52,7 +54,7 @@ class CSM_OT_refine(bpy.types.Operator):
         except CsmError as error:
             self.report({"ERROR"}, in_report(str(error)))
             return {"CANCELLED"}
-        if not self._shown.may_charge:
+        if not self._shown.may_charge and not self._shown.made_from:
             return self.execute(context)
         return ask_first(self, context, "Send this refine?", "Send")
 
@@ -204,6 +206,8 @@ def ask_first(operator: Any, context: bpy.types.Context, title: str, confirm: st
 def draw_order(layout: bpy.types.UILayout, order: Order) -> None:
     """Draw what will be sent."""
     _draw_facts(layout, order.request.session_code, order.asked.scaled_bbox, order.asked.pivot_point, order.service)
+    if order.made_from:
+        note(layout, OTHER_SOURCE.format(source=order.made_from, name=order.asked.placement.object_name), "ERROR")
     for warning in order.asked.warnings:
         note(layout, warning)
 
