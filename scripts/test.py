@@ -1,10 +1,10 @@
-"""Runs the checks and every test that needs no window, and ends with a table and one line of totals.
+"""Run the checks and every test that needs no window; print a table and one line of totals.
 
 Without options: ruff, mypy, and the tests with the Blender for the Python at hand.
 --all is what a merge needs: core on each Python without Blender and its network and process tests in each Blender;
 the other tests whole on the oldest and the newest Blender, and without the refining on the one between.
 --long runs in full what --all thins: every test on every Blender, and faults, crashes, hostile input and load at full
-length; it writes docs/reliability.md. What cannot run is named as NOT RUN.
+length; it writes build/reliability.md. A run that cannot start is listed as NOT RUN.
 --window runs the tests in real Blenders with a window, as root on Debian: all of them on the newest Blender and a
 smoke part on the older one (--window --long: all on both). They leave their pictures and a sheet of all of them in
 build/window. Arguments after -- go to pytest.

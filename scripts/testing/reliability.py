@@ -1,4 +1,4 @@
-"""docs/reliability.md out of what the tests in trouble saw: a table for each file in build/reliability."""
+"""Write build/reliability.md: one table for each file that the reliability tests left in build/reliability."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import environment
 
 SEEN = environment.ROOT / "build" / "reliability"
-PAGE = environment.ROOT / "docs" / "reliability.md"
+PAGE = environment.ROOT / "build" / "reliability.md"
 COMMAND = "python3 scripts/test.py --long"
 TITLES = {
     "faults": "Faults of the service and the network, at each stage",
@@ -28,15 +28,16 @@ TITLES = {
 
 
 def write_page() -> None:
-    """Writes the page anew, in the order of TITLES; a table that was not made is named as missing."""
+    """Write the report, in the order of TITLES; a table without a file is named as missing."""
     parts = [_head(), *(f"## {title}\n\n{_table(SEEN / f'{name}.json')}" for name, title in TITLES.items())]
+    PAGE.parent.mkdir(exist_ok=True)
     PAGE.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
 def _head() -> str:
     machine = f"{platform.system()}, {platform.machine()}, Python {platform.python_version()}"
     return (
-        "# What was tried against it\n\n"
+        "# Reliability report\n\n"
         f"Written by `{COMMAND}` ({machine}); not edited by hand. Each table is one run's, of the day and the "
         "length that it names: `long` is this command's, `all` is CI's. Two run at a time, so seconds are pessimistic."
     )
@@ -44,7 +45,7 @@ def _head() -> str:
 
 def _table(path: Path) -> str:
     if not path.exists():
-        return "Not seen."
+        return "Not measured in this checkout."
     day = time.strftime("%Y-%m-%d", time.localtime(path.stat().st_mtime))
     seen = json.loads(path.read_text(encoding="utf-8"))
     rows = _grouped(seen["rows"])
@@ -54,7 +55,7 @@ def _table(path: Path) -> str:
 
 
 def _grouped(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows that differ in nothing but their way, their seconds and the random moment: one row, with how often."""
+    """Merge rows that differ only in their way, their seconds and the random moment; count them in ``times``."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         moment = {"where": re.sub(r"^after [\d.]+ s$", "at a random moment", row["where"])} if "where" in row else {}

@@ -1,4 +1,4 @@
-"""How long these tests go on, and where they note what they saw: `docs/reliability.md` is made of it."""
+"""The length of the reliability tests, and the fixture that records rows for `build/reliability.md`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def length(request) -> Length:
 
 @pytest.fixture(scope="session")
 def note(length) -> Callable[[str, list[dict[str, Any]]], None]:
-    """Keep rows of a table of docs/reliability.md: `note("faults", [{"fault": ..., ...}])`, a call for each table."""
+    """Return a function that records one table of build/reliability.md: `note("faults", [{"fault": ..., ...}])`."""
 
     def keep(table: str, rows: list[dict[str, Any]]) -> None:
         SEEN.mkdir(parents=True, exist_ok=True)
