@@ -119,6 +119,8 @@ class Placement:
     """As ``matrix_world.decompose()`` has it: negative on all axes where the source is mirrored."""
     mirrored: bool = False
     """Whether the mesh that comes back is to be mirrored."""
+    merged_names: tuple[str, ...] = ()
+    """The objects that were measured with the source as one; their names, without its own."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -80,6 +80,8 @@ class Measured:
     warnings: tuple[str, ...] = ()
     scale: Vector3 | None = None
     """As ``matrix_world.decompose()`` has it: negative on all axes where the object is mirrored."""
+    merged_names: tuple[str, ...] = ()
+    """The objects that were measured with it as one; their names, without its own."""
 
     @property
     def mirrored(self) -> bool:
@@ -139,6 +141,7 @@ def placement_of(measured: Measured | None, choices: BoundsOptions) -> Placement
         source_origin=measured.origin if measured else None,
         source_scale=frame.scale,
         mirrored=frame.mirrored,
+        merged_names=frame.merged_names,
     )
     if choices.bounds is BoundsSource.AUTO:
         return placed

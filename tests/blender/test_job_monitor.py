@@ -18,13 +18,13 @@ from csm_refine_addon.blender.jobs.worker_supervisor import RESTARTS, ServiceChe
 from csm_refine_addon.blender.scene import auto_place, lost_results, object_metadata
 from csm_refine_addon.blender.ui import sidebar_visibility, status_messages
 from csm_refine_addon.blender.ui.operators import batch_operators
-from csm_refine_addon.blender.ui.panels.job_panel import CSM_UL_jobs
+from csm_refine_addon.blender.ui.panels.job_panel import CSM_PT_jobs, CSM_UL_jobs
 from csm_refine_addon.core.data_dir import DataDir
 from csm_refine_addon.core.errors import InputError
 from csm_refine_addon.core.jobs import state_machine, worker
 from csm_refine_addon.core.models import LOCAL, Box, JobState, Placement, Secret
 from tests.support import panel, scenes
-from tests.support.strict_layout import StrictLayout, operators, texts
+from tests.support.strict_layout import StrictLayout, draw, operators, texts
 
 ops = bpy.ops
 SIZE = (1.0, 2.0, 3.0)
@@ -182,6 +182,34 @@ def test_a_ready_result_is_placed_where_it_belongs(home, tmp_path):
     assert tuple(placed.dimensions) == pytest.approx(SIZE)
     assert bpy.data.objects["Cube"].hide_get()
     assert bpy.context.view_layer.objects.active == placed
+
+
+def test_several_sources_are_hidden_and_shown_alike(home, tmp_path):
+    """Three objects refined as one: named as three, hidden for the result, shown by one button, also after a rename.
+
+    The result takes the place of the selection, and stays visible below the parent of them all.
+    """
+    panel.settings().service = "LOCAL"
+    root = scenes.link(bpy.data.objects.new("Root", None))
+    first, second, third = made = [scenes.mesh_object(name) for name in ("First", "Second", "Third")]
+    first.parent, second.parent = root, first
+    scenes.select(second, first, third)
+    assert ops.csm_refine.create_session() == {"FINISHED"}
+    (made_job,) = job_monitor.current().jobs.values()
+    assert "3 objects" in drawn_row(made_job)
+    assert "3 objects" in texts(draw(CSM_PT_jobs))
+    job = ready(home, tmp_path, placement=made_job.placement)
+    object_metadata.mark_source(job)
+    third.name = "Renamed"
+    turn()
+    result = bpy.data.objects[in_journal(home, job).placed_object]
+    assert (result.parent, result.visible_get()) == (root, True)
+    assert list(bpy.context.view_layer.objects.selected) == [result]
+    assert [(obj.hide_get(), obj.hide_render) for obj in made] == [(True, True)] * 3
+    assert ops.csm_refine.swap(job=job.id) == {"FINISHED"}
+    assert [(obj.hide_get(), obj.hide_render) for obj in (*made, result)] == [(False, False)] * 3 + [(True, True)]
+    assert ops.csm_refine.swap(job=job.id) == {"FINISHED"}
+    assert [(obj.hide_get(), obj.hide_render) for obj in (*made, result)] == [(True, True)] * 3 + [(False, False)]
 
 
 def test_the_source_stays_visible_where_that_is_wanted(home, tmp_path):

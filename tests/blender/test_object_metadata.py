@@ -78,7 +78,17 @@ def test_result_and_source_know_their_job(blend):
     assert object_metadata.of(source).source_of == job.id
     kept = {prop.identifier for prop in mark.bl_rna.properties} - {"rna_type", "name"}
     assert kept == {
-        *("session_code", "job", "service", "has_box", "box_centre", "box_size", "mirrored", "source_of"),
+        *(
+            "session_code",
+            "job",
+            "service",
+            "has_box",
+            "box_centre",
+            "box_size",
+            "mirrored",
+            "source_of",
+            "merged_into",
+        ),
         *("hid_in_viewport", "hid_in_render"),
     }
 

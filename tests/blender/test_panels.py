@@ -338,3 +338,18 @@ def test_the_list_is_not_saved_with_the_file(home, tmp_path):
         bpy.app.handlers.save_pre.remove(note)
     assert rows_while_saving == []
     assert job_list.selected_id() == first.id
+
+
+def test_several_selected_objects_have_refine_each_first(home):
+    """With more than one object selected, each for itself is the large button; with one, it is not there."""
+    panel.settings().service = "LOCAL"
+    made = [scenes.mesh_object(), scenes.mesh_object()]
+    for selected, code, expected in [
+        (made, "", ["refine_each", "create_session", "refine"]),
+        (made, CODE, ["refine_each", "refine", "create_session"]),
+        (made[:1], "", ["create_session", "refine"]),
+        (made[:1], CODE, ["refine", "create_session"]),
+    ]:
+        scenes.select(*selected)
+        panel.settings().session_code = code
+        assert operators(drawn("CSM_PT_send")) == [f"csm_refine.{name}" for name in expected]

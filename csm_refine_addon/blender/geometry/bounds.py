@@ -96,7 +96,7 @@ def measure(
         raise InputError(f"“{active.name}” has vertices that are not finite numbers.", "Clean up its geometry.")
     size = _thickened(high - low, thickness, active.name, allow_flat=allow_flat)
     box = Box(_vector((low + high) / 2), _vector(size))
-    return dataclasses.replace(found, box=box)
+    return dataclasses.replace(found, box=box, merged_names=_merged(active, objects))
 
 
 def measure_for(
@@ -112,14 +112,22 @@ def measure_for(
     Raises InputError as :func:`measure`, for what is needed only.
     """
     if choices.bounds is BoundsSource.AUTO and choices.pivot is not PivotSource.OBJECT:
-        return frame(active)
+        return _framed(active, objects)
     allow_flat = choices.bounds is not BoundsSource.OBJECT
     try:
         return measure(depsgraph, active, objects, thickness=thickness, allow_flat=allow_flat)
     except InputError:
         if choices.needs_geometry:
             raise
-        return frame(active)
+        return _framed(active, objects)
+
+
+def _framed(active: bpy.types.Object, objects: Sequence[bpy.types.Object]) -> Measured:
+    return dataclasses.replace(frame(active), merged_names=_merged(active, objects))
+
+
+def _merged(active: bpy.types.Object, objects: Sequence[bpy.types.Object]) -> tuple[str, ...]:
+    return tuple(sorted(obj.name for obj in objects if obj != active))
 
 
 def rotation_matrix(rotation: models.Quaternion) -> Array:

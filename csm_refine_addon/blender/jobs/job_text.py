@@ -139,6 +139,11 @@ def object_name(job: Job) -> str:
     return (job.placement.object_name or "") if job.placement else ""
 
 
+def merged_names(job: Job) -> tuple[str, ...]:
+    """Return the names of the objects that were taken as one with the source object."""
+    return job.placement.merged_names if job.placement else ()
+
+
 def status(job: Job) -> str:
     """Return the service's own word while it works, else how the job stands."""
     if job.state is S.RUNNING and job.remote is not None:

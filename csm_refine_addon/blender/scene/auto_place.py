@@ -90,7 +90,9 @@ def import_here(context: bpy.types.Context, job: Job) -> placing.Placed:
 def _here(job: Job) -> tuple[Placement, str]:
     """Return where a result belongs, its source as it is called now (None: it is gone), and the result's name."""
     placement, source = job.placement or Placement(), object_metadata.find_source(job)
-    placement = dataclasses.replace(placement, object_name=source.name if source is not None else None)
+    merged = tuple(obj.name for obj in object_metadata.find_merged(job))
+    name = source.name if source is not None else None
+    placement = dataclasses.replace(placement, object_name=name, merged_names=merged)
     return placement, result_name(job, placement.object_name)
 
 

@@ -38,6 +38,9 @@ class CSM_PG_mark(bpy.types.PropertyGroup):
     box_size: bpy.props.FloatVectorProperty(name="Box Size", description="Of the box that was asked for", size=3)
     mirrored: bpy.props.BoolProperty(name="Mirrored", description="Whether the mesh was mirrored with its source")
     source_of: bpy.props.StringProperty(name="Source Of", description="The jobs that this object is the source of")
+    merged_into: bpy.props.StringProperty(
+        name="Merged Into", description="The jobs that took this object and their source object as one"
+    )
     hid_in_viewport: bpy.props.BoolProperty(name="Hidden in Viewport", description="It was hidden for its result")
     hid_in_render: bpy.props.BoolProperty(name="Hidden in Renders", description="It was hidden for its result")
 
@@ -84,10 +87,16 @@ def mark_source(job: Job) -> None:
     obj = find_source(job)
     if obj is None or obj.library is not None:
         return
-    mark = of(obj)
-    known = [each for each in mark.source_of.split() if each != job.id]
-    mark.source_of = " ".join([*known, job.id][-MOST_JOBS:])
+    of(obj).source_of = _with_job(of(obj).source_of, job)
+    for other in find_merged(job):
+        if other.library is None:
+            of(other).merged_into = _with_job(of(other).merged_into, job)
     mark_stale()
+
+
+def _with_job(known: str, job: Job) -> str:
+    others = [each for each in known.split() if each != job.id]
+    return " ".join([*others, job.id][-MOST_JOBS:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +146,17 @@ def find_source(job: Job, marked: _Marked | None = None) -> Any:
     marked = marked or _marked()
     found = _meant(marked.sources.get(job.id, []), name)
     return bpy.data.objects.get(name) if found is None and open_file.asked_for(job) else found
+
+
+def find_merged(job: Job) -> list[Any]:
+    """Return the objects that were measured as one with the job's source object, however they are called now."""
+    names = job.placement.merged_names if job.placement else ()
+    if not names:
+        return []
+    found = [obj for obj in bpy.data.objects if is_marked(obj) and job.id in of(obj).merged_into.split()]
+    if found or not open_file.asked_for(job):
+        return found
+    return [obj for obj in map(bpy.data.objects.get, names) if obj is not None]
 
 
 def _meant(objects: list[Any], name: str) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import bpy
 import numpy as np
 from mathutils import Matrix
@@ -17,9 +19,15 @@ SAME_PLACE = 1e-6
 """A distance from the wanted origin, relative to the box's diagonal, from which on the parent inverse takes it."""
 
 
-def put(obj: bpy.types.Object, standing: Standing, source: bpy.types.Object | None) -> None:
+def put(
+    obj: bpy.types.Object,
+    standing: Standing,
+    source: bpy.types.Object | None,
+    merged: Sequence[bpy.types.Object] = (),
+) -> None:
     """Give an object the place in the world, and the parent of ``source``, with its inverse.
 
+    The ``merged`` objects may be hidden with their children: below one of them, it is given the parent of that one.
     Where the parent is scaled unevenly, the inverse takes the difference, and the object's own location is zero.
     """
     wanted = np.eye(4)
@@ -28,6 +36,9 @@ def put(obj: bpy.types.Object, standing: Standing, source: bpy.types.Object | No
     obj.rotation_mode = "XYZ"
     obj.delta_location = obj.delta_rotation_euler = (0.0, 0.0, 0.0)
     obj.delta_scale = (1.0, 1.0, 1.0)
+    ancestor = source.parent if source is not None else None
+    while ancestor is not None:
+        source, ancestor = ancestor if ancestor in merged else source, ancestor.parent
     parent = source.parent if source is not None else None
     _hang_on(obj, source if parent is not None else None)
     base = _world(obj) if parent is not None else np.eye(4)

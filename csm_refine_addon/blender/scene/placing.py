@@ -118,7 +118,12 @@ def measure_fit(obj: bpy.types.Object, placement: Placement) -> float | None:
     return max(box_fit.difference(found, placement.box), float(offset))
 
 
-def fit(obj: bpy.types.Object, placement: Placement, source: bpy.types.Object | None = None) -> str:
+def fit(
+    obj: bpy.types.Object,
+    placement: Placement,
+    source: bpy.types.Object | None = None,
+    merged: Sequence[bpy.types.Object] = (),
+) -> str:
     """Bring an object back to its place and stretch its mesh to the box; say in numbers what changed, or nothing.
 
     Its place is beside ``source``; without one it is where that was measured.
@@ -132,7 +137,7 @@ def fit(obj: bpy.types.Object, placement: Placement, source: bpy.types.Object | 
         raise MeshUnusable(f"“{obj.name}” is no mesh with vertices.", "Place the result again.")
     with _out_of_edit_mode(obj):
         now = source_transform.standing(placement, source)
-        parenting.put(obj, now, source)
+        parenting.put(obj, now, source, merged)
         bpy.context.view_layer.update()
         found = source_transform.unscaled(_evaluated_box(obj, now.placement), now.scale)
         if obj.data.users > 1:
@@ -151,21 +156,24 @@ def _settle(
     name: str,
     hide_source: bool,
 ) -> Placed:
-    source = context.scene.objects.get(placement.object_name or "")
+    found = context.scene.objects
+    source = found.get(placement.object_name or "")
+    merged = [found[other] for other in placement.merged_names if other in found]
     obj.name = obj.data.name = name
     for collection in _collections(context, source):
         collection.objects.link(obj)
     context.view_layer.update()
     now = source_transform.standing(placement, source)
-    parenting.put(obj, now, source)
+    parenting.put(obj, now, source, merged)
     context.view_layer.update()
     if obj.name not in context.view_layer.objects:
         raise MeshUnusable("The result cannot be shown in this view layer.", "Include the scene's collection.")
     hides = hide_source and source is not None and source.mode == "OBJECT"
+    sources = [source, *merged] if source is not None else []
     if hides:
-        visibility.hide(context, source)
-    if context.mode == "OBJECT" and source is not None:
-        _select(context, _with_result(before, obj, source, hides=hides))
+        visibility.hide(context, *sources)
+    if context.mode == "OBJECT" and sources:
+        _select(context, _with_result(before, obj, sources, hides=hides))
     counts = topology.measure_quickly(obj.data)
     size = _evaluated_box(obj, now.placement).size
     return Placed(obj.name, measure_fit(obj, now.placement), size, counts, now.remark)
@@ -214,9 +222,11 @@ def _select(context: bpy.types.Context, wanted: _Selection) -> None:
     objects.active = objects.get(wanted.active)
 
 
-def _with_result(before: _Selection, result: bpy.types.Object, source: bpy.types.Object, *, hides: bool) -> _Selection:
-    """Return the selection with the result in its source's place, where that is all of it, or is hidden."""
-    family = {each.name for each in with_children([source])}
+def _with_result(
+    before: _Selection, result: bpy.types.Object, sources: Sequence[bpy.types.Object], *, hides: bool
+) -> _Selection:
+    """Return the selection with the result in its sources' place, where they are all of it, or are hidden."""
+    source, family = sources[0], {each.name for each in with_children(sources)}
     is_all = before.active == source.name and source.name in before.names and before.names <= family
     if not is_all and not (hides and source.name in before.names):
         return before

@@ -17,9 +17,9 @@ SOURCE_GONE = "The source object “{name}” is not in this file any more."
 ELSEWHERE = "“{name}” is not in this view layer."
 
 
-def hide(context: bpy.types.Context, obj: Any) -> None:
-    """Hide an object and its children in viewport and renders; what was hidden before is remembered as such."""
-    for each in with_children([obj]):
+def hide(context: bpy.types.Context, *objects: Any) -> None:
+    """Hide objects and their children in viewport and renders; what was hidden before is remembered as such."""
+    for each in with_children(objects):
         mark = object_metadata.of(each)
         if each.name in context.view_layer.objects and not each.hide_get():
             each.hide_set(True)
@@ -57,8 +57,10 @@ def swap(context: bpy.types.Context, job: Job) -> Any:
     objects = context.view_layer.objects
     was_active, was_selected = objects.active == hidden, hidden.select_get()
     local_views = [space for space in _local_views(context, hidden, shown) if hidden.visible_get(viewport=space)]
-    hide(context, hidden)
-    show(context, shown)
+    merged = [obj for obj in object_metadata.find_merged(job) if obj.name in objects]
+    hide(context, hidden, *(merged if hidden == source else ()))
+    for each in (shown, *(merged if shown == source else ())):
+        show(context, each)
     for space in local_views:
         _bring_into(context, space, shown)
     if was_active:

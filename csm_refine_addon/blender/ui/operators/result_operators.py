@@ -119,7 +119,7 @@ class CSM_OT_fit(OfJob, bpy.types.Operator):
         if job.placement is None:
             raise InputError("This job has no box to fit to.", "Scale the mesh by hand.")
         source = object_metadata.find_source(job)
-        correction = placing.fit(obj, job.placement, source)
+        correction = placing.fit(obj, job.placement, source, object_metadata.find_merged(job))
         now = source_transform.standing(job.placement, source)
         error = placing.measure_fit(obj, now.placement)
         keeper = job_monitor.current()

@@ -14,7 +14,7 @@ from ...i18n import shown
 from ...jobs import job_monitor, job_text, submit
 from ...jobs.job_text import JobAction
 from ..operators.operator_base import set_job
-from .layouts import fact, sentences
+from .layouts import fact, sentences, source_name
 from .result_panel import draw_result
 
 BUTTONS: tuple[tuple[JobAction, str, str], ...] = (
@@ -55,7 +55,12 @@ def _draw_code(layout: bpy.types.UILayout, job: Job) -> None:
 def _draw_facts(layout: bpy.types.UILayout, job: Job) -> None:
     column = layout.column(align=True)
     column.scale_y = 0.9
-    fact(column, "Object", job_text.object_name(job) or shown("None"), is_given=True)
+    fact(
+        column,
+        "Object",
+        source_name(job_text.object_name(job), job_text.merged_names(job)) or shown("None"),
+        is_given=True,
+    )
     fact(column, "Service", preferences.service_name(job.service))
     fact(column, "State", job_text.state_word(job))
     if job.remote is not None:

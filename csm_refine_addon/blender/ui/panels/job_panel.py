@@ -17,6 +17,7 @@ from .. import sidebar_visibility
 from ..operators.batch_operators import ready_jobs
 from ..operators.operator_base import set_job
 from . import job_details
+from .layouts import source_name
 from .session_panel import InSidebar
 
 NOT_HERE = "Not in this file"
@@ -74,7 +75,7 @@ def _draw_row_foot(row: bpy.types.UILayout, job: Job) -> None:
     row.scale_y = 0.8
     left = row.row()
     left.alignment = "LEFT"
-    name = job_text.object_name(job) or shown("No object")
+    name = source_name(job_text.object_name(job), job_text.merged_names(job)) or shown("No object")
     set_job(left.operator("csm_refine.select", text=name, icon="BLANK1", emboss=False, translate=False), job)
     part = job_text.progress(job)
     if part is not None:

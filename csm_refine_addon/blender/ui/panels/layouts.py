@@ -65,6 +65,14 @@ def sentences(
         column.label(text=line, icon=icon if number == 0 or not has_icon else "BLANK1", translate=False)
 
 
+OBJECTS = "{count} objects"
+
+
+def source_name(name: str, merged: tuple[str, ...]) -> str:
+    """Return an object's name; of several objects that are taken as one, how many they are."""
+    return shown(OBJECTS.format(count=1 + len(merged))) if merged else name
+
+
 def fact(layout: bpy.types.UILayout, name: str, value: str, *, is_given: bool = False) -> None:
     """Draw a name with a value next to it, as split properties are drawn.
 

@@ -19,7 +19,7 @@ from ...preferences import KeySource
 from ...properties import choices_of, settings_of
 from .. import sidebar_visibility
 from . import lookup_panel, pivot_panel
-from .layouts import fact, sentences
+from .layouts import fact, sentences, source_name
 
 
 class InSidebar:
@@ -198,7 +198,7 @@ def _draw_readout(layout: bpy.types.UILayout, context: bpy.types.Context, settin
     column = layout.column(align=True)
     column.scale_y = 0.9
     if reading.measured is not None:
-        fact(column, "Object", reading.measured.object_name, is_given=True)
+        fact(column, "Object", source_name(reading.measured.object_name, reading.measured.merged_names), is_given=True)
     _draw_sent(column, asked, choices)
     for warning in asked.warnings:
         sentences(layout, context, warning, icon="INFO")
@@ -218,21 +218,19 @@ def _draw_buttons(layout: bpy.types.UILayout, context: bpy.types.Context, settin
     is_local = preferences.service_choice() == "LOCAL"
     column = layout.column()
     column.operator_context = "INVOKE_DEFAULT"  # see common.is_on_button
-    if is_local and not settings.session_code.strip():
-        _draw_large(column, "csm_refine.create_session", "ADD")
-        column.operator("csm_refine.refine", icon="MOD_REMESH")
-        _draw_each(column, context, is_local=is_local)
-        return
-    _draw_large(column, "csm_refine.refine", "MOD_REMESH")
-    if is_local:
-        column.operator("csm_refine.create_session", icon="ADD")
-    _draw_each(column, context, is_local=is_local)
-
-
-def _draw_each(layout: bpy.types.UILayout, context: bpy.types.Context, *, is_local: bool) -> None:
-    """Offer a refine for each where several objects are selected; the local service alone can make sessions."""
-    if is_local and len(list(islice(context.view_layer.objects.selected, 2))) > 1:
-        layout.operator("csm_refine.refine_each", icon="DUPLICATE")
+    refine, create, each = (
+        ("csm_refine.refine", "MOD_REMESH"),
+        ("csm_refine.create_session", "ADD"),
+        ("csm_refine.refine_each", "DUPLICATE"),
+    )
+    buttons = [refine]
+    if is_local:  # which alone can make sessions
+        buttons = [refine, create] if settings.session_code.strip() else [create, refine]
+        if len(list(islice(context.view_layer.objects.selected, 2))) > 1:
+            buttons.insert(0, each)
+    _draw_large(column, *buttons[0])
+    for operator, icon in buttons[1:]:
+        column.operator(operator, icon=icon)
 
 
 def _draw_large(layout: bpy.types.UILayout, operator: str, icon: str) -> None:
