@@ -428,3 +428,20 @@ def test_placing_a_large_mesh_is_quick(tmp_path):
     began = time.process_time()
     place(tmp_path / "grid.blend", Placement(box=Box((0.0, 0.0, 0.0), (2.0, 2.0, 1.0))))
     assert time.process_time() - began < 0.5
+
+
+def test_a_linked_source_is_hidden_and_followed(tmp_path):
+    """An object of a library is a source like any other; the result goes where it can be seen."""
+    scenes.mesh_object("Source", matrix=MATRIX)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "library.blend"))
+    scenes.empty_scene()
+    asked = asked_for(scenes.mesh_object("Source", matrix=MATRIX))
+    blend = prepared(tmp_path, asked)
+    with bpy.data.libraries.load(str(tmp_path / "library.blend"), link=True) as (_found, wanted):
+        wanted.objects = ["Source"]
+    (source,) = wanted.objects
+    scenes.select(scenes.link(source))
+    placed = place(blend, asked.placement, hide_source=True)
+    assert placed.fit_error < ERROR
+    assert source.hide_get()
+    assert list(bpy.context.view_layer.objects.selected) == [placed_object(placed)]

@@ -4,6 +4,7 @@ import bpy
 import numpy as np
 import pytest
 import trimesh
+from mathutils import Euler, Matrix
 
 from csm_refine_addon.blender.background import mesh_io, session_source
 from csm_refine_addon.remesh import corner_attributes, material_sampling
@@ -80,3 +81,36 @@ def test_parts_that_are_not_painted_stay_as_they_were(tmp_path):
     blue.node_tree.nodes["Principled BSDF"].inputs["Base Color"].default_value = BLUE
     parts = [part(0, material=blue), part(1, ("Col", GREEN)), part(2, ("Color", RED), material=blue), part(3)]
     assert seen(exported(tmp_path, *parts), tmp_path) == near(BLUE, GREEN, BLUE, (0.8, 0.8, 0.8))
+
+
+def linked(library, kind: str) -> bpy.types.Object:
+    """The object of a library, as it comes into a file."""
+    with bpy.data.libraries.load(str(library), link=True) as (_found, wanted):
+        wanted.objects, wanted.collections = ["Asset"], ["Kit"]
+    (asset,), (kit,) = wanted.objects, wanted.collections
+    if kind == "instance":
+        obj = bpy.data.objects.new("Instance", None)
+        obj.instance_type, obj.instance_collection = "COLLECTION", kit
+        return scenes.link(obj)
+    if kind == "data":
+        return scenes.link(bpy.data.objects.new("Local", asset.data))
+    scenes.link(asset)
+    return asset.override_create(remap_local_usages=True) if kind == "override" else asset
+
+
+@pytest.mark.parametrize("kind", ["object", "data", "override", "instance"])
+def test_what_is_linked_from_a_library_is_copied(tmp_path, kind):
+    """Linked objects, their data, overrides and instances of collections; the open file is as before."""
+    made = scenes.mesh_object("Asset", matrix=Matrix.LocRotScale((1, 2, 3), Euler((0.3, 0.2, 0.1)), (1, 2, 3)))
+    kit = bpy.data.collections.new("Kit")
+    bpy.context.scene.collection.children.link(kit)
+    kit.objects.link(made)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "library.blend"))
+    scenes.empty_scene()
+    obj = linked(tmp_path / "library.blend", kind)
+    scenes.select(obj)
+    before = {repr(block) for block in (*bpy.data.objects, *bpy.data.meshes)}
+    names = session_source.write(obj, [], tmp_path / "source.blend")
+    assert {repr(block) for block in (*bpy.data.objects, *bpy.data.meshes)} == before
+    session_source.export(session_source._brought(str(tmp_path / "source.blend"), names), tmp_path / "source.glb")
+    assert len(trimesh.load(tmp_path / "source.glb", force="mesh").triangles) == 8

@@ -201,6 +201,21 @@ def test_a_mirrored_source_stands_vertex_on_vertex(at_work):
             assert (obj.matrix_world.to_3x3() @ face.normal).dot(out) > 0
 
 
+def test_a_linked_source_is_refined(at_work, tmp_path):
+    """An object of a library: its result stands in its place, and it is hidden."""
+    made = scenes.mesh_object("Asset", matrix=Matrix.Translation((1, 2, 3)))
+    bpy.data.libraries.write(str(tmp_path / "library.blend"), {made})
+    bpy.data.objects.remove(made)
+    with bpy.data.libraries.load(str(tmp_path / "library.blend"), link=True) as (_found, wanted):
+        wanted.objects = ["Asset"]
+    (source,) = wanted.objects
+    scenes.select(scenes.link(source))
+    placed, job = refined("keep")
+    assert (placed.name, job.fit_error < 1e-5) == ("Asset refined", True)
+    assert np.abs(scenes.world_vertices(placed) - scenes.world_vertices(source)).max() < 1e-5
+    assert source.hide_get()
+
+
 def test_keep_joins_nothing_that_only_touches(at_work):
     """Two cubes side by side in one object stay two, and a card with two sides keeps both."""
     corners = [(x, y, z) for x in (0, 1) for y in (0, 1) for z in (0, 1)]

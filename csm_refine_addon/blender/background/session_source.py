@@ -8,9 +8,10 @@ triangles.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +30,42 @@ from .join import join
 def write(active: bpy.types.Object, objects: Sequence[bpy.types.Object], path: Path) -> tuple[str, ...]:
     """Write the visible ones of ``objects`` and of their children to a .blend; return their names, ``active`` first.
 
-    Blender's data is not changed. Raises InputError where nothing of them is visible, StorageError.
+    Objects that are linked from a library are copied into it, with their data. Blender's data is not changed.
+    Raises InputError where nothing of them is visible, StorageError.
     """
     shown = [obj for obj in with_children([active, *objects]) if obj.visible_get()]
     if active not in shown:
         raise InputError(f"“{active.name}” is hidden.", "Show it, or select another object.")
+    shown.sort(key=lambda obj: obj != active)
+    with _local(shown) as written:
+        try:
+            bpy.data.libraries.write(str(path), set(written), path_remap="ABSOLUTE", fake_user=True)
+            private_files.touch(path)
+        except (RuntimeError, OSError) as error:
+            raise StorageError(f"The source cannot be written to {path}: {error}.", "Free some disk space.") from error
+        return tuple(obj.name for obj in written)
+
+
+@contextlib.contextmanager
+def _local(objects: Sequence[bpy.types.Object]) -> Iterator[list[bpy.types.Object]]:
+    """Yield the objects, with copies of the linked ones in their place until the block ends.
+
+    Of a linked object, ``libraries.write`` writes no more than where it is linked from.
+    """
+    copies: list[Any] = []
     try:
-        bpy.data.libraries.write(str(path), set(shown), path_remap="ABSOLUTE", fake_user=True)
-        private_files.touch(path)
-    except (RuntimeError, OSError) as error:
-        raise StorageError(f"The source cannot be written to {path}: {error}.", "Free some disk space.") from error
-    return (active.name, *(obj.name for obj in shown if obj != active))
+        yield [obj if obj.library is None else _copied(obj, copies) for obj in objects]
+    finally:
+        bpy.data.batch_remove(copies)
+
+
+def _copied(obj: bpy.types.Object, copies: list[Any]) -> bpy.types.Object:
+    copy = obj.copy()
+    copies.append(copy)
+    if copy.data is not None:
+        copy.data = copy.data.copy()
+        copies.append(copy.data)
+    return copy
 
 
 def main(request: Mapping[str, Any]) -> int:
