@@ -6,7 +6,7 @@ from pathlib import Path
 
 import bpy
 
-from ..core.data_dir import DataDir, chosen_home
+from ..core.data_dir import DataDir, resolve_data_dir
 
 EXTENSION = "csm_refine"
 
@@ -17,7 +17,7 @@ def home() -> DataDir:
     Code that runs from a checkout in the same Blender takes the folder of the installed extension, so that a job
     made by a script shows in the panel of the next Blender.
     """
-    return chosen_home(Path(_user_folder()))
+    return resolve_data_dir(Path(_user_folder()))
 
 
 def _user_folder() -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from ..core import validation
 from ..core.errors import CsmError, InputError
 from ..core.models import CSM_BASE_URL, LOCAL, TERMINAL, Job, JobState, RefineRequest
-from ..core.placement import BoundsOptions, BoundsSource, PivotSource, RefineParameters, ask
+from ..core.placement import BoundsOptions, BoundsSource, PivotSource, RefineParameters, resolve
 from ..core.processes import local_settings
 from .context import SERVICE_VARIABLE, CommandContext, seconds
 from .outcome import EMPTY, Outcome, document, failure, interrupted, of_job, together
@@ -237,12 +237,12 @@ def _asked(options: Namespace, scene: Any) -> RefineParameters:
     if scene is None:
         if options.object or options.blend:
             raise InputError("--object and --blend need Blender.", "Give --bbox and --pivot in numbers.")
-        return ask(None, choices_of(options.bbox, options.pivot, has_object=False))
+        return resolve(None, choices_of(options.bbox, options.pivot, has_object=False))
     if options.blend:
         scene.open_blend(Path(options.blend))
     source = scene.find_source(options.object)
     choices = choices_of(options.bbox, options.pivot, has_object=source is not None)
-    return ask(scene.measured(source, choices) if source else None, choices)
+    return resolve(scene.measured(source, choices) if source else None, choices)
 
 
 def choices_of(bbox: list[str] | None, pivot: list[str] | None, *, has_object: bool) -> BoundsOptions:

@@ -15,7 +15,7 @@ from typing import Any, Self
 from ..core import validation
 from ..core.errors import AlreadySubmitted, InputError, JobStoreBusy, KeyMissing, OtherAccount, OtherService
 from ..core.jobs import job_factory, state_machine
-from ..core.jobs.foreground import LOOK_EVERY_S, ForegroundRunner
+from ..core.jobs.foreground import POLL_EVERY_S, ForegroundRunner
 from ..core.models import CSM_BASE_URL, LOCAL, TERMINAL, Job, JobState, RefineRequest, Secret
 from ..core.placement import RefineParameters
 from ..core.providers import account_binding, credentials
@@ -58,7 +58,7 @@ class CommandContext:
             pause=pause,
         )
         self._follower.end_requests_at(_end_of(options))
-        self.journal = self._follower.journal
+        self.journal = self._follower.store
         for sentence in self.journal.take_notices():
             tell(sentence)
         self.client = self._follower.client
@@ -197,7 +197,7 @@ class CommandContext:
                 return self._changed(job, step)
             except JobStoreBusy as error:
                 tell(f"{error.message} It is tried again.")
-                pause(LOOK_EVERY_S)
+                pause(POLL_EVERY_S)
 
     def seen(self, job: Job) -> Outcome:
         """Return how a job stands, and that it waits for another key where this is known without a key command."""
@@ -295,10 +295,10 @@ def _taken_up(job: Job, now: float, limit_s: float | None) -> Job:
     if again and state_machine.retry_state(job) is not JobState.PREPARED:
         job = state_machine.retried(job, now)
     elif job.accepted_at is not None and job.deadline_at <= now:  # nobody followed it meanwhile: now someone does
-        job = state_machine.followed_for(job, job.timeout_s, now)
+        job = state_machine.extend_deadline(job, job.timeout_s, now)
     if limit_s is None or now + limit_s + SPARE_S <= job.deadline_at:
         return job
-    return state_machine.followed_for(job, limit_s + SPARE_S, now)
+    return state_machine.extend_deadline(job, limit_s + SPARE_S, now)
 
 
 def seconds(value: float) -> float:

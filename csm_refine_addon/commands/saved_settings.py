@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 
-from ..core.data_dir import DataDir, chosen_home
+from ..core.data_dir import DataDir, resolve_data_dir
 from ..core.errors import InputError, PrepareFailed
 from ..core.jobs import job_factory
 from ..core.models import Secret
@@ -42,7 +42,7 @@ def settings() -> Settings:
     if has_blender():
         found: Settings = blender().settings()
         return found
-    return Settings(chosen_home())
+    return Settings(resolve_data_dir())
 
 
 def has_blender() -> bool:

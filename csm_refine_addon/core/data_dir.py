@@ -98,7 +98,7 @@ class DataDir:
     def open(self) -> None:
         """Make the folder, or check that an existing one is the user's alone. Raises StorageError."""
         try:
-            private_files.open_home(self.folder)
+            private_files.open_data_dir(self.folder)
         except OSError as error:
             raise self._not_writable(error) from error
 
@@ -117,7 +117,7 @@ class DataDir:
         )
 
 
-def chosen_home(default: Path | None = None) -> DataDir:
+def resolve_data_dir(default: Path | None = None) -> DataDir:
     """Return the home that ``CSM_REFINE_HOME`` names, else ``default``, else the platform's user data folder."""
     named = os.environ.get(HOME_VARIABLE)
     if named:

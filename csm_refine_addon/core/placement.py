@@ -99,7 +99,7 @@ class RefineParameters:
     warnings: tuple[str, ...] = ()
 
 
-def ask(measured: Measured | None, choices: BoundsOptions) -> RefineParameters:
+def resolve(measured: Measured | None, choices: BoundsOptions) -> RefineParameters:
     """Return all that follows from an object (None: there is none) and the user's choices.
 
     Raises InputError where a choice needs an object, its geometry, or a typed value that is not there.

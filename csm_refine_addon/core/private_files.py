@@ -23,7 +23,7 @@ _FOLDER, _FILE = 0o700, 0o600
 _log = logging.getLogger("csm_refine.storage")
 
 
-def open_home(folder: Path) -> None:
+def open_data_dir(folder: Path) -> None:
     """Make the data folder where there is none, and require that it is the user's alone.
 
     One that others can only read is closed to them. A symbolic link counts as the folder that it leads to, and has to

@@ -18,7 +18,7 @@ _LETTERS = string.ascii_letters + string.digits
 _log = logging.getLogger("csm_refine.secrets")
 
 
-def kept_secret(path: Path) -> Secret:
+def load_or_create_secret(path: Path) -> Secret:
     """Return the secret in a file; 32 random letters and digits are made if there is none. Raises StorageError.
 
     Rights that it has got on its way, by a copy or a backup, are taken from it again, with a warning.
@@ -65,7 +65,7 @@ def _read(path: Path) -> Secret:
         _close_to_others(path)
         return Secret(kept)
     path.unlink(missing_ok=True)  # made, never written: the machine went down in between
-    return kept_secret(path)
+    return load_or_create_secret(path)
 
 
 def _close_to_others(path: Path) -> None:

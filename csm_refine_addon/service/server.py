@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import Any
 
 from ..core import disk_errors, private_files
-from ..core.data_dir import chosen_home
+from ..core.data_dir import resolve_data_dir
 from ..core.errors import CsmError, InputError, StorageError
 from ..core.models import Secret
 from ..core.processes.background import BackgroundBlender, find_background_blender
 from ..core.processes.local_service import ENDPOINT_FILE, endpoint
-from ..core.secret_files import kept_secret
+from ..core.secret_files import load_or_create_secret
 from ..core.stdio import write
 from . import http_limits
 from .app import Api
@@ -122,7 +122,7 @@ def _settings(options: argparse.Namespace) -> Settings:
     return Settings(
         host=options.host,
         port=options.port,
-        data=(options.data or chosen_home().service_folder()).expanduser().absolute(),
+        data=(options.data or resolve_data_dir().service_folder()).expanduser().absolute(),
         workers=options.workers,
         key_file=options.key_file,
         blender=find_background_blender(options.blender),
@@ -173,7 +173,7 @@ def _applications(
     api_socket: socket.socket,
     files_socket: socket.socket,
 ) -> tuple[Api, MeshOrigin]:
-    links = SignedUrls(kept_secret(settings.data / "signing-key"), _port(files_socket))
+    links = SignedUrls(load_or_create_secret(settings.data / "signing-key"), _port(files_socket))
     api = Api(
         key=key,
         hosts=_hosts(api_socket),
@@ -251,7 +251,7 @@ def _announced(path: Path, said: Mapping[str, object], url: str) -> Iterator[Non
 @contextlib.contextmanager
 def _logging(folder: Path) -> Iterator[None]:
     try:
-        private_files.open_home(folder)
+        private_files.open_data_dir(folder)
         file = logging.handlers.RotatingFileHandler(folder / LOG_FILE, maxBytes=_LOG_BYTES, backupCount=1)
     except OSError as error:
         reason = f"The data folder {folder} cannot be written: {error.strerror}."

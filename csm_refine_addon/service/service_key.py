@@ -12,7 +12,7 @@ from ..core.errors import InputError, KeyMissing
 from ..core.models import Secret
 from ..core.processes.background import KEY_VARIABLE
 from ..core.processes.local_service import KeyOrigin
-from ..core.secret_files import kept_secret, rights
+from ..core.secret_files import load_or_create_secret, rights
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def service_key(folder: Path, key_file: Path | None, *, is_loopback: bool) -> Se
             return key
         if is_loopback:
             given = os.environ.get(KEY_VARIABLE, "")
-            return validation.api_key(given) if given else kept_secret(folder / "key")
+            return validation.api_key(given) if given else load_or_create_secret(folder / "key")
     except KeyMissing as error:
         source = key_file or KEY_VARIABLE
         raise InputError(f"{source} holds no usable key.", "Put one line without spaces into it.") from error

@@ -19,7 +19,7 @@ from typing import Any
 from ..core import private_files
 from ..core.errors import InputError, StorageError
 from ..core.jobs import recovery
-from ..core.jobs.job_codec import Damaged
+from ..core.jobs.job_codec import CorruptDatabase
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ def open_database(path: Path, is_readable: IsReadable) -> sqlite3.Connection:
         except sqlite3.DatabaseError as error:
             if not recovery.is_damage(error):
                 raise
-            recovery.mend(path, _CONTENTS, lambda draft, saved: _fill(draft, saved, path.parent))
+            recovery.recover(path, _CONTENTS, lambda draft, saved: _fill(draft, saved, path.parent))
             database = _opened(path)
         _set_aside(database, is_readable)
         _remove_files(database, path.parent)
@@ -103,19 +103,19 @@ def _version(database: sqlite3.Connection, path: Path) -> int:
 
 def _require_sound(database: sqlite3.Connection) -> None:
     if (found := database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-        raise Damaged(found)
+        raise CorruptDatabase(found)
     for (document,) in database.execute("SELECT document FROM sessions"):
         try:
             json.loads(document)
         except ValueError as error:
-            raise Damaged from error
+            raise CorruptDatabase from error
 
 
-def _fill(draft: Path, saved: recovery.Saved, folder: Path) -> None:
+def _fill(draft: Path, saved: recovery.Salvage, folder: Path) -> None:
     """Write the sessions that could be read, each as it was last written, where their files are still there."""
     newest: dict[str, dict[str, Any]] = {}
     for written in saved.documents:
-        with contextlib.suppress(*recovery.NOT_OURS):
+        with contextlib.suppress(*recovery.DECODE_ERRORS):
             found = json.loads(written)
             if found["code"] not in newest or found["updated_at"] > newest[found["code"]]["updated_at"]:
                 newest[found["code"]] = {**found, "created_at": float(found["created_at"])}
@@ -131,7 +131,7 @@ def _fill(draft: Path, saved: recovery.Saved, folder: Path) -> None:
         database.executemany("INSERT INTO removed VALUES (?)", [(code,) for code in saved.removed])
         database.execute("COMMIT")
     log.warning(
-        "The database of sessions was damaged. It is kept as %s; sessions saved out of it: %d.", saved.aside, len(kept)
+        "The database of sessions was damaged. It is kept as %s; sessions saved out of it: %d.", saved.backup, len(kept)
     )
 
 

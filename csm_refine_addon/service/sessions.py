@@ -275,7 +275,7 @@ def _is_readable(code: str, document: str) -> bool:
         session = serialization.decode(Session, json.loads(document), strict=True)
         parts = (session.code, session.original, session.run, session.result)
         return session.code == code and all(map(_PART.fullmatch, parts))
-    except recovery.NOT_OURS:
+    except recovery.DECODE_ERRORS:
         return False
 
 

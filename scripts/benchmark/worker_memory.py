@@ -34,12 +34,12 @@ def measure(bench: Bench) -> list[Figure]:
 def download(address: str) -> dict[str, Any]:
     """Have the worker follow a refine that is done, and look at it until its job has ended."""
     sys.path.insert(0, str(sampling.SCRIPTS.parent))
-    from csm_refine_addon.core.data_dir import chosen_home
+    from csm_refine_addon.core.data_dir import resolve_data_dir
     from csm_refine_addon.core.jobs import job_factory, worker
     from csm_refine_addon.core.jobs.job_store import JobStore
     from csm_refine_addon.core.models import JobState, RefineRequest, Secret
 
-    home = chosen_home().ensure()
+    home = resolve_data_dir().ensure()
     job = job_factory.new_job(RefineRequest(service.CODE), address, now=time.time(), poll_s=(0.2, 0.2))
     with JobStore(home.journal) as journal:
         journal.add(job)

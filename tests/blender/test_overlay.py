@@ -110,7 +110,7 @@ def test_what_is_drawn_is_what_is_asked(choices):
     """The box and the pivot stand where the result will: as the placement of the same choices says."""
     obj = wedge()
     measured = selection_bounds.current().measured
-    asked = placement.ask(measured, choices)
+    asked = placement.resolve(measured, choices)
     shown = overlay_geometry.following(measured, asked.placement)
     there = overlay_geometry.standing(asked.placement)
     assert np.allclose(world(shown, [shown.pivot], obj), [asked.placement.origin], atol=1e-5)

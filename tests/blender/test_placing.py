@@ -16,7 +16,7 @@ from csm_refine_addon.blender.geometry import bounds
 from csm_refine_addon.blender.scene import export, object_metadata, parenting, placing
 from csm_refine_addon.core.errors import MeshUnusable
 from csm_refine_addon.core.models import Box, Placement
-from csm_refine_addon.core.placement import BoundsOptions, BoundsSource, PivotSource, RefineParameters, ask
+from csm_refine_addon.core.placement import BoundsOptions, BoundsSource, PivotSource, RefineParameters, resolve
 from tests.support import returned, scenes
 
 ERROR = 1e-5
@@ -45,7 +45,7 @@ def scene():
 
 
 def asked_for(obj, choices=None) -> RefineParameters:
-    return ask(bounds.measure(bpy.context.evaluated_depsgraph_get(), obj), choices or BoundsOptions())
+    return resolve(bounds.measure(bpy.context.evaluated_depsgraph_get(), obj), choices or BoundsOptions())
 
 
 def prepared(folder: Path, asked: RefineParameters, factor=plain, *, fit=True) -> Path:

@@ -68,9 +68,9 @@ def questions(home) -> list[str]:
 def answered(home, *sessions, kind=LookupKind.SESSION, service=NOBODY, text=CODE, **changes) -> None:
     """What the worker writes down."""
     with panel.journal(home) as journal:
-        asked = journal.ask(Lookup(kind, service, text, time.time()))
+        asked = journal.add_lookup(Lookup(kind, service, text, time.time()))
         given = {"answered_at": asked.asked_at, "sessions": sessions, **changes}
-        journal.answer(asked.key, lambda found: dataclasses.replace(found, **given))
+        journal.update_lookup(asked.key, lambda found: dataclasses.replace(found, **given))
     turn()
 
 

@@ -104,13 +104,13 @@ class Harness:
 
     def engine(self, **options) -> JobRunner:
         return JobRunner(
-            journal=self.journal,
-            home=self.home,
+            store=self.journal,
+            data_dir=self.home,
             client_for=lambda service: self.client,
-            workshop=self.workshop,
-            pause=self.clock.pause,
+            blender_tasks=self.workshop,
+            wait=self.clock.pause,
             clock=self.clock,
-            spread=lambda: 0.5,
+            jitter=lambda: 0.5,
             on_change=self._note,
             **options,
         )

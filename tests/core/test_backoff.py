@@ -16,8 +16,8 @@ from tests.core.harness import NOON
 
 def test_backoff_doubles_up_to_half_a_minute():
     """2, 4, 8, 16, 30, 30 seconds."""
-    assert [backoff.backoff(failures) for failures in range(1, 8)] == [2, 4, 8, 16, 30, 30, 30]
-    assert backoff.backoff(10**6) == 30
+    assert [backoff.exponential(failures) for failures in range(1, 8)] == [2, 4, 8, 16, 30, 30, 30]
+    assert backoff.exponential(10**6) == 30
 
 
 @pytest.mark.parametrize(
@@ -32,11 +32,11 @@ def test_retry_after_is_honoured_within_reason(asked, pause):
 def test_pauses_between_looks_grow():
     """From the first pause to the longest; the local service is asked more often."""
     remote, local = sent(), dataclasses.replace(sent(), service=LOCAL)
-    found = [backoff.poll(dataclasses.replace(remote, polls=polls)) for polls in range(40)]
+    found = [backoff.poll_interval(dataclasses.replace(remote, polls=polls)) for polls in range(40)]
     assert found[0] == 5
     assert found == sorted(found)
     assert found[-1] == 30
-    assert max(backoff.poll(dataclasses.replace(local, polls=polls)) for polls in (0, 10**9)) == 2
+    assert max(backoff.poll_interval(dataclasses.replace(local, polls=polls)) for polls in (0, 10**9)) == 2
 
 
 @pytest.mark.parametrize("state", list(S))
@@ -60,9 +60,9 @@ def test_deadline_says_whether_it_was_sent():
 
 def test_another_deadline():
     """A new time limit holds for looking up, too, and may be longer than the old one."""
-    found = state_machine.followed_for(unclear(), 5.0, NOON)
+    found = state_machine.extend_deadline(unclear(), 5.0, NOON)
     assert (found.deadline_at, found.look_until, found.timeout_s) == (NOON + 5, NOON + 5, 10800)
-    found = state_machine.followed_for(sent(), 20000.0, NOON)
+    found = state_machine.extend_deadline(sent(), 20000.0, NOON)
     assert state_machine.overdue(found, NOON).deadline_at == NOON + 20000
 
 
@@ -72,7 +72,7 @@ def test_another_deadline():
 def test_a_clock_set_back_does_not_stall():
     """However far ahead the next step seems to be, the wait is no longer than the longest pause that is ever meant."""
     day = 86400.0
-    assert backoff.until_due(sent(), NOON - day) == backoff.LONGEST_S
+    assert backoff.until_due(sent(), NOON - day) == backoff.MAX_BACKOFF_S
     slow = dataclasses.replace(sent(), poll_longest_s=120.0)
     assert backoff.until_due(slow, NOON - day) == 120
     busy = state_machine.request_failed(sent(), errors.ServiceBusy("Busy.", retry_after_s=1800), NOON)
@@ -97,7 +97,7 @@ def test_an_end_that_was_slept_through():
     """What was sent gets a moment more, counted from waking up; then its time is up."""
     late = NOON + 10800 + 3600
     found = state_machine.overdue(sent(), late)
-    assert (found.state, found.deadline_at) == (S.RUNNING, late + backoff.AWAKE_S)
+    assert (found.state, found.deadline_at) == (S.RUNNING, late + backoff.SLEEP_GRACE_S)
     found = state_machine.request_failed(found, DOWN, late + 1)
     assert state_machine.overdue(found, late + 50).state is S.RUNNING
     assert state_machine.overdue(found, late + 61).error.code == "timeout"

@@ -174,7 +174,7 @@ def test_wait_for_what_nobody_followed(terminal, api):
     """A job that ran on beyond its time while nobody followed it is followed on when one asks for it."""
     job = terminal.add(timeout_s=1.0)
     terminal.change(job, lambda job, now: state_machine.baseline_read(job, RUNNING_SESSION, now - 10_000))
-    terminal.change(job, lambda job, now: state_machine.followed_for(job, -9_000, now))
+    terminal.change(job, lambda job, now: state_machine.extend_deadline(job, -9_000, now))
     api.before = [session_2024("refine_done", "mesh.obj")]
     assert terminal.run("wait").code == 0
     assert api.refines == []

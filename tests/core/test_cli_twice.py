@@ -138,7 +138,7 @@ def test_after_the_service_failed_it(terminal, api):
     """A refine of which the session showed that it failed is over: the next one is a purchase of its own."""
     api.after = [session_2024("training_refine"), session_2024("refine_failed")]
     assert terminal.run("submit", CODE).code == 0
-    terminal.change(terminal.job(), lambda job, now: state_machine.followed_for(job, 600, now))
+    terminal.change(terminal.job(), lambda job, now: state_machine.extend_deadline(job, 600, now))
     assert terminal.run("wait", terminal.job().id).code == 5
     api.before, api.after, api.taken = [session_2024("refine_failed")], [session_2024("training_refine")], 0
     done = terminal.run("submit", CODE, "--json")

@@ -17,7 +17,7 @@ from csm_refine_addon.core.models import Secret
 from csm_refine_addon.core.processes.background import Cancelled
 from csm_refine_addon.core.providers import credentials
 from csm_refine_addon.core.providers.credentials import AGAIN_AFTER_S, KeyCommand, Keyring
-from csm_refine_addon.core.secret_files import kept_secret
+from csm_refine_addon.core.secret_files import load_or_create_secret
 from tests.support.api_server import KEY, wait_until
 
 HERE = "https://here.example"
@@ -264,8 +264,8 @@ def test_secret_files_are_the_owners(tmp_path):
     """A secret of our own is made once, for its owner alone; one that was never written is made again."""
     path = tmp_path / "secret"
     path.write_text("")
-    made = kept_secret(path)
-    assert kept_secret(path) == made
+    made = load_or_create_secret(path)
+    assert load_or_create_secret(path) == made
     assert len(made.reveal()) == 32
     assert os.name != "posix" or path.stat().st_mode & 0o777 == 0o600
 
@@ -278,7 +278,7 @@ def test_a_secret_that_several_make_at_once_is_one(tmp_path):
         found = []
         for number in range(100):
             together.wait(10)
-            found.append(kept_secret(tmp_path / str(number)).reveal())
+            found.append(load_or_create_secret(tmp_path / str(number)).reveal())
         return found
 
     with ThreadPoolExecutor(4) as pool:

@@ -14,7 +14,7 @@ from tests.support.api_server import wait_until
 
 def test_a_lease_that_could_not_be_given_back_runs_out(tmp_path, monkeypatch):
     """Else a result whose lease a locked journal kept could not be placed for as long as that process lives."""
-    monkeypatch.setattr(heartbeat, "EVERY_S", 0.02)
+    monkeypatch.setattr(heartbeat, "RENEW_EVERY_S", 0.02)
     home = DataDir(tmp_path).ensure()
     later = time.time() + LEASE_S - 1
     with JobStore(home.journal) as journal:

@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from csm_refine_addon.core.data_dir import DataDir, chosen_home
+from csm_refine_addon.core.data_dir import DataDir, resolve_data_dir
 from csm_refine_addon.core.errors import InputError, StorageError
 from csm_refine_addon.core.jobs import state_machine
 from csm_refine_addon.core.jobs.job_factory import new_job
@@ -392,14 +392,14 @@ def test_home_that_cannot_be_written(tmp_path):
 def test_home_that_is_named(monkeypatch, named):
     """Whatever the variable says becomes an absolute folder; no name of it raises."""
     monkeypatch.setenv("CSM_REFINE_HOME", named)
-    assert chosen_home().folder.is_absolute()
+    assert resolve_data_dir().folder.is_absolute()
 
 
 def test_home_of_the_platform(monkeypatch, tmp_path):
     """Without the variable it is the given folder, else one of the user's."""
     monkeypatch.delenv("CSM_REFINE_HOME")
-    assert chosen_home(tmp_path).folder == tmp_path
-    assert chosen_home().folder.name == "csm_refine"
+    assert resolve_data_dir(tmp_path).folder == tmp_path
+    assert resolve_data_dir().folder.name == "csm_refine"
 
 
 def test_what_others_hold(journal, second):

@@ -12,7 +12,7 @@ from csm_refine_addon.core.data_dir import DataDir
 from csm_refine_addon.core.jobs import lookups
 from csm_refine_addon.core.jobs.job_factory import new_job
 from csm_refine_addon.core.jobs.job_store import SCHEMA_VERSION, JobStore
-from csm_refine_addon.core.jobs.lookups import QUESTION_LIMIT_S, Lookup, LookupKind
+from csm_refine_addon.core.jobs.lookups import LOOKUP_LIMIT_S, Lookup, LookupKind
 from csm_refine_addon.core.models import LOCAL, RefineRequest, RemoteKind, Secret
 from csm_refine_addon.core.providers import csm_schema
 from csm_refine_addon.core.providers.client import Client
@@ -71,11 +71,11 @@ def listed(*codes, **changes):
 
 def test_a_session_is_seen_with_its_stage_and_age(client, api, folder):
     """The service's word, its meaning, and when it was made: as the service says, else as the code says."""
-    (seen,) = lookups.answer(client, question(api.url), folder, NOW).sessions
+    (seen,) = lookups.run(client, question(api.url), folder, NOW).sessions
     assert (seen.code, seen.status.word, seen.status.kind) == (CODE, "preview_done", RemoteKind.REFINABLE)
     assert (seen.made_at, seen.seen_at) == (1689256797.0, NOW)
     api.before = [session_2024("preview_done", created_at="2025-01-01T00:00:00.000Z")]
-    (seen,) = lookups.answer(client, question(api.url), folder, NOW).sessions
+    (seen,) = lookups.run(client, question(api.url), folder, NOW).sessions
     assert seen.made_at == 1735689600.0
 
 
@@ -85,7 +85,7 @@ def test_a_session_is_seen_with_its_stage_and_age(client, api, folder):
 def test_a_refusal_is_an_answer(client, api, folder, status, code):
     """What the service refuses is kept as a sentence with its cure."""
     api.before = [refusal(status, "No.")]
-    given = lookups.answer(client, question(api.url), folder, NOW).given(question(api.url), NOW)
+    given = lookups.run(client, question(api.url), folder, NOW).apply_to(question(api.url), NOW)
     assert given.error.code == code
     assert given.error.message
     assert given.error.action
@@ -93,22 +93,22 @@ def test_a_refusal_is_an_answer(client, api, folder, status, code):
 
 def test_what_was_seen_stays_when_the_service_is_out_of_reach(client, api, folder):
     """A network that is away takes nothing from the panel; a session that is gone does."""
-    seen = lookups.answer(client, question(api.url), folder, NOW).given(question(api.url), NOW)
+    seen = lookups.run(client, question(api.url), folder, NOW).apply_to(question(api.url), NOW)
     api.before = [refusal(503)]
-    assert lookups.answer(client, seen, folder, NOW).given(seen, NOW).sessions == seen.sessions
+    assert lookups.run(client, seen, folder, NOW).apply_to(seen, NOW).sessions == seen.sessions
     api.before = [refusal(404)]
-    assert lookups.answer(client, seen, folder, NOW).given(seen, NOW).sessions == ()
+    assert lookups.run(client, seen, folder, NOW).apply_to(seen, NOW).sessions == ()
 
 
 def test_a_list_leaves_out_what_is_deleted_or_no_session(client, api, folder):
     """Only what could be refined by its code is listed; a full page stays a full page."""
     rows = [*listed(CODE), *listed(OTHER, is_deleted=True), *listed(*["not a code"] * 7), "nonsense"]
     api.others[SESSIONS] = [Answer(body=envelope({"results": rows}))]
-    given = lookups.answer(client, question(api.url, LookupKind.LIST, "0"), folder, NOW)
+    given = lookups.run(client, question(api.url, LookupKind.LIST, "0"), folder, NOW)
     assert [session.code for session in given.sessions] == [CODE]
     assert given.is_full
     assert api.seen[-1].query == "limit=10"
-    lookups.answer(client, question(api.url, LookupKind.LIST, "2"), folder, NOW)
+    lookups.run(client, question(api.url, LookupKind.LIST, "2"), folder, NOW)
     assert api.seen[-1].query == "limit=10&page=2"
 
 
@@ -123,7 +123,7 @@ def test_no_list_is_no_empty_list(data):
 
 
 def picture_of(client, api, folder):
-    given = lookups.answer(client, question(api.url), folder, NOW)
+    given = lookups.run(client, question(api.url), folder, NOW)
     return lookups.fetch_thumbnail(client, given.pictures[CODE], folder)
 
 
@@ -133,7 +133,7 @@ def test_a_picture_is_fetched_once_and_without_the_key(client, api, folder):
     name = picture_of(client, api, folder)
     assert (folder / name).read_bytes() == PNG
     assert "x-api-key" not in api.storage.seen[-1].headers
-    again = lookups.answer(client, question(api.url), folder, NOW)
+    again = lookups.run(client, question(api.url), folder, NOW)
     assert (again.sessions[0].thumbnail, again.pictures, len(api.storage.seen)) == (name, {}, 1)
     assert [path.name for path in folder.iterdir()] == [name]
 
@@ -178,23 +178,23 @@ def test_old_pictures_go(folder):
 
 def test_a_question_is_open_until_it_is_answered_or_too_old(journal):
     """Nobody answers what was asked a minute ago; an answer closes a question, and asking again opens it."""
-    asked = journal.ask(question("s", asked_at=NOW))
+    asked = journal.add_lookup(question("s", asked_at=NOW))
     assert [each.key for each in journal.open_lookups(NOW + 1)] == [asked.key]
     assert asked.is_open(NOW + 1)
-    assert journal.open_lookups(NOW + QUESTION_LIMIT_S) == []
-    assert not asked.is_open(NOW + QUESTION_LIMIT_S)
-    journal.answer(asked.key, lambda found: lookups.Answer().given(found, NOW + 2))
+    assert journal.open_lookups(NOW + LOOKUP_LIMIT_S) == []
+    assert not asked.is_open(NOW + LOOKUP_LIMIT_S)
+    journal.update_lookup(asked.key, lambda found: lookups.Answer().apply_to(found, NOW + 2))
     assert journal.open_lookups(NOW + 3) == []
-    journal.ask(question("s", asked_at=NOW + 4))
+    journal.add_lookup(question("s", asked_at=NOW + 4))
     assert len(journal.open_lookups(NOW + 5)) == 1
 
 
 def test_an_answer_stays_when_it_is_asked_again(journal, client, api, folder):
     """A stale answer can be shown until the new one is there; it comes back from the file as it was."""
-    asked = journal.ask(question(api.url, asked_at=NOW))
-    answer = lookups.answer(client, asked, folder, NOW)
-    journal.answer(asked.key, lambda found: answer.given(found, NOW))
-    again = journal.ask(question(api.url, asked_at=NOW + 60))
+    asked = journal.add_lookup(question(api.url, asked_at=NOW))
+    answer = lookups.run(client, asked, folder, NOW)
+    journal.update_lookup(asked.key, lambda found: answer.apply_to(found, NOW))
+    again = journal.add_lookup(question(api.url, asked_at=NOW + 60))
     assert again.sessions == answer.sessions
     assert journal.lookups_since(0) == [again]
     assert journal.lookups_since(again.revision) == []
@@ -202,9 +202,9 @@ def test_an_answer_stays_when_it_is_asked_again(journal, client, api, folder):
 
 def test_an_answer_to_a_forgotten_question_is_lost(journal):
     """What was forgotten meanwhile does not come back."""
-    asked = journal.ask(question("s", asked_at=NOW))
+    asked = journal.add_lookup(question("s", asked_at=NOW))
     journal.forget_lookups(NOW + 1)
-    journal.answer(asked.key, lambda found: dataclasses.replace(found, is_full=True))
+    journal.update_lookup(asked.key, lambda found: dataclasses.replace(found, is_full=True))
     assert journal.lookups_since(0) == []
 
 
@@ -218,7 +218,7 @@ def test_a_journal_of_the_first_version_is_taken_over(tmp_path):
     connection.close()
     with JobStore(path) as journal:
         assert journal.all() == [written]
-        assert journal.ask(question("s")).revision > written.revision
+        assert journal.add_lookup(question("s")).revision > written.revision
     connection = sqlite3.connect(path)
     assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
     connection.close()
@@ -230,7 +230,7 @@ def test_a_journal_of_the_first_version_is_taken_over(tmp_path):
 def test_the_worker_answers_and_keeps_key_and_address_to_itself(workers, api):
     """A question in the journal gets its answer and its picture; neither key nor any signed address is written."""
     shows_a_picture(api)
-    asked = workers.journal.ask(question(api.url))
+    asked = workers.journal.add_lookup(question(api.url))
     workers.start()
     (found,) = wait_until(
         lambda: [each for each in workers.journal.lookups_since(0) if each.sessions[:1] and each.sessions[0].thumbnail]
@@ -243,8 +243,8 @@ def test_the_worker_answers_and_keeps_key_and_address_to_itself(workers, api):
 
 def test_a_worker_without_the_key_leaves_the_question(workers, api):
     """Another Blender's worker may have the key: the question stays open, with no error."""
-    workers.journal.ask(question("http://127.0.0.1:1"))
-    workers.journal.ask(question(api.url))
+    workers.journal.add_lookup(question("http://127.0.0.1:1"))
+    workers.journal.add_lookup(question(api.url))
     process = workers.start(key="")
     workers.tell(process, service=api.url)
     found = wait_until(lambda: [each for each in workers.journal.lookups_since(0) if each.answered_at])
@@ -253,8 +253,8 @@ def test_a_worker_without_the_key_leaves_the_question(workers, api):
 
 def test_a_worker_that_is_offline_asks_no_other_machine(workers, api):
     """Offline, a question about another machine is left alone, one about this machine is answered."""
-    workers.journal.ask(question("https://service.example"))
-    workers.journal.ask(question(api.url))
+    workers.journal.add_lookup(question("https://service.example"))
+    workers.journal.add_lookup(question(api.url))
     workers.start(online=False)
     wait_until(lambda: api.looks)
     found = wait_until(lambda: [each for each in workers.journal.lookups_since(0) if each.answered_at])

@@ -122,7 +122,7 @@ def test_pauses_between_looks(house, api):
     waiting, early, late = house.add(), Clock(), Clock()
     for clock, share in ((early, 0.0), (late, 0.999)):
         due = dataclasses.replace(waiting, due_at=NOON + 20)
-        engine = dataclasses.replace(house.engine(), clock=clock, pause=clock.pause, spread=lambda share=share: share)
+        engine = dataclasses.replace(house.engine(), clock=clock, wait=clock.pause, jitter=lambda share=share: share)
         engine._wait_until_due(due, ClockJumpDetector(clock))
     assert (early.pauses, late.pauses) == ([18.0], [pytest.approx(22.0, abs=0.1)])
 
@@ -299,7 +299,7 @@ def test_busy_for_ever(house, api):
     """After some attempts the job fails with the sentence."""
     api.posts = [refusal(429)]
     job = house.drive()
-    assert (job.state, job.error.code, len(api.refines)) == (S.FAILED, "service_busy", state_machine.NOT_TAKEN_LIMIT)
+    assert (job.state, job.error.code, len(api.refines)) == (S.FAILED, "service_busy", state_machine.RETRY_LIMIT)
     assert state_machine.retry_state(job) is S.PREPARED
 
 
@@ -453,10 +453,10 @@ def second_driver(house):
     """Another process that believes that it may drive the job."""
     with JobStore(house.home.journal) as journal:
         (job,) = journal.all()
-        engine = dataclasses.replace(house.engine(), journal=journal, on_change=lambda job: None)
+        engine = dataclasses.replace(house.engine(), store=journal, on_change=lambda job: None)
         client = Client(house.api.url, Secret(KEY), is_online=lambda: True, timeout_s=20.0)
         clock = Clock(house.clock.now)
-        engine = dataclasses.replace(engine, client_for=lambda service: client, clock=clock, pause=clock.pause)
+        engine = dataclasses.replace(engine, client_for=lambda service: client, clock=clock, wait=clock.pause)
         engine.drive(job.id)
         client.close()
 
@@ -491,7 +491,7 @@ def test_second_driver_during_each_pause(house, api, moment):
 def test_a_lost_lease_ends_the_driving(house, api):
     """Who no longer holds the job leaves it to the one who does."""
     api.after = [session_2024("training_refine")]
-    engine = house.engine(holds=lambda job_id: len(api.looks) < 4)
+    engine = house.engine(renew_lease=lambda job_id: len(api.looks) < 4)
     job = engine.drive(house.add().id)
     assert (job.state, len(api.looks)) == (S.RUNNING, 4)
 

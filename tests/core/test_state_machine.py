@@ -109,7 +109,7 @@ def test_trap_4_what_runs_already_is_followed(word):
 def test_trap_4_an_unknown_word_is_looked_at_again():
     """A word that nobody knows may be a slip: it counts as a running refine's when it stays."""
     found = job()
-    for _ in range(state_machine.ODD_WORD_LIMIT - 1):
+    for _ in range(state_machine.UNKNOWN_STATUS_LIMIT - 1):
         found = state_machine.baseline_read(found, session("a_new_word"), found.due_at)
         assert (found.state, state_machine.next_step(found)) == (S.PREPARED, Step.BASELINE)
     assert state_machine.next_step(state_machine.baseline_read(found, session("preview_done"), NOON)) is Step.SUBMIT
@@ -120,7 +120,7 @@ def test_trap_4_an_unknown_word_is_looked_at_again():
 def test_a_refine_that_was_not_ours_and_is_gone(fetch_only):
     """Where a session showed a refine, nothing was sent, and none is there any more, Retry may send."""
     found = state_machine.move(job(fetch_only=fetch_only), S.RUNNING, accepted_at=NOON, seen_running=True)
-    for _ in range(state_machine.GONE_LIMIT - 1):
+    for _ in range(state_machine.MISSING_REFINE_LIMIT - 1):
         found = state_machine.polled(found, session("preview_done"), NOON)
         assert found.state is S.RUNNING
     assert state_machine.polled(found, session("training_refine"), NOON).empty_ends == 0
@@ -169,7 +169,7 @@ def test_trap_2_the_old_failure_does_not_count():
 def test_trap_3_an_end_without_a_mesh_is_looked_at_again():
     """It may be finishing: some looks later it is an end with a sentence, and Retry looks on without sending."""
     found = sent()
-    for _ in range(state_machine.EMPTY_END_LIMIT - 1):
+    for _ in range(state_machine.EMPTY_RESULT_LIMIT - 1):
         found = state_machine.polled(found, session("refine_done"), NOON)
         assert found.state is S.RUNNING
     assert state_machine.polled(found, session("refine_done", MESH), NOON).state is S.DOWNLOADING
@@ -282,7 +282,7 @@ def test_not_taken_goes_out_again_a_few_times():
         found = state_machine.baseline_read(found, session("preview_done"), found.due_at)
         found = state_machine.submitting(found, found.due_at)
         now = found.due_at
-        found = state_machine.not_taken(found, DOWN, now)
+        found = state_machine.not_accepted(found, DOWN, now)
         pauses.append(found.due_at - now)
         assert state_machine.next_step(found) in (Step.BASELINE, Step.REST)
     assert pauses[:-1] == [2, 4, 8, 16, 30]
@@ -292,7 +292,7 @@ def test_not_taken_goes_out_again_a_few_times():
 def test_what_was_not_taken_but_runs_is_followed():
     """A refine that a gateway denied, but the session shows running, is not sent again."""
     ready = state_machine.baseline_read(job(), session("preview_done"), NOON)
-    found = state_machine.not_taken(
+    found = state_machine.not_accepted(
         state_machine.submitting(ready, NOON), errors.ServiceBusy("Busy.", retry_after_s=1), NOON
     )
     assert state_machine.baseline_read(found, session("training_refine"), NOON).state is S.RUNNING
@@ -303,7 +303,7 @@ def test_an_absent_service_is_not_asked_for_long():
     found, attempts = job(), 0
     while found.state is S.PREPARED:
         found, attempts = state_machine.request_failed(found, DOWN, found.due_at), attempts + 1
-    assert (attempts, found.error.message) == (state_machine.BASELINE_LIMIT, DOWN.message)
+    assert (attempts, found.error.message) == (state_machine.BASELINE_RETRY_LIMIT, DOWN.message)
 
 
 def test_a_running_refine_is_asked_for_until_the_time_is_up():
@@ -320,11 +320,11 @@ def test_a_download_comes_to_an_end():
     """Expired addresses and cut downloads are tried a few times in a row, and then end with a sentence."""
     found, attempts = state_machine.polled(sent(), session("refine_done", MESH), NOON), 0
     while found.state is S.DOWNLOADING:
-        found = state_machine.received(found, 10, 100, went_on=False)
+        found = state_machine.received(found, 10, 100, resumed=False)
         found, attempts = state_machine.request_failed(found, DOWN, found.due_at), attempts + 1
     assert (found.state, attempts, state_machine.retry_state(found)) == (
         S.FAILED,
-        state_machine.NOT_TAKEN_LIMIT,
+        state_machine.RETRY_LIMIT,
         S.RUNNING,
     )
 
@@ -333,7 +333,7 @@ def test_a_download_that_gets_further_goes_on():
     """A download that is resumed and gets further may be cut as often as it likes."""
     found = state_machine.polled(sent(), session("refine_done", MESH), NOON)
     for cut in range(50):
-        found = state_machine.received(found, cut, 100, went_on=True)
+        found = state_machine.received(found, cut, 100, resumed=True)
         found = state_machine.request_failed(found, DOWN, found.due_at)
     assert (found.state, found.bytes_done) == (S.DOWNLOADING, 49)
 
@@ -374,7 +374,7 @@ def test_a_refusal_while_a_refine_runs(error):
     while found.state is S.RUNNING:
         found, refusals = state_machine.request_failed(found, error, found.due_at), refusals + 1
     assert (refusals, found.error.code, state_machine.retry_state(found)) == (
-        state_machine.REFUSED_LIMIT,
+        state_machine.REFUSAL_LIMIT,
         error.code,
         S.RUNNING,
     )
@@ -387,7 +387,7 @@ def test_an_odd_mesh_is_fetched_again():
     found, tries = job(S.DOWNLOADING, **TAKEN), 0
     while found.state is S.DOWNLOADING:
         found, tries = state_machine.request_failed(found, errors.MeshUnusable("A page."), found.due_at), tries + 1
-    assert (tries, found.error.code) == (state_machine.ODD_MESH_LIMIT, "mesh_unusable")
+    assert (tries, found.error.code) == (state_machine.INVALID_MESH_LIMIT, "mesh_unusable")
     assert (
         state_machine.request_failed(job(S.PREPARING, **FETCHED), errors.MeshUnusable("Bad."), NOON).state is S.FAILED
     )
@@ -540,7 +540,7 @@ class OnePostPerYes(RuleBasedStateMachine):
         elif is_clear and refuses:
             self.job = state_machine.refused(self.job, errors.OutOfCredits("No."), self.now)
         elif is_clear:
-            self.job = state_machine.not_taken(self.job, DOWN, self.now)
+            self.job = state_machine.not_accepted(self.job, DOWN, self.now)
         else:
             self.job = state_machine.unanswered(self.job, self.now)
 
@@ -566,9 +566,9 @@ class OnePostPerYes(RuleBasedStateMachine):
         self.job = state_machine.request_failed(self.job, error, self.now)
 
     @precondition(lambda self: self.at_step(Step.DOWNLOAD))
-    @rule(went_on=st.booleans())
-    def download(self, went_on):
-        self.job = state_machine.received(self.job, 5, 10, went_on=went_on)
+    @rule(resumed=st.booleans())
+    def download(self, resumed):
+        self.job = state_machine.received(self.job, 5, 10, resumed=resumed)
         self.job = state_machine.downloaded(self.job, "/x/mesh.glb", self.now)
 
     @precondition(lambda self: self.at_step(Step.PREPARE))

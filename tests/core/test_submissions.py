@@ -72,8 +72,8 @@ def test_what_an_answer_leaves_behind():
     submitting = state_machine.submitting(job(), NOON)
     free = [
         state_machine.refused(submitting, errors.OutOfCredits("No."), NOON),
-        state_machine.failed(state_machine.not_taken(submitting, DOWN, NOON), DOWN, NOON),
-        state_machine.stopped(state_machine.not_taken(submitting, DOWN, NOON), NOON),
+        state_machine.failed(state_machine.not_accepted(submitting, DOWN, NOON), DOWN, NOON),
+        state_machine.stopped(state_machine.not_accepted(submitting, DOWN, NOON), NOON),
         state_machine.overdue(job(), NOON + 1e6),
     ]
     barred = [
@@ -203,7 +203,7 @@ def test_what_was_not_taken_is_sent_again_beside_another_job(journal):
     first = journal.add(new())
     journal.change(first.id, lambda job: state_machine.submitting(job, NOON))
     journal.add(new(), again=True)
-    assert journal.change(first.id, lambda job: state_machine.not_taken(job, DOWN, NOON)).state is S.PREPARED
+    assert journal.change(first.id, lambda job: state_machine.not_accepted(job, DOWN, NOON)).state is S.PREPARED
 
 
 def test_a_job_of_another_version_bars(journal):

@@ -153,13 +153,13 @@ class Trial:
 
     def _engine(self) -> JobRunner:
         return JobRunner(
-            journal=self.house.journal,
-            home=self.house.home,
+            store=self.house.journal,
+            data_dir=self.house.home,
             client_for=self._client_for,
-            workshop=self.house.workshop,
-            pause=self.clock.pause,
+            blender_tasks=self.house.workshop,
+            wait=self.clock.pause,
             clock=self.clock,
-            spread=lambda: 0.5,
+            jitter=lambda: 0.5,
             on_change=self._note,
         )
 

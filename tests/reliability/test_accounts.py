@@ -268,7 +268,7 @@ def test_a_yes_cannot_be_written_into_a_row(home, tmp_path, journal, api, starte
 
 def test_a_question_does_not_choose_who_gets_the_key(journal, api, started):
     """A look-up that stands in the journal is answered for the chosen service only."""
-    journal.ask(Lookup(LookupKind.SESSION, api.url, CODE, time.time()))
+    journal.add_lookup(Lookup(LookupKind.SESSION, api.url, CODE, time.time()))
     process = started(ELSEWHERE)
     process.tell("", OURS, chosen=ELSEWHERE)
     job = add(journal, api.url)

@@ -444,7 +444,7 @@ def test_a_damaged_look_up(home):
     with JobStore(home.journal) as journal:
         kept = state_machine.stopped(crash_children.job("http://x"), 1.0)
         journal.add(kept)
-        journal.ask(Lookup(LookupKind.LIST, "local", "0", 1.0))
+        journal.add_lookup(Lookup(LookupKind.LIST, "local", "0", 1.0))
     with contextlib.closing(sqlite3.connect(home.journal)) as connection, connection:
         connection.execute("UPDATE lookups SET document = '{'")
     with JobStore(home.journal) as journal, pytest.raises(StorageError, match="damaged"):

@@ -284,7 +284,7 @@ def test_an_hour(tmp_path, api, length, rows):
     with JobStore(home.journal) as journal, traced():
         journal._connection.execute("PRAGMA synchronous=OFF")
         workshop = CopyingWorkshop(home)
-        engine = JobRunner(journal, home, asking.client, workshop, clock.pause, clock=clock, look=asking.look)
+        engine = JobRunner(journal, home, asking.client, workshop, clock.pause, clock=clock, read_session=asking.look)
         began, at_ten, polls = clock(), 0.0, 0
         while (minutes := int(clock() - began) // 60) < 60:
             for job in jobs:

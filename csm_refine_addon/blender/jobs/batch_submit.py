@@ -94,7 +94,7 @@ def _order(context: bpy.types.Context, obj: bpy.types.Object, choices: BoundsOpt
 
     depsgraph = context.evaluated_depsgraph_get()
     measured = bounds.measure(depsgraph, obj, thickness=settings_of(context).thickness)
-    asked = placement.ask(dataclasses.replace(measured, warnings=losses_of([obj])), choices)
+    asked = placement.resolve(dataclasses.replace(measured, warnings=losses_of([obj])), choices)
     local = local_options.settings_for(LOCAL, settings_of(context).local)
     return Order(RefineRequest("", asked.scaled_bbox, asked.pivot_point, local), asked, LOCAL)
 

@@ -159,7 +159,7 @@ class SessionLookup:
         self._revision = max(self._revision, lookup.revision)
 
     def _ask(self, journal: JobStore, question: Lookup) -> None:
-        lookup = journal.ask(Lookup(question.kind, question.service, question.text, self._clock()))
+        lookup = journal.add_lookup(Lookup(question.kind, question.service, question.text, self._clock()))
         self._lookups[lookup.key] = lookup
         self._mine.add(lookup.key)
 

@@ -120,7 +120,7 @@ def session_order(context: bpy.types.Context) -> Order:
     settings = settings_of(context)
     choices = choices_of(settings)
     measured = _measured(context, choices) or bounds.frame(active)
-    asked = placement.ask(dataclasses.replace(measured, warnings=losses_of(chosen)), choices)
+    asked = placement.resolve(dataclasses.replace(measured, warnings=losses_of(chosen)), choices)
     local = local_options.settings_for(LOCAL, settings.local)
     return Order(RefineRequest("", asked.scaled_bbox, asked.pivot_point, local), asked, LOCAL)
 
@@ -185,13 +185,13 @@ def require_key(service: str) -> None:
 def asked_now(measured: Measured | None, choices: BoundsOptions) -> RefineParameters | None:
     """Return what would be sent for a reading, or None where something for it is missing; for ``draw``."""
     try:
-        return placement.ask(measured, choices)
+        return placement.resolve(measured, choices)
     except InputError:
         return None
 
 
 def _asked(context: bpy.types.Context, choices: BoundsOptions) -> RefineParameters:
-    return placement.ask(_measured(context, choices), choices)
+    return placement.resolve(_measured(context, choices), choices)
 
 
 def _measured(context: bpy.types.Context, choices: BoundsOptions) -> Measured | None:

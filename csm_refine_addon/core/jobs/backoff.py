@@ -12,35 +12,35 @@ from collections.abc import Callable
 from .. import errors
 from ..models import LOCAL, Job
 
-LONGEST_S = 30.0
+MAX_BACKOFF_S = 30.0
 """The longest pause after failures in a row, as in the vendor's own client."""
 RETRY_AFTER_S = (1.0, 3600.0)
 """The least and the longest pause that a service's ``Retry-After`` can ask for."""
 LOOK_UP_S = 60.0
 """How long an unclear submission is looked up by itself."""
-SLEPT_S = 300.0
+SLEEP_THRESHOLD_S = 300.0
 """Nobody who is awake is so late: an answer takes a minute or two."""
-SET_BACK_S = 60.0
+CLOCK_SET_BACK_S = 60.0
 """A clock that goes back by more has been set; by less, it has been set right."""
-AWAKE_S = 60.0
+SLEEP_GRACE_S = 60.0
 """How long a job is followed after its end was slept through."""
-AWAKE_FAILURES = 6
+SLEEP_FAILURE_LIMIT = 6
 """After so many failures in a row it is not the sleep that makes the service fail."""
 
 
-def backoff(failures: int) -> float:
+def exponential(failures: int) -> float:
     """Return the pause after failures in a row: 2, 4, 8, ... at most 30 seconds."""
-    return float(min(LONGEST_S, 2.0 ** min(failures, 10)))
+    return float(min(MAX_BACKOFF_S, 2.0 ** min(failures, 10)))
 
 
 def after_failure(failures: int, error: errors.CsmError) -> float:
     """Return the pause after a failure: what the service asks for, within reason, or else a growing one."""
-    asked = error.retry_after_s if isinstance(error, errors.ServiceBusy) else None
+    requested_s = error.retry_after_s if isinstance(error, errors.ServiceBusy) else None
     least, longest = RETRY_AFTER_S
-    return backoff(failures) if asked is None else min(longest, max(least, asked))
+    return exponential(failures) if requested_s is None else min(longest, max(least, requested_s))
 
 
-def poll(job: Job) -> float:
+def poll_interval(job: Job) -> float:
     """Return the pause before the next look at a running refine; asking the local service costs nothing."""
     first, longest = (0.3, 2.0) if job.service == LOCAL else (job.poll_first_s, job.poll_longest_s)
     return float(min(longest, first * 1.2 ** min(job.polls, 30)))
@@ -48,32 +48,32 @@ def poll(job: Job) -> float:
 
 def until_due(job: Job, now: float, share: float = 1.0) -> float:
     """Return how long to wait for the job's next step, at least 0; ``share`` of it where it is not the job's end."""
-    longest = RETRY_AFTER_S[1] if job.failures else max(LONGEST_S, job.poll_longest_s)
+    longest = RETRY_AFTER_S[1] if job.failures else max(MAX_BACKOFF_S, job.poll_longest_s)
     return max(0.0, min((job.due_at - now) * share, longest, job.deadline_at - now))
 
 
 def deadline(job: Job, now: float) -> float:
     """Return until when the job is followed, as seen now."""
-    slept = now - job.deadline_at > SLEPT_S and job.failures < AWAKE_FAILURES
+    slept = now - job.deadline_at > SLEEP_THRESHOLD_S and job.failures < SLEEP_FAILURE_LIMIT
     if slept and (job.sent_at or job.accepted_at) is not None:
-        return now + AWAKE_S
+        return now + SLEEP_GRACE_S
     return min(job.deadline_at, now + job.timeout_s)
 
 
-def look_until(job: Job, now: float) -> float:
+def lookup_deadline(job: Job, now: float) -> float:
     """Return until when an unclear submission is looked up, as seen now."""
     return min(job.look_until, now + LOOK_UP_S)
 
 
-def next_look(job: Job, now: float, due_at: float) -> float:
+def next_lookup(job: Job, now: float, due_at: float) -> float:
     """Return when to look again: the last look falls on the end of the time for it."""
     last = job.look_until - 1.0
     return min(due_at, last) if now + 2.0 < last else due_at
 
 
-def shifted(job: Job, jump_s: float) -> Job:
+def shift_times(job: Job, jump_s: float) -> Job:
     """The clock was set, or the machine slept, by so many seconds: they do not count as time to follow."""
-    if not jump_s or (jump_s > 0 and job.failures >= AWAKE_FAILURES):
+    if not jump_s or (jump_s > 0 and job.failures >= SLEEP_FAILURE_LIMIT):
         return job
     return dataclasses.replace(
         job,
@@ -90,7 +90,7 @@ class ClockJumpDetector:
         self._clock = clock
         self._expected = clock()
 
-    def waits(self, seconds: float) -> None:
+    def expect(self, seconds: float) -> None:
         """Say that so many seconds are about to be waited."""
         self._expected += seconds
 
@@ -98,4 +98,4 @@ class ClockJumpDetector:
         """Return by how much the clock is ahead of, or behind, what was expected; 0 where that is nothing odd."""
         now = self._clock()
         jump_s, self._expected = now - self._expected, now
-        return jump_s if jump_s > SLEPT_S or jump_s < -SET_BACK_S else 0.0
+        return jump_s if jump_s > SLEEP_THRESHOLD_S or jump_s < -CLOCK_SET_BACK_S else 0.0

@@ -26,11 +26,11 @@ from .runner import LEASE_S, JobRunner
 from .state_machine import Step, next_step
 
 _log = logging.getLogger("csm_refine.following")
-LOOK_EVERY_S = 0.5
+POLL_EVERY_S = 0.5
 """How often the journal is read while another process drives the job."""
 
 
-def nothing(job: Job) -> None:
+def ignore(job: Job) -> None:
     """Be told of a job and do nothing."""
 
 
@@ -44,7 +44,7 @@ class ForegroundRunner:
 
     def __init__(
         self,
-        home: DataDir,
+        data_dir: DataDir,
         *,
         key_of: Callable[[str], Secret | None],
         is_online: Callable[[], bool],
@@ -53,39 +53,41 @@ class ForegroundRunner:
         timeout_s: float = DEFAULT_TIMEOUT_S,
         pause: Wait | None = None,
     ) -> None:
-        self.home = home.ensure()
-        self.journal = JobStore(home.journal)
+        self.data_dir = data_dir.ensure()
+        self.store = JobStore(data_dir.journal)
         self._pause = pause or threading.Event().wait
-        local_service = LocalService(home, blender=blender)
-        self._services = ClientFactory(
+        local_service = LocalService(data_dir, blender=blender)
+        self._client_factory = ClientFactory(
             local_service, key_of=key_of, is_online=is_online, pause=self._pause, timeout_s=timeout_s
         )
-        self._workshop = BackgroundTasks(home, blender, self._pause)
-        self._at_work: tuple[str, ...] = ()
-        self._presence = LeaseKeeper(home, local_service, lambda: self._at_work)
-        self._gate = AccountBinding(home.folder, self._presence.owner, self._services.key, is_chosen)
+        self._blender_tasks = BackgroundTasks(data_dir, blender, self._pause)
+        self._active_ids: tuple[str, ...] = ()
+        self._lease_keeper = LeaseKeeper(data_dir, local_service, lambda: self._active_ids)
+        self._account_binding = AccountBinding(
+            data_dir.folder, self._lease_keeper.owner, self._client_factory.key, is_chosen
+        )
 
     def __enter__(self) -> Self:
-        self._presence.__enter__()
+        self._lease_keeper.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._presence.__exit__(kind, error, trace)
-        self.journal.close()
+        self._lease_keeper.__exit__(kind, error, trace)
+        self.store.close()
 
     def end_requests_at(self, ends_at: float) -> None:
         """Have no request go on for longer than this time of the monotonic clock; before the first one is made."""
-        self._services.ends_at = ends_at
+        self._client_factory.ends_at = ends_at
 
     def client(self, service: str) -> Client:
         """Return a client of the service. Raises KeyMissing, or ServiceUnreachable for the local one."""
-        return self._services.client(service)
+        return self._client_factory.client(service)
 
     def check(self, job: Job) -> None:
         """See that the key at hand is the one that the job was made with. Raises OtherAccount, KeyMissing."""
-        if job.service != LOCAL and not self._gate.check(job):
+        if job.service != LOCAL and not self._account_binding.check(job):
             self.client(job.service)  # says that there is no key
 
     def cancel(self, *job_ids: str) -> None:
@@ -94,17 +96,17 @@ class ForegroundRunner:
         Raises ServiceUnreachable where the local service does not start: a later process sends them then.
         """
         for job_id in job_ids:
-            if self._claim(job_id):  # else the process that drives it still, or its worker, clears it
-                self.home.clear_job_folder(job_id)
-                self.journal.release(job_id, self._presence.owner)
-        cancellation.send(self.journal, lambda: self.client(LOCAL))
+            if self._claim_lease(job_id):  # else the process that drives it still, or its worker, clears it
+                self.data_dir.clear_job_folder(job_id)
+                self.store.release(job_id, self._lease_keeper.owner)
+        cancellation.send(self.store, lambda: self.client(LOCAL))
 
     def follow(
         self,
         job_id: str,
         *,
         until: Callable[[Job], bool] = lambda job: False,
-        on_change: Callable[[Job], None] = nothing,
+        on_change: Callable[[Job], None] = ignore,
         for_s: float = math.inf,
     ) -> Job:
         """Drive a job until it rests or ``until`` says so, for at most ``for_s``, and return how it stands.
@@ -117,7 +119,7 @@ class ForegroundRunner:
         journal that is locked for a while is said in the log, and waited for: it says nothing about the job.
         """
         ends_at = time.monotonic() + for_s
-        if any(cancellation.job == job_id for cancellation in self.journal.cancellations()):
+        if any(cancellation.job == job_id for cancellation in self.store.cancellations()):
             self.cancel()  # first: it would end the refine that is about to be sent
 
         def pause(seconds: float) -> bool:
@@ -129,44 +131,44 @@ class ForegroundRunner:
 
         while True:
             try:
-                is_ours = self._claim(job_id)
-                job = self._driven(job_id, is_enough, on_change, pause) if is_ours else self.journal.get(job_id)
+                is_ours = self._claim_lease(job_id)
+                job = self._drive(job_id, is_enough, on_change, pause) if is_ours else self.store.get(job_id)
                 on_change(job)
-                if is_enough(job) or _rests(job):
+                if is_enough(job) or _is_at_rest(job):
                     return job
             except JobStoreBusy as error:
                 _log.warning("%s It is tried again.", error.message)
-            if pause(LOOK_EVERY_S):
-                return self.journal.get(job_id)
+            if pause(POLL_EVERY_S):
+                return self.store.get(job_id)
 
-    def _driven(self, job_id: str, until: Callable[[Job], bool], on_change: Callable[[Job], None], pause: Wait) -> Job:
-        engine = JobRunner(
-            self.journal,
-            self.home,
-            self._services.client,
-            self._workshop,
+    def _drive(self, job_id: str, until: Callable[[Job], bool], on_change: Callable[[Job], None], pause: Wait) -> Job:
+        runner = JobRunner(
+            self.store,
+            self.data_dir,
+            self._client_factory.client,
+            self._blender_tasks,
             pause,
             on_change=on_change,
-            holds=self._holds,
+            renew_lease=self._renew_lease,
         )
-        self._at_work = (job_id,)
+        self._active_ids = (job_id,)
         try:
-            job = self.journal.get(job_id)
+            job = self.store.get(job_id)
             if asks_service(job):
                 self.check(job)
-                self._gate.adopts(self.journal, job)
-            return engine.drive(job_id, until=until)
+                self._account_binding.adopts(self.store, job)
+            return runner.drive(job_id, until=until)
         finally:
-            self._at_work = ()
-            self.journal.release(job_id, self._presence.owner)
+            self._active_ids = ()
+            self.store.release(job_id, self._lease_keeper.owner)
 
-    def _holds(self, job_id: str) -> bool:
-        return self._claim(job_id) and self._gate.admits(self.journal, self.journal.get(job_id))
+    def _renew_lease(self, job_id: str) -> bool:
+        return self._claim_lease(job_id) and self._account_binding.admits(self.store, self.store.get(job_id))
 
-    def _claim(self, job_id: str) -> bool:
-        return self.journal.claim(job_id, self._presence.owner, time.time(), LEASE_S)
+    def _claim_lease(self, job_id: str) -> bool:
+        return self.store.claim(job_id, self._lease_keeper.owner, time.time(), LEASE_S)
 
 
-def _rests(job: Job) -> bool:
+def _is_at_rest(job: Job) -> bool:
     """Tell whether the job is left to the user; another process that is just sending it will go on with it."""
     return next_step(job) is Step.REST and job.state is not JobState.SUBMITTING

@@ -19,8 +19,8 @@ from ..processes.local_service import LocalService
 from .job_store import JobStore
 from .runner import LEASE_S
 
-EVERY_S = LEASE_S / 3
-LEAVE_S = 0.3
+RENEW_EVERY_S = LEASE_S / 3
+SHUTDOWN_S = 0.3
 """How long the end may take."""
 
 
@@ -33,15 +33,15 @@ class LeaseKeeper:
 
     def __init__(
         self,
-        home: DataDir,
+        data_dir: DataDir,
         local_service: LocalService,
-        at_work: Callable[[], Iterable[str]],
+        active_keys: Callable[[], Iterable[str]],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.owner = secrets.token_hex(8)
-        self._home = home
+        self._data_dir = data_dir
         self._local_service = local_service
-        self._at_work = at_work
+        self._active_keys = active_keys
         self._clock = clock
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="presence", daemon=True)
@@ -55,13 +55,13 @@ class LeaseKeeper:
     ) -> None:
         """End within a moment, also where the local service does not answer."""
         self._end.set()
-        farewell = threading.Thread(target=self._local_service.let_go, name="farewell", daemon=True)
-        farewell.start()
-        for thread in (self._thread, farewell):
-            thread.join(LEAVE_S / 2)
+        release = threading.Thread(target=self._local_service.let_go, name="farewell", daemon=True)
+        release.start()
+        for thread in (self._thread, release):
+            thread.join(SHUTDOWN_S / 2)
 
     def _run(self) -> None:
-        while not self._end.wait(EVERY_S):
-            with contextlib.suppress(StorageError), JobStore(self._home.journal) as journal:  # the engine reports it
-                journal.renew(self._at_work(), self.owner, self._clock(), LEASE_S)
+        while not self._end.wait(RENEW_EVERY_S):
+            with contextlib.suppress(StorageError), JobStore(self._data_dir.journal) as store:  # the engine reports it
+                store.renew(self._active_keys(), self.owner, self._clock(), LEASE_S)
             self._local_service.hold()

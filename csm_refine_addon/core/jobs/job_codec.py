@@ -20,56 +20,56 @@ Row = tuple[int, str]
 _log = logging.getLogger("csm_refine.journal")
 
 
-class Damaged(sqlite3.DatabaseError):
+class CorruptDatabase(sqlite3.DatabaseError):
     """The file is a database, and what stands in it is not what was written."""
 
     sqlite_errorcode = sqlite3.SQLITE_CORRUPT
 
 
-def document(what: Job | Lookup) -> str:
+def encode(record: Job | Lookup) -> str:
     """Return what is written of a job or a look-up."""
-    return json.dumps(what.to_json())
+    return json.dumps(record.to_json())
 
 
-def job(row: Row) -> Job:
+def decode_job(row: Row) -> Job:
     """Return a row's job. Raises StorageError where another version wrote it, Damaged where it is no document."""
-    revision, written = row
+    revision, text = row
     try:
-        return Job.from_json({**_read(written), "revision": revision})
-    except recovery.NOT_OURS as error:
+        return Job.from_json({**_read(text), "revision": revision})
+    except recovery.DECODE_ERRORS as error:
         raise StorageError(
             "The journal holds a job of another version of CSM Refine.", "Update the extension."
         ) from error
 
 
-def job_or_none(row: Row) -> Job | None:
+def decode_job_or_none(row: Row) -> Job | None:
     """Return a row's job, or None where another version wrote it. Raises Damaged."""
     try:
-        return job(row)
+        return decode_job(row)
     except StorageError as error:
         _log.warning("row %s: %s", row[0], error)
         return None
 
 
-def saved_jobs(saved: recovery.Saved) -> list[Job]:
+def salvaged_jobs(saved: recovery.Salvage) -> list[Job]:
     """Return the jobs that could be read of a damaged journal, each as it was last written, oldest first."""
     newest: dict[str, Job] = {}
-    for written in saved.documents:
-        with contextlib.suppress(*recovery.NOT_OURS):
-            found = Job.from_json(json.loads(written))
+    for text in saved.documents:
+        with contextlib.suppress(*recovery.DECODE_ERRORS):
+            found = Job.from_json(json.loads(text))
             if found.id not in newest or found.revision > newest[found.id].revision:
                 newest[found.id] = found
-    kept = (_unsent(found) for found in newest.values() if found.id not in saved.removed)
-    return sorted(kept, key=lambda found: found.created_at)
+    jobs = (_stop_unsent(found) for found in newest.values() if found.id not in saved.removed)
+    return sorted(jobs, key=lambda found: found.created_at)
 
 
-def lookup(row: Row) -> Lookup:
+def decode_lookup(row: Row) -> Lookup:
     """Return a row's look-up. Raises Damaged."""
-    revision, written = row
-    return replace(Lookup.from_json(_read(written)), revision=revision)
+    revision, text = row
+    return replace(Lookup.from_json(_read(text)), revision=revision)
 
 
-def _unsent(found: Job) -> Job:
+def _stop_unsent(found: Job) -> Job:
     """Leave it to the user to send what stands as not yet sent: a later row that says otherwise may be lost."""
     if found.state is not JobState.PREPARED or found.fetch_only:
         return found
@@ -77,8 +77,8 @@ def _unsent(found: Job) -> Job:
     return state_machine.move(found, JobState.STOPPED, error=state_machine.job_error(error), finished_at=time.time())
 
 
-def _read(written: str) -> Any:
+def _read(text: str) -> Any:
     try:
-        return json.loads(written)
+        return json.loads(text)
     except ValueError as error:
-        raise Damaged from error
+        raise CorruptDatabase from error

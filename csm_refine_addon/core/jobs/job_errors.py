@@ -28,9 +28,9 @@ def not_refinable(session: Session) -> CsmError:
 
 def refine_failed(session: Session) -> CsmError:
     """The service's own failure, in its words."""
-    said = f": {session.message.rstrip('.')}" if session.message else ""
+    message = f": {session.message.rstrip('.')}" if session.message else ""
     return errors.RefineFailed(
-        f"The service failed the refine (its status is {session.status.word}){said}.",
+        f"The service failed the refine (its status is {session.status.word}){message}.",
         "Retry sends it again; if it fails again, try another box or another session.",
     )
 
@@ -42,7 +42,7 @@ def no_mesh(session: Session) -> CsmError:
     )
 
 
-def gone(job: Job, session: Session) -> CsmError:
+def refine_missing(job: Job, session: Session) -> CsmError:
     """A refine that was not sent from here, and of which the session shows nothing any more."""
     return errors.RefineFailed(
         f"The refine that the session showed has ended without a result (its status is {session.status.word}).",
@@ -50,7 +50,7 @@ def gone(job: Job, session: Session) -> CsmError:
     )
 
 
-def uncertain() -> CsmError:
+def outcome_uncertain() -> CsmError:
     """A POST whose answer never came."""
     return errors.OutcomeUncertain(
         "The refine was sent, but no answer came: it may or may not have arrived.",
@@ -58,20 +58,20 @@ def uncertain() -> CsmError:
     )
 
 
-def meanwhile(error: CsmError) -> str:
+def retry_message(error: CsmError) -> str:
     """What is said of a failure while the job goes on by itself."""
     return str(CsmError(error.message, "It is tried again.") if error.action == errors.LATER else error)
 
 
-def time_is_up(job: Job) -> CsmError:
+def timed_out(job: Job) -> CsmError:
     """The end of the time to follow, with the trouble that it ended in; what Retry does depends on what was sent."""
     minutes = max(1, round(job.timeout_s / 60))
     if job.fetch_only and job.accepted_at is None:
-        said, cure = f"The session was not read within {minutes} min.", "Retry reads it again."
+        message, action = f"The session was not read within {minutes} min.", "Retry reads it again."
     elif job.sent_at is None and job.accepted_at is None:
-        said, cure = f"The refine was not sent within {minutes} min.", "Retry sends it."
+        message, action = f"The refine was not sent within {minutes} min.", "Retry sends it."
     else:
-        said = f"The refine was followed for {minutes} min and has not ended; it may go on at the service."
-        cure = "Retry follows it on, without sending it again."
+        message = f"The refine was followed for {minutes} min and has not ended; it may go on at the service."
+        action = "Retry follows it on, without sending it again."
     trouble, end, _ = job.trouble.partition(". ")  # its first sentence: what stood in the way, not what to do
-    return errors.FollowTimeout(" ".join([said, trouble + end.strip()]).strip(), cure)
+    return errors.FollowTimeout(" ".join([message, trouble + end.strip()]).strip(), action)

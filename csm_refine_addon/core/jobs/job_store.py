@@ -22,7 +22,7 @@ from ..errors import InputError, JobStoreBusy, StorageError
 from ..models import Job, JobState
 from . import job_codec, recovery, submissions
 from .crash_points import passing
-from .lookups import QUESTION_LIMIT_S, Lookup
+from .lookups import LOOKUP_LIMIT_S, Lookup
 from .state_machine import TRANSITIONS, IllegalTransition, may_run
 
 SCHEMA_VERSION = 4
@@ -44,8 +44,8 @@ INSERT INTO counter SELECT 0 WHERE NOT EXISTS (SELECT * FROM counter);
 """
 _CONTENTS = recovery.Contents(("jobs", "lookups"), first_key="id")
 _INSERT = "INSERT INTO jobs (document, revision, id) VALUES (?, ?, ?)"
-_AGAIN = "Do it again: a new one has what can be read."
-_EMPTIED = (
+_RETRY = "Do it again: a new one has what can be read."
+_EMPTY_FILE = (
     "The journal was an empty file: its jobs are no longer known. Fetch Result Again brings the results of a session."
 )
 
@@ -83,17 +83,17 @@ class JobStore:
     def __init__(self, path: Path, busy_timeout_s: float = 5.0) -> None:
         self._path = path
         self._busy_timeout_s = busy_timeout_s
-        self._times_mended = recovery.times_mended(path)
-        with self._explained(mends=False):
-            private_files.open_home(path.parent)
+        self._recovery_count = recovery.recovery_count(path)
+        with self._translated_errors(recovers=False):
+            private_files.open_data_dir(path.parent)
             try:
-                self._connection = self._opened()
+                self._connection = self._open()
             except sqlite3.DatabaseError as error:
                 if not recovery.is_damage(error):
                     raise
-                recovery.mend(path, _CONTENTS, _fill)
-                self._times_mended = recovery.times_mended(path)
-                self._connection = self._opened()
+                recovery.recover(path, _CONTENTS, _restore_into)
+                self._recovery_count = recovery.recovery_count(path)
+                self._connection = self._open()
 
     def close(self) -> None:
         """Close the connection."""
@@ -112,7 +112,7 @@ class JobStore:
         """
         with self._transaction():
             if not again:
-                self._require_first(job)
+                self._require_not_submitted(job)
             written = self._write(job, _INSERT, moved=True)
             passing("", job.state, "before")
         passing("", job.state, "after")
@@ -127,7 +127,7 @@ class JobStore:
         ``again`` it is sent all the same.
         """
         with self._transaction():
-            before, written = self._changed(job_id, step, again=again)
+            before, written = self._change(job_id, step, again=again)
         if written is not before:
             passing(before.state, written.state, "after")
         return written
@@ -141,7 +141,7 @@ class JobStore:
         with self._transaction():
             for job_id in job_ids:
                 with contextlib.suppress(InputError, IllegalTransition):
-                    changed.append(self._changed(job_id, step))
+                    changed.append(self._change(job_id, step))
         for before, written in changed:
             if written is not before:
                 passing(before.state, written.state, "after")
@@ -149,7 +149,7 @@ class JobStore:
 
     def get(self, job_id: str) -> Job:
         """Return a job. Raises InputError where there is none of this id."""
-        with self._explained():
+        with self._translated_errors():
             return self._read(job_id)
 
     def all(self) -> list[Job]:
@@ -165,7 +165,7 @@ class JobStore:
         gone = "SELECT job, revision FROM removed WHERE revision > ? AND revision <= ?"
         with self._transaction("DEFERRED"):  # a change between the two reads would be missed for good
             rows = self._connection.execute(changed, (revision, most)).fetchall()
-            jobs = tuple(job for row in rows if (job := job_codec.job_or_none(row)))
+            jobs = tuple(job for row in rows if (job := job_codec.decode_job_or_none(row)))
             complete = len(rows) != most
             until = sys.maxsize if complete else rows[-1][0]
             removed = self._connection.execute(gone, (revision, until)).fetchall()
@@ -174,7 +174,7 @@ class JobStore:
 
     def data_version(self) -> int:
         """Return a number that differs from the last one when another connection has written since."""
-        with self._explained():
+        with self._translated_errors():
             return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
 
     def remove(self, *job_ids: str) -> None:
@@ -203,7 +203,7 @@ class JobStore:
 
     def cancellations(self) -> list[Cancellation]:
         """Return the refines that the local service is still to end, in the order in which that was asked for."""
-        with self._explained():
+        with self._translated_errors():
             rows = self._connection.execute("SELECT number, job, session FROM cancellations ORDER BY number")
             return [Cancellation(*row) for row in rows]
 
@@ -214,13 +214,13 @@ class JobStore:
 
     def history(self, job_id: str) -> list[tuple[float, str]]:
         """Return when the job came into which state, in order."""
-        with self._explained():
+        with self._translated_errors():
             rows = self._connection.execute("SELECT at, state FROM history WHERE job = ? ORDER BY rowid", (job_id,))
             return [(at, state) for at, state in rows]
 
     def claim(self, job_id: str, owner: str, now: float, lease_s: float) -> bool:
         """Take or renew the lease of a job: one job is driven by one process. False: another one has it."""
-        with self._explained():
+        with self._translated_errors():
             cursor = self._connection.execute(
                 "INSERT INTO leases VALUES (?1, ?2, ?3) ON CONFLICT (job) DO UPDATE SET owner = ?2, until = ?3 "
                 "WHERE owner = ?2 OR until < ?4 OR until > ?4 + 2 * ?5",
@@ -230,7 +230,7 @@ class JobStore:
 
     def held_by_others(self, owner: str, now: float, lease_s: float) -> frozenset[str]:
         """Return which jobs :meth:`claim` would not give to ``owner``; it asks for all of them, and writes nothing."""
-        with self._explained():
+        with self._translated_errors():
             query = "SELECT job FROM leases WHERE owner <> ?1 AND until BETWEEN ?2 AND ?2 + 2 * ?3"
             return frozenset(row[0] for row in self._connection.execute(query, (owner, now, lease_s)))
 
@@ -242,16 +242,16 @@ class JobStore:
 
     def release(self, job_id: str, owner: str) -> None:
         """Give a lease back."""
-        with self._explained():
+        with self._translated_errors():
             self._connection.execute("DELETE FROM leases WHERE job = ? AND owner = ?", (job_id, owner))
 
-    def ask(self, lookup: Lookup) -> Lookup:
+    def add_lookup(self, lookup: Lookup) -> Lookup:
         """Write a question down, or an answered one anew, and return it with the last answer that it got."""
         with self._transaction():
             known = self._read_lookup(lookup.key)
             return self._write_lookup(replace(known, asked_at=lookup.asked_at) if known else lookup)
 
-    def answer(self, key: str, step: Callable[[Lookup], Lookup]) -> None:
+    def update_lookup(self, key: str, step: Callable[[Lookup], Lookup]) -> None:
         """Write an answer down: ``step`` gets the question as it stands. A question that is gone stays gone."""
         with self._transaction():
             known = self._read_lookup(key)
@@ -264,7 +264,7 @@ class JobStore:
 
     def open_lookups(self, now: float) -> list[Lookup]:
         """Return the questions that wait for an answer."""
-        return self._lookups("answered_at < asked_at AND asked_at > ?", now - QUESTION_LIMIT_S)
+        return self._lookups("answered_at < asked_at AND asked_at > ?", now - LOOKUP_LIMIT_S)
 
     def forget_lookups(self, before: float) -> None:
         """Delete the questions that were last asked before a time."""
@@ -273,7 +273,7 @@ class JobStore:
 
     def take_notices(self) -> list[str]:
         """Return the sentences that the user has not been told yet, and forget them: the caller tells them."""
-        with self._explained():
+        with self._translated_errors():
             if not self._connection.execute("SELECT 1 FROM notices").fetchone():
                 return []
         with self._transaction():
@@ -289,21 +289,21 @@ class JobStore:
             self._connection.execute("INSERT INTO notices VALUES (?)", (sentence,))
 
     def _lookups(self, condition: str, value: float) -> list[Lookup]:
-        with self._explained():
+        with self._translated_errors():
             query = f"SELECT revision, document FROM lookups WHERE {condition} ORDER BY revision"  # noqa: S608 -- ours
-            return [job_codec.lookup(row) for row in self._connection.execute(query, (value,))]
+            return [job_codec.decode_lookup(row) for row in self._connection.execute(query, (value,))]
 
     def _read_lookup(self, key: str) -> Lookup | None:
         row = self._connection.execute("SELECT revision, document FROM lookups WHERE key = ?", (key,)).fetchone()
-        return job_codec.lookup(row) if row else None
+        return job_codec.decode_lookup(row) if row else None
 
     def _write_lookup(self, lookup: Lookup) -> Lookup:
         lookup = replace(lookup, revision=self._next_revision())
-        row = (lookup.key, lookup.revision, lookup.asked_at, lookup.answered_at, job_codec.document(lookup))
+        row = (lookup.key, lookup.revision, lookup.asked_at, lookup.answered_at, job_codec.encode(lookup))
         self._connection.execute("INSERT OR REPLACE INTO lookups VALUES (?, ?, ?, ?, ?)", row)
         return lookup
 
-    def _opened(self) -> sqlite3.Connection:
+    def _open(self) -> sqlite3.Connection:
         is_emptied = self._path.exists() and not self._path.stat().st_size and any(self._path.parent.glob("jobs/*"))
         private_files.touch(self._path)  # SQLite gives its rollback journal the same mode
         connection = sqlite3.connect(self._path, timeout=self._busy_timeout_s, isolation_level=None)
@@ -312,7 +312,7 @@ class JobStore:
             connection.execute("PRAGMA synchronous=FULL")
             self._set_up(connection)
             if is_emptied:
-                connection.execute("INSERT INTO notices VALUES (?)", (_EMPTIED,))
+                connection.execute("INSERT INTO notices VALUES (?)", (_EMPTY_FILE,))
         except BaseException:
             connection.close()
             raise
@@ -329,24 +329,24 @@ class JobStore:
             script = f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
             connection.executescript(script)
         elif (found := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":  # 2 ms for 1,000 jobs
-            raise job_codec.Damaged(found)
+            raise job_codec.CorruptDatabase(found)
 
     def _read(self, job_id: str) -> Job:
         row = self._connection.execute("SELECT revision, document FROM jobs WHERE id = ?", (job_id,)).fetchone()
         if row is None:
             raise InputError(f"There is no job {job_id}.", "The command jobs lists the jobs that there are.")
-        return job_codec.job(row)
+        return job_codec.decode_job(row)
 
-    def _require_first(self, job: Job) -> None:
+    def _require_not_submitted(self, job: Job) -> None:
         """Raise AlreadySubmitted where the job is to send a refine and another job of its session bars it."""
         if not submissions.sends(job):
             return
         code = job.request.session_code
         named = "SELECT revision, document FROM jobs WHERE id <> ? AND instr(document, ?)"
-        others = map(job_codec.job, self._connection.execute(named, (job.id, code)))
+        others = map(job_codec.decode_job, self._connection.execute(named, (job.id, code)))
         submissions.require_none(code, job.service, others)
 
-    def _changed(self, job_id: str, step: Callable[[Job], Job], *, again: bool = False) -> tuple[Job, Job]:
+    def _change(self, job_id: str, step: Callable[[Job], Job], *, again: bool = False) -> tuple[Job, Job]:
         """Change a job inside a transaction; return it as it was, and as written: the same where nothing is new."""
         before = self._read(job_id)
         after = step(before)
@@ -358,7 +358,7 @@ class JobStore:
         if moved and after.state not in TRANSITIONS[before.state]:
             raise IllegalTransition(f"{before.state} -> {after.state}")
         if moved and before.state is not JobState.SUBMITTING and not again:  # from there, it has barred all others
-            self._require_first(after)
+            self._require_not_submitted(after)
         written = self._write(after, "UPDATE jobs SET document = ?, revision = ? WHERE id = ?", moved=moved)
         passing(before.state, after.state, "before")
         return before, written
@@ -377,7 +377,7 @@ class JobStore:
 
     def _write(self, job: Job, statement: str, *, moved: bool) -> Job:
         job = replace(job, revision=self._next_revision())
-        self._connection.execute(statement, (job_codec.document(job), job.revision, job.id))
+        self._connection.execute(statement, (job_codec.encode(job), job.revision, job.id))
         if moved:
             at = "INSERT INTO history VALUES (?, ?, (julianday('now') - 2440587.5) * 86400.0, ?)"
             self._connection.execute(at, (job.id, job.revision, str(job.state)))
@@ -386,7 +386,7 @@ class JobStore:
     @contextmanager
     def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:
         """Hold the write lock (DEFERRED: see one state of the file); an exception takes everything back."""
-        with self._explained():
+        with self._translated_errors():
             self._connection.execute(f"BEGIN {kind}")
             try:
                 yield
@@ -397,42 +397,42 @@ class JobStore:
                 raise
 
     @contextmanager
-    def _explained(self, *, mends: bool = True) -> Iterator[None]:
+    def _translated_errors(self, *, recovers: bool = True) -> Iterator[None]:
         """Turn what SQLite and the disk say into sentences; a journal found damaged is mended before."""
         try:
             self._require_in_place()
             yield
         except (sqlite3.Error, OSError) as error:
-            if mends and recovery.is_damage(error):
-                self._mend()
-            raise self._explanation(error) from error
+            if recovers and recovery.is_damage(error):
+                self._recover()
+            raise self._storage_error(error) from error
 
     def _require_in_place(self) -> None:
         """Raise where another process has put a new journal in the place of this one: what is written here is lost."""
-        if self._times_mended != recovery.times_mended(self._path):
-            raise StorageError(f"The journal {self._path} was damaged, and there is a new one.", _AGAIN)
+        if self._recovery_count != recovery.recovery_count(self._path):
+            raise StorageError(f"The journal {self._path} was damaged, and there is a new one.", _RETRY)
 
-    def _mend(self) -> None:
+    def _recover(self) -> None:
         self.close()
         with contextlib.suppress(sqlite3.Error, OSError):  # what was found is the error to tell
-            recovery.mend(self._path, _CONTENTS, _fill)
+            recovery.recover(self._path, _CONTENTS, _restore_into)
 
-    def _explanation(self, error: Exception) -> StorageError:
+    def _storage_error(self, error: Exception) -> StorageError:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return JobStoreBusy(
                 f"The journal {self._path} is locked by another process.",
                 "Do it again; if it stays so, end the other Blenders and command lines.",
             )
         if recovery.is_damage(error):
-            return StorageError(f"The journal {self._path} is damaged.", _AGAIN)
+            return StorageError(f"The journal {self._path} is damaged.", _RETRY)
         return StorageError(
             f"The journal {self._path} cannot be used: {error}.",
             "See that its folder can be written and has room, or set CSM_REFINE_HOME to another one.",
         )
 
 
-def _fill(path: Path, saved: recovery.Saved) -> None:
-    jobs = job_codec.saved_jobs(saved)
-    sentence = f"The journal was damaged. It is kept as {saved.aside.name}; jobs saved out of it: {len(jobs)}."
-    with JobStore(path) as journal:
-        journal.restore(jobs, sentence)
+def _restore_into(path: Path, saved: recovery.Salvage) -> None:
+    jobs = job_codec.salvaged_jobs(saved)
+    sentence = f"The journal was damaged. It is kept as {saved.backup.name}; jobs saved out of it: {len(jobs)}."
+    with JobStore(path) as store:
+        store.restore(jobs, sentence)

@@ -17,10 +17,10 @@ from .job_store import JobStore
 from .lookups import Answer, Lookup
 from .runner import LEASE_S
 
-MOST_AT_ONCE = 4
-FORGET_AFTER_S = 30 * 24 * 3600.0
+MAX_THREADS = 4
+KEEP_S = 30 * 24 * 3600.0
 """How long a look-up and its picture are kept after somebody asked for it last."""
-PICTURES_LIMIT_S = 60.0
+PICTURES_TIMEOUT_S = 60.0
 """How long to fetch the pictures of one page."""
 _log = logging.getLogger("csm_refine.lookups")
 
@@ -32,45 +32,45 @@ class LookupWorker:
     """
 
     def __init__(
-        self, home: DataDir, owner: str, client: Callable[[str], Client], may_ask: Callable[[str], bool]
+        self, data_dir: DataDir, owner: str, client: Callable[[str], Client], is_allowed: Callable[[str], bool]
     ) -> None:
-        self._home = home
+        self._data_dir = data_dir
         self._owner = owner
         self._client = client
-        self._may_ask = may_ask
+        self._is_allowed = is_allowed
         self._threads: dict[str, threading.Thread] = {}
 
-    def clear(self, journal: JobStore) -> None:
+    def delete_expired(self, store: JobStore) -> None:
         """Forget what nobody has asked for in a month."""
-        before = time.time() - FORGET_AFTER_S
-        journal.forget_lookups(before)
-        lookups.forget_thumbnails(self._home.thumbnails, before)
+        before = time.time() - KEEP_S
+        store.forget_lookups(before)
+        lookups.forget_thumbnails(self._data_dir.thumbnails, before)
 
-    def at_work(self) -> list[str]:
+    def active_keys(self) -> list[str]:
         """Return the keys of the questions that are being answered; from any thread."""
         return [key for key, thread in list(self._threads.items()) if thread.is_alive()]
 
-    def look(self, journal: JobStore) -> None:
+    def start_pending(self, store: JobStore) -> None:
         """Start what waits to be answered; returns at once."""
         now = time.time()
         self._threads = {key: thread for key, thread in self._threads.items() if thread.is_alive()}
-        for lookup in journal.open_lookups(now):
-            if len(self._threads) >= MOST_AT_ONCE:
+        for lookup in store.open_lookups(now):
+            if len(self._threads) >= MAX_THREADS:
                 return
-            if lookup.key in self._threads or not self._may_ask(lookup.service):
+            if lookup.key in self._threads or not self._is_allowed(lookup.service):
                 continue
-            if journal.claim(lookup.key, self._owner, now, LEASE_S):
-                thread = threading.Thread(target=self._answer, args=(lookup,), name=lookup.key, daemon=True)
+            if store.claim(lookup.key, self._owner, now, LEASE_S):
+                thread = threading.Thread(target=self._run, args=(lookup,), name=lookup.key, daemon=True)
                 self._threads[lookup.key] = thread
                 thread.start()
 
-    def _answer(self, lookup: Lookup) -> None:
+    def _run(self, lookup: Lookup) -> None:
         try:
-            with JobStore(self._home.journal) as journal:
+            with JobStore(self._data_dir.journal) as store:
                 try:
-                    self._ask(journal, lookup)
+                    self._look_up(store, lookup)
                 finally:
-                    journal.release(lookup.key, self._owner)
+                    store.release(lookup.key, self._owner)
         except Cancelled:
             pass
         except CsmError as error:
@@ -78,29 +78,29 @@ class LookupWorker:
         except Exception:  # noqa: BLE001 -- the top of the thread
             _log.exception("%s", lookup.key)
 
-    def _ask(self, journal: JobStore, lookup: Lookup) -> None:
+    def _look_up(self, store: JobStore, lookup: Lookup) -> None:
         try:
             client = self._client(lookup.service)
         except CsmError as error:
-            _write(journal, lookup, Answer(error=error))
+            _save(store, lookup, Answer(error=error))
             return
         try:
-            answer = lookups.answer(client, lookup, self._home.thumbnails, time.time())
-            _write(journal, lookup, answer)
-            self._fetch_pictures(journal, lookup, client, answer)
+            answer = lookups.run(client, lookup, self._data_dir.thumbnails, time.time())
+            _save(store, lookup, answer)
+            self._fetch_pictures(store, lookup, client, answer)
         finally:
             client.close()
 
-    def _fetch_pictures(self, journal: JobStore, lookup: Lookup, client: Client, answer: Answer) -> None:
-        ends_at = time.monotonic() + PICTURES_LIMIT_S
+    def _fetch_pictures(self, store: JobStore, lookup: Lookup, client: Client, answer: Answer) -> None:
+        ends_at = time.monotonic() + PICTURES_TIMEOUT_S
         for code, url in answer.pictures.items():
             if time.monotonic() > ends_at:
                 return
-            name = lookups.fetch_thumbnail(client, url, self._home.thumbnails)
+            name = lookups.fetch_thumbnail(client, url, self._data_dir.thumbnails)
             if name:
-                journal.answer(lookup.key, operator.methodcaller("with_thumbnail", code, name))
+                store.update_lookup(lookup.key, operator.methodcaller("with_thumbnail", code, name))
 
 
-def _write(journal: JobStore, lookup: Lookup, answer: Answer) -> None:
+def _save(store: JobStore, lookup: Lookup, answer: Answer) -> None:
     now = time.time()
-    journal.answer(lookup.key, lambda found: answer.given(found, now))
+    store.update_lookup(lookup.key, lambda found: answer.apply_to(found, now))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # Blender's panels draw from the values here; the client brin
 
 PAGE_SIZE = 10
 """The list's documented default."""
-QUESTION_LIMIT_S = 60.0
+LOOKUP_LIMIT_S = 60.0
 """A question that nobody has answered by then is nobody's any more."""
 _MADE_AT = re.compile(r"SESSION_(1\d{9})_", re.ASCII)
 _KINDS = ("png", "jpg", "webp", "gif")
@@ -78,7 +78,7 @@ class Lookup:
 
     def is_open(self, now: float) -> bool:
         """Whether an answer is still to be expected."""
-        return self.answered_at < self.asked_at and now - self.asked_at < QUESTION_LIMIT_S
+        return self.answered_at < self.asked_at and now - self.asked_at < LOOKUP_LIMIT_S
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON types."""
@@ -104,17 +104,21 @@ class Answer:
     error: CsmError | None = None
     pictures: Mapping[str, Secret] = dataclasses.field(default_factory=dict)
 
-    def given(self, lookup: Lookup, now: float) -> Lookup:
+    def apply_to(self, lookup: Lookup, now: float) -> Lookup:
         """Return the question with this answer. What was seen before stays, if it may still be so."""
-        at = max(now, lookup.asked_at)
+        answered_at = max(now, lookup.asked_at)
         if self.error is None:
-            return dataclasses.replace(lookup, answered_at=at, sessions=self.sessions, is_full=self.is_full, error=None)
+            return dataclasses.replace(
+                lookup, answered_at=answered_at, sessions=self.sessions, is_full=self.is_full, error=None
+            )
         error = JobError(self.error.code, self.error.message, self.error.action)
-        keeps = isinstance(self.error, ServiceUnreachable | BlenderOffline)
-        return dataclasses.replace(lookup, answered_at=at, sessions=lookup.sessions if keeps else (), error=error)
+        keep = isinstance(self.error, ServiceUnreachable | BlenderOffline)
+        return dataclasses.replace(
+            lookup, answered_at=answered_at, sessions=lookup.sessions if keep else (), error=error
+        )
 
 
-def answer(client: Client, lookup: Lookup, thumbnails: Path, now: float) -> Answer:
+def run(client: Client, lookup: Lookup, thumbnails: Path, now: float) -> Answer:
     """Ask the service. What it refuses is an answer, too: nothing is raised that the user can do something about."""
     from ..providers import csm_schema  # the panel needs the dataclasses above and nothing of the API
 
@@ -128,7 +132,7 @@ def answer(client: Client, lookup: Lookup, thumbnails: Path, now: float) -> Answ
         return Answer(error=error)
     sessions, pictures = [], {}
     for session in (each for each in page.sessions if _is_code(each.code)):
-        thumbnail = _known(session.image, thumbnails) if session.image else ""
+        thumbnail = _cached_thumbnail(session.image, thumbnails) if session.image else ""
         sessions.append(SeenSession(session.code, session.status, made_at(session), now, thumbnail, session.warnings))
         if session.image and not thumbnail:
             pictures[session.code] = session.image
@@ -140,7 +144,7 @@ def fetch_thumbnail(client: Client, url: Secret, folder: Path) -> str:
     try:
         content = client.image(url)
         kind = _picture_kind(content)
-        return _written(folder, f"{_stem(url)}.{kind}", content) if kind else ""
+        return _write_file(folder, f"{_thumbnail_stem(url)}.{kind}", content) if kind else ""
     except (CsmError, OSError):
         return ""
 
@@ -168,15 +172,15 @@ def _is_code(text: str) -> bool:
         return False
 
 
-def _stem(url: Secret) -> str:
+def _thumbnail_stem(url: Secret) -> str:
     """Return what names a picture's file: its address without the signature, which differs each time, as a hash."""
     parts = urlsplit(url.reveal())
     return hashlib.sha256(f"{parts.netloc} {parts.path}".encode()).hexdigest()[:32]
 
 
-def _known(url: Secret, folder: Path) -> str:
+def _cached_thumbnail(url: Secret, folder: Path) -> str:
     """Return the name of a picture that is there already; it counts as asked for anew."""
-    for name in (f"{_stem(url)}.{kind}" for kind in _KINDS):
+    for name in (f"{_thumbnail_stem(url)}.{kind}" for kind in _KINDS):
         try:
             os.utime(folder / name)
         except OSError:
@@ -191,7 +195,7 @@ def _picture_kind(content: bytes) -> str:
     return next((kind for start, kind in _PICTURES.items() if content.startswith(start)), "")
 
 
-def _written(folder: Path, name: str, content: bytes) -> str:
+def _write_file(folder: Path, name: str, content: bytes) -> str:
     private_files.make_folder(folder)
     part = folder / f"{name}.{secrets.token_hex(4)}.part"
     private_files.write_bytes(part, content)

@@ -21,9 +21,9 @@ from pathlib import Path
 
 from .. import private_files
 
-PATIENT_S = 30.0
+LOCK_TIMEOUT_S = 30.0
 """How long to wait for another process that is mending."""
-NOT_OURS = (ValueError, TypeError, KeyError, AttributeError)
+DECODE_ERRORS = (ValueError, TypeError, KeyError, AttributeError)
 """What JSON raises that is no record of this version: that is no damage."""
 as_text = functools.partial(str, encoding="utf-8", errors="replace")
 """For a connection's ``text_factory``: SQLite itself would refuse the whole result."""
@@ -42,13 +42,13 @@ class Contents:
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
+class Salvage:
     """What could be read of a damaged database, and where that is kept.
 
     ``documents`` holds older versions of some documents, too. ``removed`` has the ids of those that were deleted.
     """
 
-    aside: Path
+    backup: Path
     documents: tuple[str, ...]
     removed: frozenset[str]
 
@@ -59,39 +59,39 @@ def is_damage(error: BaseException) -> bool:
     return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-def times_mended(path: Path) -> int:
+def recovery_count(path: Path) -> int:
     """Return a number that grows each time the database is replaced by a mended one."""
     try:
-        return _list_of(path).stat().st_size
+        return _recovery_log(path).stat().st_size
     except OSError:
         return 0
 
 
-def mend(path: Path, contents: Contents, fill: Callable[[Path, Saved], None]) -> None:
+def recover(path: Path, contents: Contents, fill: Callable[[Path, Salvage], None]) -> None:
     """Keep a damaged database aside and put a new one in its place; nothing where it is not damaged (any more).
 
     ``fill`` makes a database out of what was saved. Raises OSError, sqlite3.Error.
     """
-    with _alone(path):
+    with _exclusive_lock(path):
         if not _is_damaged(path, contents):
             return
-        documents = (*_by_rows(path, contents.tables[0], "document"), *_by_bytes(path, contents.first_key))
-        saved = Saved(_kept_aside(path), documents, frozenset(_by_rows(path, "removed", "*")))
+        documents = (*_salvage_rows(path, contents.tables[0], "document"), *_salvage_bytes(path, contents.first_key))
+        saved = Salvage(_back_up(path), documents, frozenset(_salvage_rows(path, "removed", "*")))
         draft = path.with_name(f"{path.name}.new")
         draft.unlink(missing_ok=True)
         fill(draft, saved)
-        with open(_list_of(path), "a", encoding="utf-8", opener=private_files.opener) as mended:
-            mended.write(f"{saved.aside.name}\n")
+        with open(_recovery_log(path), "a", encoding="utf-8", opener=private_files.opener) as log:
+            log.write(f"{saved.backup.name}\n")
         _rollback_journal(path).unlink(missing_ok=True)  # SQLite would play it back into the new one
         os.replace(draft, path)
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def _exclusive_lock(path: Path) -> Iterator[None]:
     """Let one process at a time in; the lock goes with the process, however it ends."""
     file = path.with_name(f"{path.stem}.lock")
     private_files.touch(file)
-    lock = sqlite3.connect(file, timeout=PATIENT_S, isolation_level=None)
+    lock = sqlite3.connect(file, timeout=LOCK_TIMEOUT_S, isolation_level=None)
     with contextlib.closing(lock):
         lock.execute("BEGIN EXCLUSIVE")
         yield
@@ -99,7 +99,7 @@ def _alone(path: Path) -> Iterator[None]:
 
 def _is_damaged(path: Path, contents: Contents) -> bool:
     try:
-        with contextlib.closing(_opened(path)) as database:
+        with contextlib.closing(_open(path)) as database:
             if database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
                 return True
             for table in contents.tables:
@@ -114,15 +114,15 @@ def _is_damaged(path: Path, contents: Contents) -> bool:
     return False
 
 
-def _by_rows(path: Path, table: str, column: str) -> Iterator[str]:
+def _salvage_rows(path: Path, table: str, column: str) -> Iterator[str]:
     """Yield what SQLite can read from both ends of a table, up to the damage; the first of several columns."""
     for order in ("", " DESC"):
-        with contextlib.suppress(sqlite3.Error), contextlib.closing(_opened(path)) as database:
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(_open(path)) as database:
             for row in database.execute(f"SELECT {column} FROM {table} ORDER BY rowid{order}"):  # noqa: S608 -- ours
                 yield row[0]
 
 
-def _by_bytes(path: Path, first_key: str) -> Iterator[str]:
+def _salvage_bytes(path: Path, first_key: str) -> Iterator[str]:
     """Yield what looks like a document anywhere in the file: a page without its header still holds them."""
     text = path.read_bytes().decode("utf-8", "replace")
     beginning = json.dumps({first_key: ""})[:-2]
@@ -134,22 +134,22 @@ def _by_bytes(path: Path, first_key: str) -> Iterator[str]:
         start = text.find(beginning, start + 1)
 
 
-def _opened(path: Path) -> sqlite3.Connection:
+def _open(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path)
     database.text_factory = as_text
     return database
 
 
-def _kept_aside(path: Path) -> Path:
+def _back_up(path: Path) -> Path:
     """Copy the damaged file, and what SQLite keeps beside it, under a name with the date."""
     stem = f"{path.stem}.corrupt-{time.strftime('%Y%m%d-%H%M%S')}"
     names = (path.with_name(f"{stem}{more}{path.suffix}") for more in ("", *(f"-{n}" for n in range(2, 1000))))
-    aside = next(name for name in names if not name.exists())
-    for source, target in ((path, aside), (_rollback_journal(path), _rollback_journal(aside))):
+    backup = next(name for name in names if not name.exists())
+    for source, target in ((path, backup), (_rollback_journal(path), _rollback_journal(backup))):
         if source.exists():
             private_files.touch(target)
             shutil.copyfile(source, target)
-    return aside
+    return backup
 
 
 def _rollback_journal(path: Path) -> Path:
@@ -157,6 +157,6 @@ def _rollback_journal(path: Path) -> Path:
 
 
 @functools.cache
-def _list_of(path: Path) -> Path:
+def _recovery_log(path: Path) -> Path:
     """Kept: each turn of a Blender's timer asks a few times."""
     return path.with_name(f"{path.stem}.mended")

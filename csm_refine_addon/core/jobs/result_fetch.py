@@ -21,7 +21,7 @@ def result_read(job: Job, session: Session, now: float) -> Job:
     job = dataclasses.replace(job, remote=session.status, answered_at=now, failures=0, trouble="")
     kind = session.status.kind
     if kind in (RemoteKind.DONE, RemoteKind.RUNNING):
-        pause = 0.0 if kind is RemoteKind.DONE else backoff.poll(job)
+        pause = 0.0 if kind is RemoteKind.DONE else backoff.poll_interval(job)
         return state_machine.move(job, JobState.RUNNING, accepted_at=now, seen_running=True, due_at=now + pause)
     return state_machine.failed(job, _without_result(session), now)
 

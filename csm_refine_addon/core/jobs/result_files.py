@@ -17,7 +17,7 @@ _RESULT = re.compile(r"/(SESSION_\d{1,20}_\d{1,20})/([a-z0-9]{1,32})/mesh\.[a-z]
 """The path of a result's address at the local service, which is the file's path in its folder of sessions."""
 
 
-def add_other_formats(url: Secret, home: DataDir, mesh: Path) -> None:
+def add_other_formats(url: Secret, data_dir: DataDir, mesh: Path) -> None:
     """Link the local service's other files of the result at ``url`` into the folder of ``mesh``, or copy them.
 
     Nothing is transferred: the service's folder is in the same home. What cannot be had is left out.
@@ -25,7 +25,7 @@ def add_other_formats(url: Secret, home: DataDir, mesh: Path) -> None:
     found = _RESULT.fullmatch(urlsplit(url.reveal()).path)
     if not found:
         return
-    for source in home.service.joinpath("sessions", *found.groups()).glob("mesh.*"):
+    for source in data_dir.service.joinpath("sessions", *found.groups()).glob("mesh.*"):
         target = mesh.with_name(source.name)
         if target == mesh or target.suffix == ".part":
             continue

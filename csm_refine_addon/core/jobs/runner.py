@@ -33,7 +33,7 @@ PROGRESS_EVERY_S = 0.5
 PICTURE, PNG = "picture.png", b"\x89PNG\r\n\x1a\n"
 
 
-class _Overtaken(Exception):
+class _StateConflict(Exception):
     """Another process has moved the job on: what a step found out counts no more."""
 
 
@@ -44,18 +44,18 @@ class _Progress:
     start: int = -1
     done: int = 0
     total: int | None = None
-    noted_at: float = 0.0
+    saved_at: float = 0.0
 
-    def take(self, done: int, total: int | None) -> None:
+    def update(self, done: int, total: int | None) -> None:
         self.start = done if self.start < 0 else self.start
         self.done, self.total = done, total
 
     @property
-    def went_on(self) -> bool:
+    def has_resumed(self) -> bool:
         return 0 < self.start < self.done
 
-    def noted(self, job: Job) -> Job:
-        return state_machine.received(job, self.done, self.total, went_on=self.went_on)
+    def apply(self, job: Job) -> Job:
+        return state_machine.received(job, self.done, self.total, resumed=self.has_resumed)
 
 
 class BlenderTasks(Protocol):
@@ -72,19 +72,19 @@ class BlenderTasks(Protocol):
 class JobRunner:
     """One way to drive jobs. ``client_for`` returns the client of a service address, or raises KeyMissing."""
 
-    journal: JobStore
-    home: DataDir
+    store: JobStore
+    data_dir: DataDir
     client_for: Callable[[str], Client]
-    workshop: BlenderTasks
-    pause: Wait
+    blender_tasks: BlenderTasks
+    wait: Wait
     clock: Callable[[], float] = time.time
-    spread: Callable[[], float] = random.random
+    jitter: Callable[[], float] = random.random
     """Uniform in [0, 1): spreads the polls of many clients over time."""
     on_change: Callable[[Job], None] = lambda job: None
     """Told of the job after each change."""
-    holds: Callable[[str], bool] = lambda job_id: True
+    renew_lease: Callable[[str], bool] = lambda job_id: True
     """Renews the job's lease; False: another process drives it now, as this one stood still for too long."""
-    look: Callable[[Job], Session] | None = None
+    read_session: Callable[[Job], Session] | None = None
     """Reads the session of a running refine; a process with many jobs reads many at once."""
 
     def drive(self, job_id: str, *, until: Callable[[Job], bool] = lambda job: False) -> Job:
@@ -92,59 +92,59 @@ class JobRunner:
 
         The caller holds the job's lease. Raises InputError where the job is not in the journal.
         """
-        job = self.journal.change(job_id, lambda job: state_machine.recovered(job, self.clock()))
-        watch = ClockJumpDetector(self.clock)
+        job = self.store.change(job_id, lambda job: state_machine.recovered(job, self.clock()))
+        clock_jumps = ClockJumpDetector(self.clock)
         try:
             while not until(job) and state_machine.next_step(job) is not Step.REST:
-                job = self._go_on(job, watch)
+                job = self._advance(job, clock_jumps)
         except Cancelled:
             pass
-        return self.journal.get(job_id)
+        return self.store.get(job_id)
 
-    def _go_on(self, job: Job, watch: ClockJumpDetector) -> Job:
+    def _advance(self, job: Job, clock_jumps: ClockJumpDetector) -> Job:
         """Wait until something is to be done with the job, and do it."""
         try:
-            job = self._in_time(job, watch)
-            self._wait_until_due(job, watch)
-            self._hold(job)
+            job = self._check_deadline(job, clock_jumps)
+            self._wait_until_due(job, clock_jumps)
+            self._require_lease(job)
             if job.state is JobState.PREPARED:  # nothing is sent any more; what was sent gets a last look
-                job = self._in_time(job, watch)
+                job = self._check_deadline(job, clock_jumps)
             step = state_machine.next_step(job)
-            return job if step is Step.REST else self._take(step, job)
-        except _Overtaken:
-            return self.journal.get(job.id)
+            return job if step is Step.REST else self._run_step(step, job)
+        except _StateConflict:
+            return self.store.get(job.id)
 
-    def _in_time(self, job: Job, watch: ClockJumpDetector) -> Job:
-        jump_s = watch.jump_s()
-        return self._change(job, lambda job: state_machine.overdue(backoff.shifted(job, jump_s), self.clock()))
+    def _check_deadline(self, job: Job, clock_jumps: ClockJumpDetector) -> Job:
+        jump_s = clock_jumps.jump_s()
+        return self._change(job, lambda job: state_machine.overdue(backoff.shift_times(job, jump_s), self.clock()))
 
-    def _hold(self, job: Job) -> None:
-        if not self.holds(job.id):
+    def _require_lease(self, job: Job) -> None:
+        if not self.renew_lease(job.id):
             raise Cancelled
 
-    def _wait_until_due(self, job: Job, watch: ClockJumpDetector) -> None:
+    def _wait_until_due(self, job: Job, clock_jumps: ClockJumpDetector) -> None:
         if state_machine.next_step(job) is Step.REST:
             return
-        wait_s = backoff.until_due(job, self.clock(), 0.9 + 0.2 * self.spread())
-        watch.waits(wait_s)
-        if self.pause(wait_s):
+        wait_s = backoff.until_due(job, self.clock(), 0.9 + 0.2 * self.jitter())
+        clock_jumps.expect(wait_s)
+        if self.wait(wait_s):
             raise Cancelled
 
-    def _take(self, step: Step, job: Job) -> Job:
+    def _run_step(self, step: Step, job: Job) -> Job:
         """Take one step; a failure that the step does not know better is the flow's to judge."""
         try:
-            return self._doing(step)(job)
+            return self._handler(step)(job)
         except errors.JobStoreBusy:  # says nothing about the job: whoever drives it next takes the step again
             raise
         except CsmError as error:
-            kept = error
+            failure = error
         except OSError as error:
-            kept = errors.StorageError(
+            failure = errors.StorageError(
                 f"The job's files cannot be written: {error.strerror or error}.", "Free some disk space, then retry."
             )
-        return self._change(job, lambda job: state_machine.request_failed(job, kept, self.clock()))
+        return self._change(job, lambda job: state_machine.request_failed(job, failure, self.clock()))
 
-    def _doing(self, step: Step) -> Callable[[Job], Job]:
+    def _handler(self, step: Step) -> Callable[[Job], Job]:
         return {
             Step.CREATE: self._create,
             Step.BASELINE: self._read_baseline,
@@ -159,13 +159,13 @@ class JobRunner:
     def _create(self, job: Job) -> Job:
         """Make the session; how long the files for it are kept: :meth:`.DataDir.source`."""
         self.client_for(job.service)  # the service runs then, and its Blender is known
-        mesh = self.workshop.export_source(job)
+        mesh = self.blender_tasks.export_source(job)
         try:
             session = self.client_for(job.service).create_session(mesh)
         finally:
             mesh.unlink(missing_ok=True)
         job = self._change(job, lambda job: state_machine.created(job, session, self.clock()))
-        self.home.source(job.id).unlink(missing_ok=True)
+        self.data_dir.source(job.id).unlink(missing_ok=True)
         return job
 
     def _read_baseline(self, job: Job) -> Job:
@@ -185,7 +185,7 @@ class JobRunner:
             return self._send(job, client)
         finally:
             if state_machine.can_cancel(job):
-                self.journal.cancel_if_unwanted(job)
+                self.store.cancel_if_unwanted(job)
 
     def _send(self, job: Job, client: Client) -> Job:
         try:
@@ -194,19 +194,21 @@ class JobRunner:
             return self._change(job, lambda job: state_machine.unanswered(job, self.clock()))
         except (NotConnected, errors.ServiceBusy, errors.BlenderOffline) as error:
             not_taken = error
-            return self._change(job, lambda job: state_machine.not_taken(job, not_taken, self.clock()))
+            return self._change(job, lambda job: state_machine.not_accepted(job, not_taken, self.clock()))
         except CsmError as error:
             refusal = error
             return self._change(job, lambda job: state_machine.refused(job, refusal, self.clock()))
-        return self._noted(self.journal.change(job.id, lambda job: state_machine.accepted(job, ack, self.clock())))
+        return self._notify(self.store.change(job.id, lambda job: state_machine.accepted(job, ack, self.clock())))
 
     def _look_up(self, job: Job) -> Job:
         session = self.client_for(job.service).read_session(job.request.session_code)
         return self._change(job, lambda job: state_machine.looked_up(job, session, self.clock()))
 
     def _poll(self, job: Job) -> Job:
-        look = self.look or (lambda job: self.client_for(job.service).read_session(job.request.session_code))
-        session = look(job)
+        read_session = self.read_session or (
+            lambda job: self.client_for(job.service).read_session(job.request.session_code)
+        )
+        session = read_session(job)
         return self._change(job, lambda job: state_machine.polled(job, session, self.clock()))
 
     def _download(self, job: Job) -> Job:
@@ -218,14 +220,14 @@ class JobRunner:
         url = _mesh_url(job, session)
         if url is None:
             raise errors.ServiceUnreachable("The session shows no mesh any more.", errors.LATER)
-        folder = self.home.job_folder(job.id)
+        folder = self.data_dir.job_folder(job.id)
         part = folder / "mesh.part"
         progress = _Progress()
         try:
-            client.download(url, part, lambda done, total: self._note(job, progress, done, total))
+            client.download(url, part, lambda done, total: self._report_progress(job, progress, done, total))
         finally:
-            if progress.went_on:  # also where it was cut again before the next note was due
-                self._change(job, progress.noted)
+            if progress.has_resumed:  # also where it was cut again before the next note was due
+                self._change(job, progress.apply)
         try:
             kind = check(part, allow_blend=job.service == LOCAL)
         except errors.MeshUnusable:
@@ -234,7 +236,7 @@ class JobRunner:
         mesh = folder / f"mesh.{kind}"
         part.replace(mesh)
         if job.service == LOCAL:
-            result_files.add_other_formats(url, self.home, mesh)
+            result_files.add_other_formats(url, self.data_dir, mesh)
         picture = self._picture(job, client, session)
         return self._change(job, lambda job: state_machine.downloaded(job, str(mesh), self.clock(), session, picture))
 
@@ -242,7 +244,7 @@ class JobRunner:
         """Fetch the picture of source and result and return its path; empty where it cannot be had."""
         if session.picture is None or not is_loopback(job.service):
             return ""
-        path = self.home.job_folder(job.id) / PICTURE
+        path = self.data_dir.job_folder(job.id) / PICTURE
         try:
             content = client.image(session.picture)
         except CsmError:
@@ -254,16 +256,16 @@ class JobRunner:
         part.replace(path)
         return str(path)
 
-    def _note(self, job: Job, progress: _Progress, done: int, total: int | None) -> None:
+    def _report_progress(self, job: Job, progress: _Progress, done: int, total: int | None) -> None:
         """Write the progress down now and then, and see whether to go on."""
-        progress.take(done, total)
+        progress.update(done, total)
         now = self.clock()
-        if abs(now - progress.noted_at) < PROGRESS_EVERY_S and done != total:
+        if abs(now - progress.saved_at) < PROGRESS_EVERY_S and done != total:
             return
-        progress.noted_at = now
-        self._change(job, progress.noted)
-        self._hold(job)
-        if self.pause(0):
+        progress.saved_at = now
+        self._change(job, progress.apply)
+        self._require_lease(job)
+        if self.wait(0):
             raise Cancelled
 
     def _prepare(self, job: Job) -> Job:
@@ -271,7 +273,7 @@ class JobRunner:
         if not mesh.is_file():
             return self._change(job, lambda job: state_machine.mesh_lost(job, self.clock()))
         try:
-            blend, report = self.workshop.prepare(job, mesh)
+            blend, report = self.blender_tasks.prepare(job, mesh)
         except errors.BlendTooNew:
             return self._change(job, lambda job: state_machine.mesh_lost(job, self.clock(), no_blend=True))
         return self._change(job, lambda job: state_machine.prepared(job, str(blend), report, self.clock()))
@@ -282,17 +284,17 @@ class JobRunner:
 
         def guarded(now: Job) -> Job:
             if now.state is not expected:
-                raise Cancelled if now.state is JobState.STOPPED else _Overtaken
+                raise Cancelled if now.state is JobState.STOPPED else _StateConflict
             return step(now)
 
         try:
-            return self._noted(self.journal.change(job.id, guarded))
+            return self._notify(self.store.change(job.id, guarded))
         except errors.StorageError:
             raise
         except errors.InputError:
             raise Cancelled from None
 
-    def _noted(self, job: Job) -> Job:
+    def _notify(self, job: Job) -> Job:
         self.on_change(job)
         return job
 

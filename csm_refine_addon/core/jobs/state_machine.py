@@ -43,20 +43,20 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
 
 _RESTING = TERMINAL | {S.READY, S.UNCERTAIN}
 
-NOT_TAKEN_LIMIT = 6
+RETRY_LIMIT = 6
 """How often a request that the service did not take, or a download, is tried again."""
-BASELINE_LIMIT = 3
+BASELINE_RETRY_LIMIT = 3
 """How often the session is read in vain before anything was sent: a user waits for this answer."""
-REFUSED_LIMIT = 4
+REFUSAL_LIMIT = 4
 """How often in a row the service refuses to be read, once a refine was sent: gateways, too, say 401, 403 and 404."""
-ODD_MESH_LIMIT = 3
+INVALID_MESH_LIMIT = 3
 """How often in a row what the storage sends is no mesh: a page, or a file that is cut short."""
-EMPTY_END_LIMIT = 10
-GONE_LIMIT = 5
+EMPTY_RESULT_LIMIT = 10
+MISSING_REFINE_LIMIT = 5
 """How often in a row a session shows nothing of a refine that it showed before, and that was not sent from here."""
-ODD_WORD_LIMIT = 3
+UNKNOWN_STATUS_LIMIT = 3
 """How often an unknown word is looked at before anything is sent, until it counts as that of a running refine."""
-OFFLINE_PAUSE_S = 2.0
+OFFLINE_RETRY_S = 2.0
 QUADS = "quads"
 """The word of the services, and of a request, for a mesh of quads."""
 
@@ -122,11 +122,11 @@ def baseline_read(job: Job, session: Session, now: float) -> Job:
     kind = session.status.kind
     if kind in (RemoteKind.BEFORE, RemoteKind.BROKEN):
         return failed(job, job_errors.not_refinable(session), now)
-    if not session.has_known_word and job.polls + 1 < ODD_WORD_LIMIT:
-        return dataclasses.replace(job, polls=job.polls + 1, due_at=now + backoff.poll(job))
+    if not session.has_known_word and job.polls + 1 < UNKNOWN_STATUS_LIMIT:
+        return dataclasses.replace(job, polls=job.polls + 1, due_at=now + backoff.poll_interval(job))
     job = dataclasses.replace(job, baseline=baseline_of(session), polls=0)
     if kind is RemoteKind.RUNNING:
-        return move(job, S.RUNNING, accepted_at=now, seen_running=True, due_at=now + backoff.poll(job))
+        return move(job, S.RUNNING, accepted_at=now, seen_running=True, due_at=now + backoff.poll_interval(job))
     return job
 
 
@@ -147,7 +147,7 @@ def accepted(job: Job, ack: RefineAck, now: float) -> Job:
     taken = {"accepted_at": now, "trial_key": ack.trial_key, "answered_at": now, "failures": 0, "trouble": ""}
     if job.state not in (S.SUBMITTING, S.UNCERTAIN, S.PREPARED):  # stopped meanwhile, or driven on by another process
         return dataclasses.replace(job, **taken)  # type: ignore[arg-type]  # the keys are fields of Job
-    return move(job, S.RUNNING, remote=ack.status, due_at=now + backoff.poll(job), **taken)
+    return move(job, S.RUNNING, remote=ack.status, due_at=now + backoff.poll_interval(job), **taken)
 
 
 def refused(job: Job, error: CsmError, now: float) -> Job:
@@ -155,13 +155,13 @@ def refused(job: Job, error: CsmError, now: float) -> Job:
     return failed(dataclasses.replace(job, sent_at=None), error, now)
 
 
-def not_taken(job: Job, error: CsmError, now: float) -> Job:
+def not_accepted(job: Job, error: CsmError, now: float) -> Job:
     """The request surely did not arrive, or the service says that it did not take it: it may go out again, later.
 
     The session is read anew before it does, so that a refine that runs after all is followed and not sent twice.
     """
     job = move(job, S.PREPARED, sent_at=None, baseline=None)
-    return _try_again(job, error, now, limit=NOT_TAKEN_LIMIT)
+    return _try_again(job, error, now, limit=RETRY_LIMIT)
 
 
 def unanswered(job: Job, now: float) -> Job:
@@ -176,14 +176,16 @@ def looked_up(job: Job, session: Session, now: float) -> Job:
     running = kind is RemoteKind.RUNNING
     if running or (kind in (RemoteKind.DONE, RemoteKind.FAILED) and _is_new(job, session)):
         return move(job, S.RUNNING, accepted_at=now, seen_running=running, error=None, due_at=now)
-    job = dataclasses.replace(job, polls=job.polls + 1, look_until=backoff.look_until(job, now))
-    return dataclasses.replace(job, due_at=backoff.next_look(job, now, now + backoff.backoff(job.polls)))
+    job = dataclasses.replace(job, polls=job.polls + 1, look_until=backoff.lookup_deadline(job, now))
+    return dataclasses.replace(job, due_at=backoff.next_lookup(job, now, now + backoff.exponential(job.polls)))
 
 
 def _uncertain(job: Job, now: float) -> Job:
     until = max(now + 1.0, min(now + backoff.LOOK_UP_S, backoff.deadline(job, now)))
-    due_at = min(now + backoff.backoff(1), until - 1.0)
-    return move(job, S.UNCERTAIN, error=job_error(job_errors.uncertain()), look_until=until, polls=0, due_at=due_at)
+    due_at = min(now + backoff.exponential(1), until - 1.0)
+    return move(
+        job, S.UNCERTAIN, error=job_error(job_errors.outcome_uncertain()), look_until=until, polls=0, due_at=due_at
+    )
 
 
 # --- following --------------------------------------------------------------------------------------------------
@@ -199,26 +201,26 @@ def polled(job: Job, session: Session, now: float) -> Job:
     elif kind is RemoteKind.BROKEN or (kind is RemoteKind.FAILED and _is_new(job, session)):
         return failed(job, job_errors.refine_failed(session), now)
     elif kind is RemoteKind.DONE and _is_new(job, session):
-        return _ended(job, session, now)
+        return _finished(job, session, now)
     elif kind is RemoteKind.REFINABLE and job.sent_at is None:
-        return _gone(job, session, now)
-    return dataclasses.replace(job, due_at=now + backoff.poll(job))
+        return _refine_missing(job, session, now)
+    return dataclasses.replace(job, due_at=now + backoff.poll_interval(job))
 
 
-def _ended(job: Job, session: Session, now: float) -> Job:
+def _finished(job: Job, session: Session, now: float) -> Job:
     if session.mesh_urls:
         return move(job, S.DOWNLOADING, empty_ends=0, bytes_done=0, bytes_total=None, due_at=now)
-    if job.empty_ends + 1 >= EMPTY_END_LIMIT:
+    if job.empty_ends + 1 >= EMPTY_RESULT_LIMIT:
         return failed(job, job_errors.no_mesh(session), now)
-    return dataclasses.replace(job, empty_ends=job.empty_ends + 1, due_at=now + backoff.poll(job))
+    return dataclasses.replace(job, empty_ends=job.empty_ends + 1, due_at=now + backoff.poll_interval(job))
 
 
-def _gone(job: Job, session: Session, now: float) -> Job:
+def _refine_missing(job: Job, session: Session, now: float) -> Job:
     """The refine that the session showed before anything was sent is gone: after a while there is none to follow."""
-    if job.empty_ends + 1 < GONE_LIMIT:
-        return dataclasses.replace(job, empty_ends=job.empty_ends + 1, due_at=now + backoff.poll(job))
+    if job.empty_ends + 1 < MISSING_REFINE_LIMIT:
+        return dataclasses.replace(job, empty_ends=job.empty_ends + 1, due_at=now + backoff.poll_interval(job))
     nothing = dataclasses.replace(job, accepted_at=None, seen_running=False, empty_ends=0)
-    return failed(nothing, job_errors.gone(job, session), now)
+    return failed(nothing, job_errors.refine_missing(job, session), now)
 
 
 def baseline_of(session: Session) -> Baseline:
@@ -233,13 +235,13 @@ def _is_new(job: Job, session: Session) -> bool:
 # --- fetching, preparing, placing ---------------------------------------------------------------------------------
 
 
-def received(job: Job, done: int, total: int | None, *, went_on: bool) -> Job:
+def received(job: Job, done: int, total: int | None, *, resumed: bool) -> Job:
     """Note how much of the mesh has arrived, in bytes.
 
     Only a download that went on where the last one was cut, and got further, makes its failures forgotten: one that
     begins anew each time may never end.
     """
-    failures = 0 if went_on else job.failures
+    failures = 0 if resumed else job.failures
     return dataclasses.replace(job, bytes_done=done, bytes_total=total, failures=failures, trouble="")
 
 
@@ -250,7 +252,7 @@ def has_result(job: Job, session: Session) -> bool:
 
 def result_gone(job: Job, session: Session, now: float) -> Job:
     """The session's status went back after its end: follow it on, rather than fetch another mesh."""
-    return move(_answered(job, session, now), S.RUNNING, due_at=now + backoff.poll(job))
+    return move(_answered(job, session, now), S.RUNNING, due_at=now + backoff.poll_interval(job))
 
 
 def downloaded(job: Job, mesh_path: str, now: float, session: Session | None = None, picture_path: str = "") -> Job:
@@ -302,21 +304,21 @@ def placed(
 def request_failed(job: Job, error: CsmError, now: float) -> Job:
     """A reading request failed: try again where that may help, else fail."""
     if isinstance(error, errors.BlenderOffline):
-        due_at = now + OFFLINE_PAUSE_S
+        due_at = now + OFFLINE_RETRY_S
         look_until = max(job.look_until, min(due_at + backoff.LOOK_UP_S, job.deadline_at))
         return dataclasses.replace(job, trouble=str(error), due_at=due_at, look_until=look_until)
-    return _try_again(job, error, now, limit=_patience(job, error))
+    return _try_again(job, error, now, limit=_retry_limit(job, error))
 
 
-def _patience(job: Job, error: CsmError) -> int | None:
+def _retry_limit(job: Job, error: CsmError) -> int | None:
     """Return how often in a row this may happen until the job fails; None: until its time is up."""
-    is_under_way = (job.sent_at or job.accepted_at) is not None
-    if isinstance(error, errors.ServiceUnreachable) or (isinstance(error, errors.ServiceMoved) and is_under_way):
-        return {S.PREPARED: BASELINE_LIMIT, S.DOWNLOADING: NOT_TAKEN_LIMIT}.get(job.state)
-    if isinstance(error, _REFUSALS) and is_under_way:
-        return REFUSED_LIMIT
-    is_odd_mesh = isinstance(error, errors.MeshUnusable) and not isinstance(error, errors.MeshTooLarge)
-    return ODD_MESH_LIMIT if is_odd_mesh and job.state is S.DOWNLOADING else 1
+    is_sent = (job.sent_at or job.accepted_at) is not None
+    if isinstance(error, errors.ServiceUnreachable) or (isinstance(error, errors.ServiceMoved) and is_sent):
+        return {S.PREPARED: BASELINE_RETRY_LIMIT, S.DOWNLOADING: RETRY_LIMIT}.get(job.state)
+    if isinstance(error, _REFUSALS) and is_sent:
+        return REFUSAL_LIMIT
+    is_invalid_mesh = isinstance(error, errors.MeshUnusable) and not isinstance(error, errors.MeshTooLarge)
+    return INVALID_MESH_LIMIT if is_invalid_mesh and job.state is S.DOWNLOADING else 1
 
 
 _REFUSALS = (errors.KeyRefused, errors.SessionUnknown, errors.SessionNotRefinable, errors.OutOfCredits)
@@ -337,7 +339,7 @@ def overdue(job: Job, now: float) -> Job:
         return job
     job = dataclasses.replace(job, deadline_at=backoff.deadline(job, now))
     arrives = job.state is S.DOWNLOADING and not job.trouble
-    return job if now < job.deadline_at or arrives else failed(job, job_errors.time_is_up(job), now)
+    return job if now < job.deadline_at or arrives else failed(job, job_errors.timed_out(job), now)
 
 
 def can_cancel(job: Job) -> bool:
@@ -391,11 +393,11 @@ def retried(job: Job, now: float) -> Job:
     if state is S.PREPARED:
         return sent_again(job, now)
     look_until = now + min(backoff.LOOK_UP_S, job.timeout_s)
-    fresh = {**_fresh(now), "error": job_error(job_errors.uncertain()) if state is S.UNCERTAIN else None}
+    fresh = {**_reset_fields(now), "error": job_error(job_errors.outcome_uncertain()) if state is S.UNCERTAIN else None}
     return move(job, state, **fresh, deadline_at=now + job.timeout_s, look_until=look_until)
 
 
-def followed_for(job: Job, seconds: float, now: float) -> Job:
+def extend_deadline(job: Job, seconds: float, now: float) -> Job:
     """Follow the job for so long from now on."""
     end = now + seconds
     look_until = min(job.look_until, end)
@@ -408,7 +410,14 @@ def sent_again(job: Job, now: float) -> Job:
         raise errors.InputError(
             f"The job {job.id} has neither failed nor stopped.", "Stop it first, or make a new job."
         )
-    return move(job, S.PREPARED, deadline_at=now + job.timeout_s, is_cancelled=False, **_NOTHING_SENT, **_fresh(now))
+    return move(
+        job,
+        S.PREPARED,
+        deadline_at=now + job.timeout_s,
+        is_cancelled=False,
+        **_NOTHING_SENT,
+        **_reset_fields(now),
+    )
 
 
 _NOTHING_SENT: dict[str, Any] = {
@@ -417,7 +426,7 @@ _NOTHING_SENT: dict[str, Any] = {
 }  # fmt: skip
 
 
-def _fresh(now: float) -> dict[str, Any]:
+def _reset_fields(now: float) -> dict[str, Any]:
     return {
         "error": None, "failures": 0, "polls": 0, "empty_ends": 0, "due_at": now, "trouble": "", "finished_at": None,
     }  # fmt: skip
@@ -438,8 +447,8 @@ def _try_again(job: Job, error: CsmError, now: float, limit: int | None) -> Job:
         return failed(job, error, now)
     due_at = now + backoff.after_failure(failures, error)
     if job.state is S.UNCERTAIN:
-        job = dataclasses.replace(job, look_until=backoff.look_until(job, now))
-        due_at = backoff.next_look(job, now, due_at)
+        job = dataclasses.replace(job, look_until=backoff.lookup_deadline(job, now))
+        due_at = backoff.next_lookup(job, now, due_at)
         if isinstance(error, _REFUSALS) and due_at >= job.look_until:  # this was the last look
             return failed(job, error, now)
-    return dataclasses.replace(job, failures=failures, trouble=job_errors.meanwhile(error), due_at=due_at)
+    return dataclasses.replace(job, failures=failures, trouble=job_errors.retry_message(error), due_at=due_at)

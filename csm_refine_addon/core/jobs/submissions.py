@@ -56,7 +56,7 @@ def require_none(session_code: str, service: str, jobs: Iterable[Job]) -> None:
     if job is None:
         return
     if job.state is S.UNCERTAIN:
-        message, action = "A refine of this session may have been sent already.", job_errors.uncertain().action
+        message, action = "A refine of this session may have been sent already.", job_errors.outcome_uncertain().action
     elif state_machine.is_active(job):
         message, action = "This session is being refined already.", "Wait until its job has ended."
     elif job.accepted_at is None:

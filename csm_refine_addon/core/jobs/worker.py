@@ -45,24 +45,24 @@ from .lookup_worker import LookupWorker
 from .runner import LEASE_S, JobRunner
 
 MODULE = "core.jobs.worker"
-LOOK_EVERY_S = 0.2
+POLL_EVERY_S = 0.2
 SWEEP_EVERY_S = 2.0
 """How often leases that another process lost are looked for, though nothing was written."""
-LEAVE_S = 0.3
+SHUTDOWN_S = 0.3
 """How long the jobs' threads together may take to end, before they are left behind."""
 _log = logging.getLogger("csm_refine.worker")
 
 
-def start(home: DataDir, python: str, blender: str, *, check: str = "", **options: Any) -> subprocess.Popen[bytes]:
+def start(data_dir: DataDir, python: str, blender: str, *, check: str = "", **options: Any) -> subprocess.Popen[bytes]:
     """Start the worker, or a check of the service at the address ``check``; it reads control lines from its stdin.
 
     ``blender`` is ``bpy.app.binary_path``, empty in the bpy module. ``options`` are Popen's. Raises OSError where it
     cannot be started, or where there is no home folder.
     """
     process = subprocess.Popen(
-        python_command(python, MODULE), stdin=subprocess.PIPE, cwd=home.folder, env=module_environment(), **options
+        python_command(python, MODULE), stdin=subprocess.PIPE, cwd=data_dir.folder, env=module_environment(), **options
     )
-    request = {"home": str(home.folder.absolute()), "blender": blender, "check": check}
+    request = {"home": str(data_dir.folder.absolute()), "blender": blender, "check": check}
     if process.stdin:
         with contextlib.suppress(OSError):  # it has ended already
             process.stdin.write(request_line(request))
@@ -83,14 +83,14 @@ def control_line(
     """
     shown = {service: key.reveal() for service, key in keys.items()}
     command = dataclasses.asdict(key_command)
-    said = {
+    state = {
         "online": online,
         "keys": shown,
         "timeout_s": timeout_s,
         "key_command": command,
         "chosen": sorted(chosen),
     }
-    return request_line(said)
+    return request_line(state)
 
 
 @dataclass(slots=True)
@@ -111,12 +111,12 @@ class Control:
         line = stream.readline()
         if not line:
             return False
-        said = json.loads(line)
-        keys = {service: Secret(key) for service, key in said["keys"].items()}
-        self.chosen = frozenset(said.get("chosen", ()))
-        self.keyring.take(keys, serialization.decode(KeyCommand, said.get("key_command", {})))
-        self.timeout_s = float(said["timeout_s"])
-        self.online = bool(said["online"])
+        state = json.loads(line)
+        keys = {service: Secret(key) for service, key in state["keys"].items()}
+        self.chosen = frozenset(state.get("chosen", ()))
+        self.keyring.take(keys, serialization.decode(KeyCommand, state.get("key_command", {})))
+        self.timeout_s = float(state["timeout_s"])
+        self.online = bool(state["online"])
         return True
 
     def listen(self, stream: BinaryIO) -> None:
@@ -128,7 +128,7 @@ class Control:
             self.ended.set()
 
 
-class _Driven:
+class _JobThread:
     """A job that is being driven on a thread of its own."""
 
     def __init__(self, worker: Worker, job: Job) -> None:
@@ -140,84 +140,86 @@ class _Driven:
 class Worker:
     """Drives the jobs of one journal, each on a thread, until :attr:`Control.ended`."""
 
-    def __init__(self, home: DataDir, control: Control, blender: str) -> None:
-        self._home = home
+    def __init__(self, data_dir: DataDir, control: Control, blender: str) -> None:
+        self._data_dir = data_dir
         self._control = control
         self._blender = blender
-        self._local_service = LocalService(home, blender=blender)
+        self._local_service = LocalService(data_dir, blender=blender)
         self._polling = Polling()
-        self._driven: dict[str, _Driven] = {}
+        self._job_threads: dict[str, _JobThread] = {}
         self._active: dict[str, Job] = {}
         self._removed: set[str] = set()
-        self._canceller = Canceller(home, lambda: self._services(control.ended).client(LOCAL))
+        self._canceller = Canceller(data_dir, lambda: self._client_factory(control.ended).client(LOCAL))
         self._revision = 0
         self._owner = ""
 
     def run(self) -> None:
         """Look for jobs and drive them until the end is said. Raises StorageError where there is no journal."""
-        presence = LeaseKeeper(self._home, self._local_service, lambda: [*self._at_work(), *answering.at_work()])
-        self._owner = presence.owner
-        answering = LookupWorker(self._home, self._owner, self._client, self._may_ask)
-        with presence, self._opened_journal() as journal:
-            answering.clear(journal)
-            seen, looked_at = (-1, 0), 0.0
-            while not self._control.ended.wait(LOOK_EVERY_S):
+        lease_keeper = LeaseKeeper(
+            self._data_dir, self._local_service, lambda: [*self._active_ids(), *lookup_worker.active_keys()]
+        )
+        self._owner = lease_keeper.owner
+        lookup_worker = LookupWorker(self._data_dir, self._owner, self._client, self._may_look_up)
+        with lease_keeper, self._open_store() as store:
+            lookup_worker.delete_expired(store)
+            seen, swept_at = (-1, 0), 0.0
+            while not self._control.ended.wait(POLL_EVERY_S):
                 try:
-                    version = journal.data_version(), self._control.keyring.revision
-                    if version == seen and time.monotonic() - looked_at < SWEEP_EVERY_S:
+                    versions = store.data_version(), self._control.keyring.revision
+                    if versions == seen and time.monotonic() - swept_at < SWEEP_EVERY_S:
                         continue
-                    self._look(journal)
-                    answering.look(journal)
+                    self._sweep(store)
+                    lookup_worker.start_pending(store)
                 except JobStoreBusy as error:  # to end now would only start another worker, which finds it locked, too
                     _log.warning("%s", error)
                 else:
-                    seen, looked_at = version, time.monotonic()
-            self._stop_all(journal)
+                    seen, swept_at = versions, time.monotonic()
+            self._stop_all(store)
 
-    def _at_work(self) -> list[str]:
-        return [job_id for job_id, driven in list(self._driven.items()) if driven.thread.is_alive()]
+    def _active_ids(self) -> list[str]:
+        return [job_id for job_id, job_thread in list(self._job_threads.items()) if job_thread.thread.is_alive()]
 
-    def _opened_journal(self) -> JobStore:
+    def _open_store(self) -> JobStore:
         while True:
             try:
-                return JobStore(self._home.journal)
+                return JobStore(self._data_dir.journal)
             except JobStoreBusy as error:
                 _log.warning("%s", error)
-                if self._control.ended.wait(LOOK_EVERY_S):
+                if self._control.ended.wait(POLL_EVERY_S):
                     raise
 
     def drive(self, job_id: str, stop: threading.Event) -> None:
         """Drive one job on the calling thread, with a journal and clients of its own."""
         try:
-            with JobStore(self._home.journal) as journal:
+            with JobStore(self._data_dir.journal) as store:
                 try:
-                    self._drive(journal, job_id, stop)
+                    self._drive(store, job_id, stop)
                 finally:
-                    journal.release(job_id, self._owner)
+                    store.release(job_id, self._owner)
         except CsmError as error:
             _log.warning("job %s: %s", job_id, error)
 
-    def _drive(self, journal: JobStore, job_id: str, stop: threading.Event) -> None:
+    def _drive(self, store: JobStore, job_id: str, stop: threading.Event) -> None:
         try:
-            services = self._services(stop)
-            job = self._engine(journal, stop, services).drive(job_id)
-            used = services.key(job.service) if job.error and job.error.code == KeyRefused.code else None
+            client_factory = self._client_factory(stop)
+            job = self._job_runner(store, stop, client_factory).drive(job_id)
+            used = client_factory.key(job.service) if job.error and job.error.code == KeyRefused.code else None
             if used is not None:
                 self._control.keyring.forget(used)
         except CsmError:
             raise
         except Exception:  # noqa: BLE001 -- the top of the thread
             _log.exception("job %s", job_id)
-            journal.change(job_id, self._given_up)
+            store.change(job_id, self._fail_after_crash)
 
-    def _given_up(self, job: Job) -> Job:
+    def _fail_after_crash(self, job: Job) -> Job:
         error = CsmError(
             "CSM Refine made a mistake with this job.",
-            f"Retry; report it, please, with what {self._home.worker_log} says.",
+            f"Retry; report it, please, with what {self._data_dir.worker_log} says.",
         )
         return job if job.state in TERMINAL else state_machine.failed(job, error, time.time())
 
-    def _services(self, stop: threading.Event) -> ClientFactory:
+    def _client_factory(self, stop: threading.Event) -> ClientFactory:
         return ClientFactory(
             self._local_service,
             key_of=self._control.keyring.key,
@@ -229,9 +231,9 @@ class Worker:
     def _client(self, service: str) -> Client:
         """Return a client for one look-up."""
         ended = self._control.ended
-        return ThrottledClient(self._polling, self._services(ended), ended.wait).client(service)
+        return ThrottledClient(self._polling, self._client_factory(ended), ended.wait).client(service)
 
-    def _may_ask(self, service: str) -> bool:
+    def _may_look_up(self, service: str) -> bool:
         """Tell whether a question can be answered from here; another Blender's worker may have what is missing."""
         if service != LOCAL and not self._is_chosen(service):
             return False
@@ -244,41 +246,54 @@ class Worker:
     def _is_chosen(self, service: str) -> bool:
         return service in self._control.chosen
 
-    def _engine(self, journal: JobStore, stop: threading.Event, services: ClientFactory) -> JobRunner:
-        workshop = BackgroundTasks(self._home, self._blender, stop.wait)
-        asking, holds = ThrottledClient(self._polling, services, stop.wait), self._holds(journal, services)
-        return JobRunner(journal, self._home, asking.client, workshop, stop.wait, holds=holds, look=asking.look)
+    def _job_runner(self, store: JobStore, stop: threading.Event, client_factory: ClientFactory) -> JobRunner:
+        blender_tasks = BackgroundTasks(self._data_dir, self._blender, stop.wait)
+        throttled, renew_lease = (
+            ThrottledClient(self._polling, client_factory, stop.wait),
+            self._lease_check(store, client_factory),
+        )
+        return JobRunner(
+            store,
+            self._data_dir,
+            throttled.client,
+            blender_tasks,
+            stop.wait,
+            renew_lease=renew_lease,
+            read_session=throttled.look,
+        )
 
-    def _holds(self, journal: JobStore, services: ClientFactory) -> Callable[[str], bool]:
+    def _lease_check(self, store: JobStore, client_factory: ClientFactory) -> Callable[[str], bool]:
         """Return what tells whether a job is still ours to drive: with its lease, and the key that it began with."""
 
         def unchanged(service: str) -> Secret | None:
-            key = services.key(service)
+            key = client_factory.key(service)
             return key if key == self._control.keyring.key(service) else None
 
-        def holds(job_id: str) -> bool:
-            is_ours = journal.claim(job_id, self._owner, time.time(), LEASE_S)
-            gate = AccountBinding(self._home.folder, self._owner, unchanged, self._is_chosen)
-            return is_ours and gate.admits(journal, journal.get(job_id))
+        def renew_lease(job_id: str) -> bool:
+            is_ours = store.claim(job_id, self._owner, time.time(), LEASE_S)
+            account_binding = AccountBinding(self._data_dir.folder, self._owner, unchanged, self._is_chosen)
+            return is_ours and account_binding.admits(store, store.get(job_id))
 
-        return holds
+        return renew_lease
 
-    def _look(self, journal: JobStore) -> None:
+    def _sweep(self, store: JobStore) -> None:
         """Start what waits to be driven, stop what the user stopped or removed."""
-        self._driven = {job_id: driven for job_id, driven in self._driven.items() if driven.thread.is_alive()}
-        self._read_changes(journal)
-        for job_id in self._removed - self._driven.keys():
-            if self._home.delete_job_folder(job_id):
+        self._job_threads = {
+            job_id: job_thread for job_id, job_thread in self._job_threads.items() if job_thread.thread.is_alive()
+        }
+        self._read_changes(store)
+        for job_id in self._removed - self._job_threads.keys():
+            if self._data_dir.delete_job_folder(job_id):
                 self._removed.discard(job_id)
-        held = journal.held_by_others(self._owner, time.time(), LEASE_S)
-        self._canceller.clear(held.union(self._driven))
-        held |= self._canceller.look(journal)
+        held = store.held_by_others(self._owner, time.time(), LEASE_S)
+        self._canceller.clear(held.union(self._job_threads))
+        held |= self._canceller.look(store)
         for job in self._active.values():
-            if job.id not in self._driven and job.id not in held and self._may_drive(journal, job):
-                self._start(journal, job)
+            if job.id not in self._job_threads and job.id not in held and self._may_drive(store, job):
+                self._start(store, job)
 
-    def _read_changes(self, journal: JobStore) -> None:
-        changes = journal.changes_since(self._revision)
+    def _read_changes(self, store: JobStore) -> None:
+        changes = store.changes_since(self._revision)
         self._revision = changes.revision
         self._removed.update(changes.removed)
         for job_id in changes.removed:
@@ -289,32 +304,32 @@ class Worker:
             if not state_machine.is_active(job):
                 del self._active[job.id]
         stopped = {job.id for job in changes.jobs if job.state is JobState.STOPPED}.union(changes.removed)
-        for job_id in stopped & self._driven.keys():
-            self._driven[job_id].stop.set()
+        for job_id in stopped & self._job_threads.keys():
+            self._job_threads[job_id].stop.set()
 
-    def _may_drive(self, journal: JobStore, job: Job) -> bool:
-        gate = AccountBinding(self._home.folder, self._owner, self._control.keyring.key, self._is_chosen)
-        return gate.admits(journal, job)
+    def _may_drive(self, store: JobStore, job: Job) -> bool:
+        account_binding = AccountBinding(self._data_dir.folder, self._owner, self._control.keyring.key, self._is_chosen)
+        return account_binding.admits(store, job)
 
-    def _start(self, journal: JobStore, job: Job) -> None:
-        if journal.claim(job.id, self._owner, time.time(), LEASE_S):
-            self._driven[job.id] = driven = _Driven(self, job)
-            driven.thread.start()
+    def _start(self, store: JobStore, job: Job) -> None:
+        if store.claim(job.id, self._owner, time.time(), LEASE_S):
+            self._job_threads[job.id] = job_thread = _JobThread(self, job)
+            job_thread.thread.start()
 
-    def _stop_all(self, journal: JobStore) -> None:
-        for driven in self._driven.values():
-            driven.stop.set()
-        ends_at = time.monotonic() + LEAVE_S
-        for driven in self._driven.values():
-            driven.thread.join(max(0.0, ends_at - time.monotonic()))
-            journal.release(driven.job_id, self._owner)
+    def _stop_all(self, store: JobStore) -> None:
+        for job_thread in self._job_threads.values():
+            job_thread.stop.set()
+        ends_at = time.monotonic() + SHUTDOWN_S
+        for job_thread in self._job_threads.values():
+            job_thread.thread.join(max(0.0, ends_at - time.monotonic()))
+            store.release(job_thread.job_id, self._owner)
         self._control.keyring.let_go(max(0.1, ends_at - time.monotonic()))
 
 
-def check_service(home: DataDir, control: Control, blender: str, service: str) -> dict[str, object]:
+def check_service(data_dir: DataDir, control: Control, blender: str, service: str) -> dict[str, object]:
     """Ask a service whether address and key are good; return ``{"ok", "message"}``. Raises Stopped at the end."""
-    local_service = LocalService(home, blender=blender)
-    services = ClientFactory(
+    local_service = LocalService(data_dir, blender=blender)
+    client_factory = ClientFactory(
         local_service,
         key_of=control.keyring.awaited,
         is_online=lambda: control.online,
@@ -322,7 +337,7 @@ def check_service(home: DataDir, control: Control, blender: str, service: str) -
         timeout_s=control.timeout_s,
     )
     try:
-        services.client(service).check_key()
+        client_factory.client(service).check_key()
     except CsmError as error:
         return {"ok": False, "message": str(error)}
     finally:
@@ -330,10 +345,10 @@ def check_service(home: DataDir, control: Control, blender: str, service: str) -
     return {"ok": True, "message": "The service answers and takes the key."}
 
 
-def _answer(home: DataDir, control: Control, blender: str, service: str) -> None:
+def _run_check(data_dir: DataDir, control: Control, blender: str, service: str) -> None:
     """Check a service, say what came of it, and end."""
     try:
-        write(sys.stdout, json.dumps(check_service(home, control, blender, service)) + "\n")
+        write(sys.stdout, json.dumps(check_service(data_dir, control, blender, service)) + "\n")
     except Cancelled:
         pass
     finally:
@@ -351,15 +366,17 @@ def main() -> int:
     if not line or not control.read_line(sys.stdin.buffer):
         return 0
     request = json.loads(line)
-    home, blender, service = DataDir(Path(request["home"])), request["blender"], request["check"]
+    data_dir, blender, service = DataDir(Path(request["home"])), request["blender"], request["check"]
     threading.Thread(target=control.listen, args=(sys.stdin.buffer,), name="control", daemon=True).start()
     if service:
-        threading.Thread(target=_answer, args=(home, control, blender, service), name="check", daemon=True).start()
+        threading.Thread(
+            target=_run_check, args=(data_dir, control, blender, service), name="check", daemon=True
+        ).start()
         control.ended.wait()
-        control.keyring.let_go(LEAVE_S)
+        control.keyring.let_go(SHUTDOWN_S)
         return 0
     try:
-        Worker(home, control, blender).run()
+        Worker(data_dir, control, blender).run()
     except StorageError as error:
         _log.error("%s", error)
         return error.exit_code

@@ -20,7 +20,7 @@ from ..jobs.job_store import JobStore
 from ..jobs.runner import LEASE_S
 from ..jobs.state_machine import Step, next_step
 from ..models import LOCAL, Job, Secret
-from ..secret_files import kept_secret
+from ..secret_files import load_or_create_secret
 
 OWN_FILE = "accounts.secret"
 DIGEST_BYTES = 8
@@ -54,7 +54,7 @@ def _consent(folder: Path, job: Job) -> str:
 
 def _digest(folder: Path, text: str, purpose: bytes) -> str:
     DataDir(folder).open()
-    own = kept_secret(folder / OWN_FILE).reveal().encode()
+    own = load_or_create_secret(folder / OWN_FILE).reveal().encode()
     return hashlib.blake2b(text.encode(), digest_size=DIGEST_BYTES, key=own, person=purpose).hexdigest()
 
 
