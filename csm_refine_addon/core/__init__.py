@@ -1,1 +1,1 @@
-"""What a refine job is and how it is driven, without Blender: plain CPython, SQLite and ``requests``."""
+"""Jobs, service clients and storage without Blender: plain CPython, SQLite and ``requests``."""

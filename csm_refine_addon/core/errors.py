@@ -1,9 +1,9 @@
-"""The error tree: one class for each thing that the user can do about it.
+"""Exception hierarchy: one class for each action that the user can take.
 
 CsmError
 ├── InputError                 2    correct what was typed or chosen
 │   ├── StorageError           2    make the data folder writable, or free disk space
-│   │   └── JournalBusy        2    do it again in a moment
+│   │   └── JobStoreBusy       2    do it again in a moment
 │   ├── AlreadySubmitted       2    follow the job of the same session
 │   └── ServiceMoved           2    give the service's new address
 ├── KeyMissing                 3    give a key
@@ -12,7 +12,7 @@ CsmError
 │   └── OtherService           3    choose the job's service, or take the job over
 ├── SessionUnknown             4    check the code
 ├── SessionNotRefinable        4    wait for the preview mesh, or take another session
-├── RefineFailed               5    the service failed or refused the refine: read its words
+├── RefineFailed               5    the service failed or refused the refine: read its message
 │   └── OutOfCredits           5    buy credits
 ├── FollowTimeout              6    follow on later
 ├── ServiceUnreachable         7    check network and address, try again
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
     from .models import Job
 
 LATER = "Try again later."
-"""The cure of what passes by itself; while a job waits for that, it says so instead."""
+"""The action of temporary errors; ``job_errors.retry_message`` replaces it while a job retries."""
 
 
 class CsmError(Exception):
-    """A failure with a sentence that says what is wrong and one that says what to do.
+    """Base class: ``message`` states what is wrong, ``action`` states what to do.
 
-    ``message`` and ``action`` are shown to the user as they stand; neither ever holds a key or a signed URL.
+    Both are shown to the user unchanged; neither ever contains a key or a signed URL.
     """
 
     code: ClassVar[str] = "error"
@@ -58,24 +58,24 @@ class CsmError(Exception):
 
 
 class InputError(CsmError):
-    """Something typed or chosen is not usable; found before anything was sent."""
+    """User input is invalid; raised before anything is sent."""
 
     code = "bad_input"
     exit_code = 2
 
 
 class StorageError(InputError):
-    """The folder of journal and downloads cannot be written."""
+    """The data folder or the job store cannot be used."""
 
     code = "storage"
 
 
 class JobStoreBusy(StorageError):
-    """Another process holds the journal for longer than we wait."""
+    """Another process holds the lock of the job store for longer than the timeout."""
 
 
 class AlreadySubmitted(InputError):
-    """Another refine of the session was sent, or is about to be: ``job`` is the one to follow instead."""
+    """Another refine of the session was sent, or is about to be: ``job`` is its job."""
 
     def __init__(self, message: str, action: str, job: Job) -> None:
         super().__init__(message, action)
@@ -83,11 +83,11 @@ class AlreadySubmitted(InputError):
 
 
 class ServiceMoved(InputError):
-    """The service redirects: it has another address, or a network in between wants to be agreed to first."""
+    """The service redirects: its address has changed, or a captive portal intercepts the request."""
 
 
 class KeyMissing(CsmError):
-    """No API key is known for the service."""
+    """No API key is set for the service."""
 
     code = "key_missing"
     exit_code = 3
@@ -101,7 +101,7 @@ class KeyRefused(CsmError):
 
 
 class OtherAccount(CsmError):
-    """The job was made with another API key than the one at hand: another account would pay for it."""
+    """The job is bound to another API key than the current one: another account would pay for it."""
 
     code = "other_account"
     exit_code = 3
@@ -115,7 +115,7 @@ class OtherAccount(CsmError):
 
 
 class OtherService(OtherAccount):
-    """The job belongs to no account yet, and its service is not the one that the user chose: no key is sent there."""
+    """The job is not bound to an account yet, and its service is not the chosen one: no key is sent there."""
 
     def __init__(
         self,
@@ -126,14 +126,14 @@ class OtherService(OtherAccount):
 
 
 class SessionUnknown(CsmError):
-    """The service knows no session of this code (404)."""
+    """The service has no session with this code (404)."""
 
     code = "session_unknown"
     exit_code = 4
 
 
 class SessionNotRefinable(CsmError):
-    """The session stands in a stage from which it cannot be refined."""
+    """The session has a status from which it cannot be refined."""
 
     code = "session_not_refinable"
     exit_code = 4
@@ -153,21 +153,21 @@ class OutOfCredits(RefineFailed):
 
 
 class FollowTimeout(CsmError):
-    """The job was followed for as long as the user allowed; it runs on at the service."""
+    """The time limit of the job has passed; the refine may still run on the service."""
 
     code = "timeout"
     exit_code = 6
 
 
 class ServiceUnreachable(CsmError):
-    """No usable answer came from the service: network, address, or a failing server."""
+    """The service gave no usable response: network, address, or server failure."""
 
     code = "service_unreachable"
     exit_code = 7
 
 
 class ServiceBusy(ServiceUnreachable):
-    """The service asks to be asked later (429, 503); a submission that ends so was not taken."""
+    """The service is busy (429, 503); a submission with this response was not accepted."""
 
     code = "service_busy"
 
@@ -195,7 +195,7 @@ class MeshTooLarge(MeshUnusable):
 
 
 class BlendTooNew(MeshUnusable):
-    """The mesh is a .blend that a newer Blender wrote than the one that is to read it."""
+    """The mesh is a .blend that was written by a newer Blender than the one that reads it."""
 
     code = "blend_too_new"
 
@@ -207,18 +207,18 @@ class PrepareFailed(MeshUnusable):
 
 
 class OutcomeUncertain(CsmError):
-    """The submission left, its answer never came, and the session does not tell."""
+    """The submission was sent, no response arrived, and the session does not show the outcome."""
 
     code = "uncertain"
     exit_code = 9
 
 
 class Interrupted(CsmError):
-    """The user stopped it."""
+    """The user interrupted the command."""
 
     code = "interrupted"
     exit_code = 130
 
 
 HELD_BACK = frozenset({str(OtherAccount()), str(OtherService())})
-"""What a job says that waits for another key or service; *Take Over* is offered then."""
+"""Values of ``Job.trouble`` of a job that waits for another key or service; *Take Over* is offered then."""

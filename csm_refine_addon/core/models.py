@@ -1,4 +1,4 @@
-"""The nouns of a refine job, as frozen values: request, placement, remote status, job."""
+"""Frozen dataclasses of a refine job: request, placement, remote status, report, job."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Quaternion = tuple[float, float, float, float]
 """w, x, y, z."""
 
 LOCAL = "local"
-"""The service address that stands for the local service, whose port changes."""
+"""The address of the local service in a job: its port changes with each start."""
 CSM_BASE_URL = "https://api.csm.ai"
 
 
 class Secret:
-    """A key or a signed URL: printed, logged and compared without ever showing itself."""
+    """A key or a signed URL. Its ``repr`` and ``str`` are redacted, and it cannot be pickled."""
 
     __slots__ = ("_value",)
 
@@ -27,7 +27,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """Return the secret itself, for the one call that needs it."""
+        """Return the plain value."""
         return self._value
 
     def __bool__(self) -> bool:
@@ -49,7 +49,7 @@ class Secret:
 
 
 class JobState(enum.StrEnum):
-    """Where a job stands. Which may follow which is the table in ``flow.TRANSITIONS``."""
+    """The state of a job. ``state_machine.TRANSITIONS`` lists the allowed transitions."""
 
     PREPARED = "PREPARED"
     SUBMITTING = "SUBMITTING"
@@ -64,10 +64,10 @@ class JobState(enum.StrEnum):
 
 
 class RemoteKind(enum.StrEnum):
-    """What a status word of the service means for a refine."""
+    """The meaning of a status word of the service for a refine."""
 
     BEFORE = "before"
-    """Not yet at the preview mesh."""
+    """The preview mesh is not finished."""
     BROKEN = "broken"
     """Failed before the preview mesh."""
     REFINABLE = "refinable"
@@ -78,7 +78,7 @@ class RemoteKind(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RemoteStatus:
-    """The service's own word and its meaning; ``percent`` is 0 to 100, or None where the service does not say."""
+    """The service's status word and its meaning; ``percent`` is 0 to 100, or None if the service does not report it."""
 
     word: str
     kind: RemoteKind
@@ -103,10 +103,10 @@ class Box:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Placement:
-    """Where the refined mesh belongs: world ``origin`` and ``rotation`` (Blender axes), and the box to fill.
+    """The target of the refined mesh: world ``origin`` and ``rotation`` (Blender axes), and the box to fill.
 
-    ``box`` is None where the service chooses the size. ``object_name`` is None where there is no source object. The
-    fields of the source are as measured: how far it has moved since is seen by them; no comparison counts them.
+    ``box`` is None if the service chooses the size. ``object_name`` is None if there is no source object. The source
+    fields hold the measured values, to detect later moves of the source; comparisons of placements ignore them.
     """
 
     origin: Vector3 = (0.0, 0.0, 0.0)
@@ -125,7 +125,7 @@ class Placement:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LocalSettings:
-    """What is asked of the local refinery. Empty, 0 and None: left to the service.
+    """Settings of a local remesh. Empty, 0 and None use the default of the service.
 
     ``faces`` is a number, or ``low``, ``medium``, ``high``; ``texture_resolution`` is a side in pixels; loose
     parts with less than ``drop_parts_below`` of the surface are dropped.
@@ -140,22 +140,22 @@ class LocalSettings:
 
     @property
     def body(self) -> dict[str, object]:
-        """The request's keys, under the vendor's own names where it has them."""
+        """The request's JSON keys; the vendor's names are used where they exist."""
         faces: object = int(self.faces) if self.faces.isdecimal() else self.faces
-        said: dict[str, object] = {
+        values: dict[str, object] = {
             "topology": self.topology,
             "faces": faces,
             "texture_resolution": self.texture_resolution,
             "symmetry": self.symmetry,
             "preserve_aspect_ratio": self.preserve_aspect_ratio,
         }
-        body = {name: value for name, value in said.items() if value}
+        body = {name: value for name, value in values.items() if value}
         return body if self.drop_parts_below is None else {**body, "keep_parts": self.drop_parts_below or True}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RefineRequest:
-    """What is asked of the service, in API axes. None leaves a key out of the body: the service decides.
+    """The body of a refine request, in API axes. None omits the key, so that the service decides.
 
     ``session_code`` is empty until the session of a job with ``source_blend`` has been created.
     """
@@ -164,14 +164,14 @@ class RefineRequest:
     scaled_bbox: Vector3 | None = None
     pivot_point: Vector3 | None = None
     local: LocalSettings | None = None
-    """How the local service is to refine; no other one gets it."""
+    """Settings of the local service; they are sent to no other service."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Baseline:
-    """How the session stood before the POST, to tell an old result from a new one.
+    """The state of the session before the POST, to distinguish an old result from a new one.
 
-    ``mesh_fingerprint`` is a hash over the mesh URLs without their signatures: the URLs themselves are never kept.
+    ``mesh_fingerprint`` is a hash of the mesh URLs without their signatures; the URLs themselves are never stored.
     """
 
     word: str
@@ -181,18 +181,18 @@ class Baseline:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Texture:
-    """An image of the mesh, with its size in pixels; both are 0 where it cannot be read."""
+    """An image of the mesh, with its size in pixels; width and height are 0 if it cannot be read."""
 
     name: str
     width: int
     height: int
     is_plain: bool = False
-    """Whether it colours the mesh, and every pixel of it is the same."""
+    """Whether it is a colour texture whose pixels are all the same."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class MeshCounts:
-    """Faces by their number of sides, vertices, and how the faces hang together; None: not measured."""
+    """Counts of faces by number of sides, vertices, edges and connected parts; None: not measured."""
 
     triangles: int
     quads: int
@@ -209,7 +209,7 @@ class MeshCounts:
 
     @property
     def is_watertight(self) -> bool | None:
-        """Whether each edge has exactly two faces; None where nobody measured it."""
+        """Whether each edge has exactly two faces; None if not measured."""
         if self.open_edges is None or self.non_manifold_edges is None:
             return None
         return self.open_edges == 0 and self.non_manifold_edges == 0
@@ -217,9 +217,9 @@ class MeshCounts:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class MeshReport:
-    """What the preparing Blender found in the mesh; ``box`` is as returned, in Blender axes around its origin.
+    """Measurements of the background Blender; ``box`` is the returned mesh's, in Blender axes, relative to its origin.
 
-    The fields from ``images`` on are None, or empty, in reports of older versions, which did not measure them.
+    The fields from ``images`` on are None, or empty, in reports of older versions, which do not measure them.
     """
 
     triangles: int
@@ -230,22 +230,22 @@ class MeshReport:
     size_bytes: int
     problems: tuple[str, ...] = ()
     correction: str = ""
-    """What *Fit to box* changed, in words; empty where nothing had to be changed."""
+    """What *Fit to Box* changed, as text; empty if nothing was changed."""
     images: tuple[Texture, ...] = ()
     counts: MeshCounts | None = None
-    """Of the mesh as it will be placed."""
+    """Counts of the mesh as it will be placed."""
     has_uv: bool | None = None
     size: Vector3 | None = None
-    """Along Blender's axes, as it will be placed."""
+    """Size along Blender's axes, as it will be placed."""
     difference: float | None = None
-    """How far the mesh, as returned, was from its box, relative to the box's diagonal; None without a box."""
+    """Largest side difference of the returned mesh from its box, relative to the box's diagonal; None without a box."""
     joined_quads: int = 0
-    """How many quads were made of a file's triangles."""
+    """Number of quads that were joined from the file's triangles."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class JobError:
-    """A failure as it is kept with the job and shown: ``code`` of the error class, sentence, and cure."""
+    """A failure as stored with the job: ``code`` of the error class, message, and what to do."""
 
     code: str
     message: str
@@ -262,69 +262,69 @@ class Job:
     """A base URL, or :data:`LOCAL`."""
     created_at: float
     timeout_s: float
-    """How long to follow, counted from the click or the last *Retry*."""
+    """Time limit of the job, counted from the click or the last *Retry*."""
     deadline_at: float
     revision: int = 0
     state: JobState = JobState.PREPARED
     placement: Placement | None = None
     poll_first_s: float = 5.0
     poll_longest_s: float = 30.0
-    """The pauses between looks at a running refine grow from the first to the longest."""
+    """The poll interval of a running refine grows from the first to the longest."""
     fit_to_box: bool = True
     place_automatically: bool = True
     fetch_only: bool = False
-    """The result that the session has is fetched; nothing is ever sent."""
+    """Download the existing result of the session; never send a refine."""
     account: str = ""
-    """The fingerprint of the key that it goes on with (see ``accounts``); empty: of the first one that drives it."""
+    """The fingerprint of the key that the job is bound to (see ``account_binding``); empty: not bound yet."""
     source_blend: str = ""
-    """A .blend with the source objects, out of which the local service is to make the session first."""
+    """A .blend with the source objects, from which the local service first creates the session."""
     source_objects: tuple[str, ...] = ()
     """The names of the objects in ``source_blend`` that make up the source; the first one gives the frame."""
     blend_file: str = ""
-    """The file that the source object stands in; empty where it was never saved."""
+    """The .blend file of the source object; empty if it was never saved."""
     window: str = ""
-    """The open file of the running Blender that made the job; it alone places the result by itself."""
+    """Id of the file session that created the job; only there the result is placed automatically."""
     baseline: Baseline | None = None
     sent_at: float | None = None
-    """When the POST was about to leave; written and synced before it did."""
+    """Time just before the POST; written and synced before it is sent."""
     accepted_at: float | None = None
     trial_key: str = ""
     """The queue record's ``unique_trial_key``, for the vendor's support."""
     look_until: float = 0.0
-    """Until when an unclear submission is looked up by itself."""
+    """End of the automatic lookups of an unclear submission."""
     seen_running: bool = False
     remote: RemoteStatus | None = None
     answered_at: float | None = None
-    """When the service last answered."""
+    """Time of the last response of the service."""
     polls: int = 0
     empty_ends: int = 0
-    """Answers in a row that said *done* without a mesh."""
+    """Consecutive responses with the status *done* but without a mesh."""
     failures: int = 0
-    """Requests that failed in a row."""
+    """Consecutive failed requests."""
     due_at: float = 0.0
-    """When the next request may be made."""
+    """Earliest time of the next request."""
     trouble: str = ""
-    """Why the job waits, while it is not failed: offline, service out of reach."""
+    """Why an unfinished job waits: offline, service unreachable."""
     bytes_done: int = 0
     bytes_total: int | None = None
     no_blend: bool = False
-    """Whether the local service's .blend was written by a newer Blender than the one that prepares here."""
+    """Whether the local service's .blend was written by a Blender newer than the background Blender here."""
     mesh_path: str = ""
     blend_path: str = ""
     picture_path: str = ""
-    """A PNG of source and result side by side; empty where the service made none."""
+    """A PNG of source and result side by side; empty if the service made none."""
     notes: tuple[str, ...] = ()
-    """What the local service says of its result."""
+    """Notes of the local service about its result."""
     wants_quads: bool = False
-    """Whether quads were asked for, here or when the session was made."""
+    """Whether quads were requested, by this job or when the session was created."""
     reported_counts: MeshCounts | None = None
-    """What the local service counted of its result."""
+    """Counts of the result, as reported by the local service."""
     report: MeshReport | None = None
     placed_object: str = ""
     fit_error: float | None = None
     """Largest side difference relative to the box's diagonal, measured after placing."""
     placed_counts: MeshCounts | None = None
-    """Of the object in the scene, when it was placed."""
+    """Counts of the object in the scene, when it was placed."""
     placed_size: Vector3 | None = None
     """Its box along its own axes, measured after placing."""
     placed_note: str = ""
@@ -335,14 +335,14 @@ class Job:
     """Whether it was stopped by ending its refine at the local service."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return the job as plain JSON types, for the journal and for diagnostics."""
+        """Return the job as plain JSON types, for the job store and for diagnostics."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Job:
-        """Return the job that :meth:`to_json` wrote; keys that this version does not know are dropped."""
+        """Return the job that :meth:`to_json` wrote; unknown keys are dropped."""
         return serialization.decode(cls, document)
 
 
 TERMINAL: frozenset[JobState] = frozenset({JobState.PLACED, JobState.FAILED, JobState.STOPPED})
-"""States in which nothing more happens by itself."""
+"""States without automatic next steps."""

@@ -11,7 +11,7 @@ import pytest
 
 from csm_refine_addon.commands import outcome
 from csm_refine_addon.core import errors
-from csm_refine_addon.core.jobs import state_machine
+from csm_refine_addon.core.jobs import retry_policy, state_machine
 from csm_refine_addon.core.jobs.backoff import ClockJumpDetector
 from csm_refine_addon.core.jobs.job_factory import new_job
 from csm_refine_addon.core.jobs.job_store import JobStore
@@ -299,7 +299,7 @@ def test_busy_for_ever(house, api):
     """After some attempts the job fails with the sentence."""
     api.posts = [refusal(429)]
     job = house.drive()
-    assert (job.state, job.error.code, len(api.refines)) == (S.FAILED, "service_busy", state_machine.RETRY_LIMIT)
+    assert (job.state, job.error.code, len(api.refines)) == (S.FAILED, "service_busy", retry_policy.RETRY_LIMIT)
     assert state_machine.retry_state(job) is S.PREPARED
 
 
@@ -551,7 +551,7 @@ def test_the_copy_of_a_source(house, api):
 def test_engine_has_no_default_but_the_clock():
     """Whoever drives says where jobs, files and requests go; only time and chance have defaults."""
     needed = [field.name for field in dataclasses.fields(JobRunner) if field.default is dataclasses.MISSING]
-    assert needed == ["journal", "home", "client_for", "workshop", "pause"]
+    assert needed == ["store", "data_dir", "client_for", "blender_tasks", "wait"]
 
 
 def test_session_paths(house, api):

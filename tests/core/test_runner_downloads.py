@@ -9,7 +9,7 @@ import pytest
 from csm_refine_addon.commands import outcome
 from csm_refine_addon.core import limits
 from csm_refine_addon.core.errors import BlendTooNew
-from csm_refine_addon.core.jobs import state_machine
+from csm_refine_addon.core.jobs import retry_policy, state_machine
 from csm_refine_addon.core.models import LOCAL, JobState as S
 from csm_refine_addon.core.providers import downloads
 from tests.core.harness import assert_ready
@@ -44,7 +44,7 @@ def test_a_storage_that_never_gives_it(house, api, answer):
     api.storage.script = [answer] * 50
     job = house.drive()
     assert (job.state, job.error.code) == (S.FAILED, "service_unreachable")
-    assert len(api.storage.seen) == state_machine.RETRY_LIMIT
+    assert len(api.storage.seen) == retry_policy.RETRY_LIMIT
     api.storage.script = []
     job = house.journal.change(job.id, lambda job: state_machine.retried(job, house.clock()))
     assert_ready(house, house.drive(job))
@@ -67,7 +67,7 @@ def test_a_mesh_that_is_none(house, api, content):
     """One that stays ends the job with exit code 8, leaves no file, and Retry fetches it anew."""
     api.storage.put("mesh.obj", content)
     job = house.drive()
-    assert len(api.storage.seen) == state_machine.INVALID_MESH_LIMIT
+    assert len(api.storage.seen) == retry_policy.INVALID_MESH_LIMIT
     assert (job.state, job.error.code, outcome.exit_code(job)) == (S.FAILED, "mesh_unusable", 8)
     assert list((house.home.folder / "jobs" / job.id).iterdir()) == []
     api.storage.put("mesh.obj", TRIANGLE_OBJ, '"2"')

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from csm_refine_addon.commands import outcome
 from csm_refine_addon.core import errors
-from csm_refine_addon.core.jobs import backoff, state_machine
+from csm_refine_addon.core.jobs import backoff, retry_policy, state_machine
 from csm_refine_addon.core.jobs.state_machine import IllegalTransition, Step
 from csm_refine_addon.core.models import TERMINAL, Job, JobError, JobState as S, RefineRequest
 from csm_refine_addon.core.providers.csm_schema import STATUS_WORDS
@@ -109,7 +109,7 @@ def test_trap_4_what_runs_already_is_followed(word):
 def test_trap_4_an_unknown_word_is_looked_at_again():
     """A word that nobody knows may be a slip: it counts as a running refine's when it stays."""
     found = job()
-    for _ in range(state_machine.UNKNOWN_STATUS_LIMIT - 1):
+    for _ in range(retry_policy.UNKNOWN_STATUS_LIMIT - 1):
         found = state_machine.baseline_read(found, session("a_new_word"), found.due_at)
         assert (found.state, state_machine.next_step(found)) == (S.PREPARED, Step.BASELINE)
     assert state_machine.next_step(state_machine.baseline_read(found, session("preview_done"), NOON)) is Step.SUBMIT
@@ -120,7 +120,7 @@ def test_trap_4_an_unknown_word_is_looked_at_again():
 def test_a_refine_that_was_not_ours_and_is_gone(fetch_only):
     """Where a session showed a refine, nothing was sent, and none is there any more, Retry may send."""
     found = state_machine.move(job(fetch_only=fetch_only), S.RUNNING, accepted_at=NOON, seen_running=True)
-    for _ in range(state_machine.MISSING_REFINE_LIMIT - 1):
+    for _ in range(retry_policy.MISSING_REFINE_LIMIT - 1):
         found = state_machine.polled(found, session("preview_done"), NOON)
         assert found.state is S.RUNNING
     assert state_machine.polled(found, session("training_refine"), NOON).empty_ends == 0
@@ -169,7 +169,7 @@ def test_trap_2_the_old_failure_does_not_count():
 def test_trap_3_an_end_without_a_mesh_is_looked_at_again():
     """It may be finishing: some looks later it is an end with a sentence, and Retry looks on without sending."""
     found = sent()
-    for _ in range(state_machine.EMPTY_RESULT_LIMIT - 1):
+    for _ in range(retry_policy.EMPTY_RESULT_LIMIT - 1):
         found = state_machine.polled(found, session("refine_done"), NOON)
         assert found.state is S.RUNNING
     assert state_machine.polled(found, session("refine_done", MESH), NOON).state is S.DOWNLOADING
@@ -303,7 +303,7 @@ def test_an_absent_service_is_not_asked_for_long():
     found, attempts = job(), 0
     while found.state is S.PREPARED:
         found, attempts = state_machine.request_failed(found, DOWN, found.due_at), attempts + 1
-    assert (attempts, found.error.message) == (state_machine.BASELINE_RETRY_LIMIT, DOWN.message)
+    assert (attempts, found.error.message) == (retry_policy.BASELINE_RETRY_LIMIT, DOWN.message)
 
 
 def test_a_running_refine_is_asked_for_until_the_time_is_up():
@@ -324,7 +324,7 @@ def test_a_download_comes_to_an_end():
         found, attempts = state_machine.request_failed(found, DOWN, found.due_at), attempts + 1
     assert (found.state, attempts, state_machine.retry_state(found)) == (
         S.FAILED,
-        state_machine.RETRY_LIMIT,
+        retry_policy.RETRY_LIMIT,
         S.RUNNING,
     )
 
@@ -374,7 +374,7 @@ def test_a_refusal_while_a_refine_runs(error):
     while found.state is S.RUNNING:
         found, refusals = state_machine.request_failed(found, error, found.due_at), refusals + 1
     assert (refusals, found.error.code, state_machine.retry_state(found)) == (
-        state_machine.REFUSAL_LIMIT,
+        retry_policy.REFUSAL_LIMIT,
         error.code,
         S.RUNNING,
     )
@@ -387,7 +387,7 @@ def test_an_odd_mesh_is_fetched_again():
     found, tries = job(S.DOWNLOADING, **TAKEN), 0
     while found.state is S.DOWNLOADING:
         found, tries = state_machine.request_failed(found, errors.MeshUnusable("A page."), found.due_at), tries + 1
-    assert (tries, found.error.code) == (state_machine.INVALID_MESH_LIMIT, "mesh_unusable")
+    assert (tries, found.error.code) == (retry_policy.INVALID_MESH_LIMIT, "mesh_unusable")
     assert (
         state_machine.request_failed(job(S.PREPARING, **FETCHED), errors.MeshUnusable("Bad."), NOON).state is S.FAILED
     )

@@ -1,1 +1,1 @@
-"""What a job does next, and who does it: the states as data, and the engine, its worker and its followers."""
+"""Refine jobs: state machine, SQLite job store, job runner, worker process and session lookups."""

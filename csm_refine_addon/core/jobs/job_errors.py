@@ -1,4 +1,4 @@
-"""What a session, or the time, says of a job that ends by it: the sentences."""
+"""Error messages for jobs that fail or time out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def not_refinable(session: Session) -> CsmError:
-    """A session without a preview mesh."""
+    """Return the error of a session without a preview mesh."""
     word = session.status.word
     if session.status.kind is RemoteKind.BROKEN:
         return errors.SessionNotRefinable(
@@ -27,7 +27,7 @@ def not_refinable(session: Session) -> CsmError:
 
 
 def refine_failed(session: Session) -> CsmError:
-    """The service's own failure, in its words."""
+    """Return the error of a refine that the service failed, with its message."""
     message = f": {session.message.rstrip('.')}" if session.message else ""
     return errors.RefineFailed(
         f"The service failed the refine (its status is {session.status.word}){message}.",
@@ -36,14 +36,14 @@ def refine_failed(session: Session) -> CsmError:
 
 
 def no_mesh(session: Session) -> CsmError:
-    """An end that stays without a mesh."""
+    """Return the error of a finished session that never lists a mesh."""
     return errors.MeshUnusable(
         f"The service says {session.status.word}, but gives no mesh.", "Retry later; it may still be finishing."
     )
 
 
 def refine_missing(job: Job, session: Session) -> CsmError:
-    """A refine that was not sent from here, and of which the session shows nothing any more."""
+    """Return the error of a refine that this job did not send and that the session no longer shows."""
     return errors.RefineFailed(
         f"The refine that the session showed has ended without a result (its status is {session.status.word}).",
         "Refine it, or take another session." if job.fetch_only else "Nothing was sent; Retry sends the refine.",
@@ -51,7 +51,7 @@ def refine_missing(job: Job, session: Session) -> CsmError:
 
 
 def outcome_uncertain() -> CsmError:
-    """A POST whose answer never came."""
+    """Return the error of a POST without a response."""
     return errors.OutcomeUncertain(
         "The refine was sent, but no answer came: it may or may not have arrived.",
         "Look again; send it again only if the session shows no refine after a while.",
@@ -59,12 +59,12 @@ def outcome_uncertain() -> CsmError:
 
 
 def retry_message(error: CsmError) -> str:
-    """What is said of a failure while the job goes on by itself."""
+    """Return the text of a failure that is retried automatically."""
     return str(CsmError(error.message, "It is tried again.") if error.action == errors.LATER else error)
 
 
 def timed_out(job: Job) -> CsmError:
-    """The end of the time to follow, with the trouble that it ended in; what Retry does depends on what was sent."""
+    """Return the error of a passed deadline, with the job's last failure; *Retry* depends on what was sent."""
     minutes = max(1, round(job.timeout_s / 60))
     if job.fetch_only and job.accepted_at is None:
         message, action = f"The session was not read within {minutes} min.", "Retry reads it again."
@@ -73,5 +73,5 @@ def timed_out(job: Job) -> CsmError:
     else:
         message = f"The refine was followed for {minutes} min and has not ended; it may go on at the service."
         action = "Retry follows it on, without sending it again."
-    trouble, end, _ = job.trouble.partition(". ")  # its first sentence: what stood in the way, not what to do
+    trouble, end, _ = job.trouble.partition(". ")  # only the first sentence: the cause, not the action
     return errors.FollowTimeout(" ".join([message, trouble + end.strip()]).strip(), action)

@@ -1,4 +1,4 @@
-"""A new job out of what the user asked for: the same for the panel, scripts and the command line."""
+"""Factory of new jobs, shared by the panel, scripts and the command line."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from ..models import Job, Placement, RefineRequest
 from ..processes.local_settings import require_local
 
 FOLLOW_S = 10800.0
-"""How long to follow where the user does not say: a refine took up to two hours (CSM API reference)."""
+"""Default time limit: a refine took up to two hours (CSM API reference)."""
 
 POLL_S = (5.0, 30.0)
-"""First and longest pause between looks, as the CSM API reference advises."""
+"""Default poll interval, first and longest, as the CSM API reference advises."""
 
 
-def new_job(  # noqa: PLR0913 -- one for each thing that the user can say, by keyword
+def new_job(  # noqa: PLR0913 -- one keyword for each user option
     request: RefineRequest,
     service: str,
     *,
@@ -32,15 +32,15 @@ def new_job(  # noqa: PLR0913 -- one for each thing that the user can say, by ke
     fetch_only: bool = False,
     account: str = "",
 ) -> Job:
-    """Return a job that is ready to be written down; it is sent by whoever drives it next.
+    """Return a new job in PREPARED, to be added to the job store.
 
-    Raises InputError where the request has settings of the local service and goes to another one.
-    ``account`` is the fingerprint of the key that it is made with, where that is known (see ``accounts``).
-    With ``fetch_only`` nothing is sent: the result that the session has is fetched.
+    ``service`` is LOCAL or a checked base URL. ``poll_s`` is the first and the longest poll interval.
+    ``account`` is the fingerprint of the key, if known (see ``account_binding``).
+    With ``fetch_only`` nothing is sent: the existing result of the session is downloaded.
+    ``window`` is the id of the file session in which the result is placed automatically.
+    ``source_blend`` and ``source_objects`` are set if the local service creates the session first.
 
-    ``poll_s`` is the first and the longest pause between looks.
-    ``service`` is LOCAL or a checked base URL; ``window`` names the open file whose Blender places the result by
-    itself; ``source_blend`` and ``source_objects`` are given where the local service is to make the session first.
+    Raises InputError if the request has settings of the local service and goes to another service.
     """
     require_local(service, request.local)
     return Job(

@@ -1,7 +1,7 @@
-"""Drives a job: takes the next step from ``flow``, does it, and writes the outcome into the journal.
+"""Job runner: executes the steps of the state machine and stores each outcome in the job store.
 
-Runs wherever it is called: on a thread of the worker process, or headless in the calling thread. Clock, waiting and
-everything that leaves the process are parameters.
+It runs on a thread of the worker process, or in the calling thread of a script. Clock, waiting, network and background
+Blender are parameters.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ PICTURE, PNG = "picture.png", b"\x89PNG\r\n\x1a\n"
 
 
 class _StateConflict(Exception):
-    """Another process has moved the job on: what a step found out counts no more."""
+    """Another process has changed the state of the job: the outcome of the step is discarded."""
 
 
 @dataclass(slots=True)
 class _Progress:
-    """How far a download is, from where it began."""
+    """Progress of a download in bytes, with the offset at which it started."""
 
     start: int = -1
     done: int = 0
@@ -59,18 +59,18 @@ class _Progress:
 
 
 class BlenderTasks(Protocol):
-    """What needs a background Blender."""
+    """Tasks that need a background Blender."""
 
     def prepare(self, job: Job, mesh: Path) -> tuple[Path, MeshReport]:
-        """Turn a checked mesh file into a .blend; raises MeshUnusable, BlendTooNew, or PrepareFailed."""
+        """Convert a checked mesh file to a .blend. Raises MeshUnusable, BlendTooNew or PrepareFailed."""
 
     def export_source(self, job: Job) -> Path:
-        """Turn the job's source .blend into a mesh file for a new session."""
+        """Export the job's source .blend as a mesh file for a new session."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobRunner:
-    """One way to drive jobs. ``client_for`` returns the client of a service address, or raises KeyMissing."""
+    """Runs jobs to completion. ``client_for`` returns the client of a service address, or raises KeyMissing."""
 
     store: JobStore
     data_dir: DataDir
@@ -79,18 +79,18 @@ class JobRunner:
     wait: Wait
     clock: Callable[[], float] = time.time
     jitter: Callable[[], float] = random.random
-    """Uniform in [0, 1): spreads the polls of many clients over time."""
+    """Uniform in [0, 1): randomizes the poll times of many clients."""
     on_change: Callable[[Job], None] = lambda job: None
-    """Told of the job after each change."""
+    """Called with the job after each change."""
     renew_lease: Callable[[str], bool] = lambda job_id: True
-    """Renews the job's lease; False: another process drives it now, as this one stood still for too long."""
+    """Renews the job's lease; False: it expired and another process has it."""
     read_session: Callable[[Job], Session] | None = None
-    """Reads the session of a running refine; a process with many jobs reads many at once."""
+    """Reads the session of a running refine; a process with many jobs shares one request."""
 
     def drive(self, job_id: str, *, until: Callable[[Job], bool] = lambda job: False) -> Job:
-        """Drive a job until it rests: ready, ended, unclear, or as ``until`` says. Return how it stands.
+        """Run a job until it has no next step, or until ``until`` returns True. Return the stored job.
 
-        The caller holds the job's lease. Raises InputError where the job is not in the journal.
+        The caller holds the job's lease. Raises InputError if the job is not in the job store.
         """
         job = self.store.change(job_id, lambda job: state_machine.recovered(job, self.clock()))
         clock_jumps = ClockJumpDetector(self.clock)
@@ -102,12 +102,12 @@ class JobRunner:
         return self.store.get(job_id)
 
     def _advance(self, job: Job, clock_jumps: ClockJumpDetector) -> Job:
-        """Wait until something is to be done with the job, and do it."""
+        """Wait until the next step is due, and execute it."""
         try:
             job = self._check_deadline(job, clock_jumps)
             self._wait_until_due(job, clock_jumps)
             self._require_lease(job)
-            if job.state is JobState.PREPARED:  # nothing is sent any more; what was sent gets a last look
+            if job.state is JobState.PREPARED:  # after the deadline only a sent refine is read once more
                 job = self._check_deadline(job, clock_jumps)
             step = state_machine.next_step(job)
             return job if step is Step.REST else self._run_step(step, job)
@@ -131,10 +131,10 @@ class JobRunner:
             raise Cancelled
 
     def _run_step(self, step: Step, job: Job) -> Job:
-        """Take one step; a failure that the step does not know better is the flow's to judge."""
+        """Execute one step; a failure that the step does not handle becomes ``state_machine.request_failed``."""
         try:
             return self._handler(step)(job)
-        except errors.JobStoreBusy:  # says nothing about the job: whoever drives it next takes the step again
+        except errors.JobStoreBusy:  # no fault of the job: the next process repeats the step
             raise
         except CsmError as error:
             failure = error
@@ -157,8 +157,8 @@ class JobRunner:
         }[step]
 
     def _create(self, job: Job) -> Job:
-        """Make the session; how long the files for it are kept: :meth:`.DataDir.source`."""
-        self.client_for(job.service)  # the service runs then, and its Blender is known
+        """Create the session; :meth:`.DataDir.source` describes the lifetime of its files."""
+        self.client_for(job.service)  # starts the service, so that its Blender is known
         mesh = self.blender_tasks.export_source(job)
         try:
             session = self.client_for(job.service).create_session(mesh)
@@ -177,7 +177,7 @@ class JobRunner:
         return self._change(job, lambda job: result_fetch.result_read(job, session, self.clock()))
 
     def _submit(self, job: Job) -> Job:
-        """Write down that the POST leaves, send it once, and write down what came of it."""
+        """Store SUBMITTING, send the POST once, and store the outcome."""
         client = self.client_for(job.service)
         client.require_online()
         job = self._change(job, lambda job: state_machine.submitting(job, self.clock()))
@@ -212,7 +212,7 @@ class JobRunner:
         return self._change(job, lambda job: state_machine.polled(job, session, self.clock()))
 
     def _download(self, job: Job) -> Job:
-        """Fetch the mesh into a part file, check it, and give it its final name."""
+        """Download the mesh to a part file, check it, and rename it."""
         client = self.client_for(job.service)
         session = client.read_session(job.request.session_code)
         if not state_machine.has_result(job, session):
@@ -226,7 +226,7 @@ class JobRunner:
         try:
             client.download(url, part, lambda done, total: self._report_progress(job, progress, done, total))
         finally:
-            if progress.has_resumed:  # also where it was cut again before the next note was due
+            if progress.has_resumed:  # also if it was interrupted before the next save
                 self._change(job, progress.apply)
         try:
             kind = check(part, allow_blend=job.service == LOCAL)
@@ -241,7 +241,7 @@ class JobRunner:
         return self._change(job, lambda job: state_machine.downloaded(job, str(mesh), self.clock(), session, picture))
 
     def _picture(self, job: Job, client: Client, session: Session) -> str:
-        """Fetch the picture of source and result and return its path; empty where it cannot be had."""
+        """Download the picture of source and result and return its path; empty if that fails."""
         if session.picture is None or not is_loopback(job.service):
             return ""
         path = self.data_dir.job_folder(job.id) / PICTURE
@@ -257,7 +257,7 @@ class JobRunner:
         return str(path)
 
     def _report_progress(self, job: Job, progress: _Progress, done: int, total: int | None) -> None:
-        """Write the progress down now and then, and see whether to go on."""
+        """Store the progress every PROGRESS_EVERY_S, renew the lease, and raise Cancelled if stopped."""
         progress.update(done, total)
         now = self.clock()
         if abs(now - progress.saved_at) < PROGRESS_EVERY_S and done != total:
@@ -279,7 +279,7 @@ class JobRunner:
         return self._change(job, lambda job: state_machine.prepared(job, str(blend), report, self.clock()))
 
     def _change(self, job: Job, step: Callable[[Job], Job]) -> Job:
-        """Write a step's outcome down, unless someone else has meanwhile stopped, removed or moved the job."""
+        """Store the outcome of a step, unless the job was stopped, removed or changed by another process."""
         expected = job.state
 
         def guarded(now: Job) -> Job:
@@ -300,9 +300,9 @@ class JobRunner:
 
 
 def _mesh_url(job: Job, session: Session) -> Secret | None:
-    """Return the address to download: of a local service the .blend that this Blender can read, else of a mesh file.
+    """Return the URL to download: the .blend of the local service if this Blender can read it, else a mesh file.
 
-    Local results keep their quads, save where only triangles were asked for; other ones where quads were asked for. A
+    Local results keep their quads unless triangles were requested; other results only if quads were requested. The
     .blend of another service is never read.
     """
     if job.service != LOCAL:

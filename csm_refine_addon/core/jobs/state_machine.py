@@ -1,12 +1,12 @@
-"""The way of a job as data: which state may follow which, what to do next, and what an answer makes of the job.
+"""State machine of a job: allowed transitions, the next step, and one function for each event.
 
-Nothing here does I/O, reads a clock or sleeps: every function takes a job and what happened, and returns the job as
-it is to be written down. ``docs``: the four traps named below are those of the CSM API reference.
+Nothing here does I/O, reads a clock or sleeps. Each event function takes a job and the event, and returns the job to
+store. The four traps below are those of the CSM API reference:
 
-Trap 1: right after the POST the session may still say ``preview_done``.
-Trap 2: a session that was refined before still shows its old end, with the old mesh.
-Trap 3: an end without mesh URLs is not yet the end.
-Trap 4: a session may refine by itself: a refine that runs before our POST is followed, not posted again.
+Trap 1: right after the POST the status of the session may still be ``preview_done``.
+Trap 2: a session that was refined before still shows its old final status, with the old mesh.
+Trap 3: a final status without mesh URLs is not final yet.
+Trap 4: the service may start a refine by itself: a refine that runs before the POST is tracked, not sent again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .. import errors
 from ..errors import CsmError
 from ..mesh_counts import completed
 from ..models import LOCAL, TERMINAL, Baseline, Job, JobError, JobState, MeshCounts, MeshReport, RemoteKind
-from . import backoff, job_errors
+from . import backoff, job_errors, retry_policy
 
 if TYPE_CHECKING:
     from ..axes import Vector3
@@ -43,30 +43,16 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
 
 _RESTING = TERMINAL | {S.READY, S.UNCERTAIN}
 
-RETRY_LIMIT = 6
-"""How often a request that the service did not take, or a download, is tried again."""
-BASELINE_RETRY_LIMIT = 3
-"""How often the session is read in vain before anything was sent: a user waits for this answer."""
-REFUSAL_LIMIT = 4
-"""How often in a row the service refuses to be read, once a refine was sent: gateways, too, say 401, 403 and 404."""
-INVALID_MESH_LIMIT = 3
-"""How often in a row what the storage sends is no mesh: a page, or a file that is cut short."""
-EMPTY_RESULT_LIMIT = 10
-MISSING_REFINE_LIMIT = 5
-"""How often in a row a session shows nothing of a refine that it showed before, and that was not sent from here."""
-UNKNOWN_STATUS_LIMIT = 3
-"""How often an unknown word is looked at before anything is sent, until it counts as that of a running refine."""
-OFFLINE_RETRY_S = 2.0
 QUADS = "quads"
-"""The word of the services, and of a request, for a mesh of quads."""
+"""The value of ``topology``, in requests and sessions, for a mesh of quads."""
 
 
 class IllegalTransition(Exception):
-    """A state was to follow another that it may not follow: a mistake in the program."""
+    """A transition that :data:`TRANSITIONS` does not contain: a bug."""
 
 
 class Step(enum.Enum):
-    """What the engine does next with a job."""
+    """The next action of the job runner."""
 
     CREATE = "make a session out of the source object"
     BASELINE = "read the session before the submission"
@@ -80,7 +66,7 @@ class Step(enum.Enum):
 
 
 def next_step(job: Job) -> Step:
-    """Return what is to be done with the job next; when, is ``job.due_at``."""
+    """Return the next step of the job; it is due at ``job.due_at``."""
     if job.state is S.PREPARED:
         if not job.request.session_code:
             return Step.CREATE
@@ -96,14 +82,14 @@ _STEPS = {S.RUNNING: Step.POLL, S.DOWNLOADING: Step.DOWNLOAD, S.PREPARING: Step.
 
 
 def move(job: Job, state: JobState, **changes: Any) -> Job:
-    """Return the job in another state. Raises IllegalTransition where the table does not have it."""
+    """Return the job in another state. Raises IllegalTransition if :data:`TRANSITIONS` does not allow it."""
     if state is not job.state and state not in TRANSITIONS[job.state]:
         raise IllegalTransition(f"{job.state} -> {state}")
     return dataclasses.replace(job, state=state, **changes)
 
 
 def recovered(job: Job, now: float) -> Job:
-    """Return a job that its former driver left in the middle: whether a submission arrived is not known then."""
+    """Return a job that an ended process left: a job in SUBMITTING becomes UNCERTAIN."""
     return _uncertain(job, now) if job.state is S.SUBMITTING else job
 
 
@@ -111,18 +97,18 @@ def recovered(job: Job, now: float) -> Job:
 
 
 def created(job: Job, session: Session, now: float) -> Job:
-    """The local service has made the session out of the source object."""
+    """The local service has created the session from the source object."""
     request = dataclasses.replace(job.request, session_code=session.code)
     return dataclasses.replace(_answered(job, session, now), request=request, due_at=now)
 
 
 def baseline_read(job: Job, session: Session, now: float) -> Job:
-    """Note how the session stands before the POST; follow what runs already (trap 4); refuse what cannot be refined."""
+    """Store the baseline before the POST; track a refine that runs already (trap 4); fail if it cannot be refined."""
     job = dataclasses.replace(_answered(job, session, now), failures=job.failures)
     kind = session.status.kind
     if kind in (RemoteKind.BEFORE, RemoteKind.BROKEN):
         return failed(job, job_errors.not_refinable(session), now)
-    if not session.has_known_word and job.polls + 1 < UNKNOWN_STATUS_LIMIT:
+    if not session.has_known_word and job.polls + 1 < retry_policy.UNKNOWN_STATUS_LIMIT:
         return dataclasses.replace(job, polls=job.polls + 1, due_at=now + backoff.poll_interval(job))
     job = dataclasses.replace(job, baseline=baseline_of(session), polls=0)
     if kind is RemoteKind.RUNNING:
@@ -131,9 +117,9 @@ def baseline_read(job: Job, session: Session, now: float) -> Job:
 
 
 def submitting(job: Job, now: float) -> Job:
-    """The POST is about to leave: written down before it does.
+    """The POST is about to be sent; store this state first.
 
-    Raises IllegalTransition where one left already, or none may leave.
+    Raises IllegalTransition if the POST was sent already, or if the job only fetches.
     """
     if job.state is not S.PREPARED or job.fetch_only:
         raise IllegalTransition(f"{job.state} -> {S.SUBMITTING}")
@@ -141,36 +127,36 @@ def submitting(job: Job, now: float) -> Job:
 
 
 def accepted(job: Job, ack: RefineAck, now: float) -> Job:
-    """The service took the refine."""
+    """The service accepted the refine."""
     if job.is_cancelled:
         return job
     taken = {"accepted_at": now, "trial_key": ack.trial_key, "answered_at": now, "failures": 0, "trouble": ""}
-    if job.state not in (S.SUBMITTING, S.UNCERTAIN, S.PREPARED):  # stopped meanwhile, or driven on by another process
+    if job.state not in (S.SUBMITTING, S.UNCERTAIN, S.PREPARED):  # stopped, or advanced by another process
         return dataclasses.replace(job, **taken)  # type: ignore[arg-type]  # the keys are fields of Job
     return move(job, S.RUNNING, remote=ack.status, due_at=now + backoff.poll_interval(job), **taken)
 
 
 def refused(job: Job, error: CsmError, now: float) -> Job:
-    """The service answered that it will not refine: nothing runs, nothing is owed."""
+    """The service refused the refine: nothing runs and nothing is charged."""
     return failed(dataclasses.replace(job, sent_at=None), error, now)
 
 
 def not_accepted(job: Job, error: CsmError, now: float) -> Job:
-    """The request surely did not arrive, or the service says that it did not take it: it may go out again, later.
+    """The request did not arrive, or the service reports that it did not accept it: send it again later.
 
-    The session is read anew before it does, so that a refine that runs after all is followed and not sent twice.
+    The session is read again before that, so that a refine that runs nevertheless is tracked and not sent twice.
     """
     job = move(job, S.PREPARED, sent_at=None, baseline=None)
-    return _try_again(job, error, now, limit=RETRY_LIMIT)
+    return _try_again(job, error, now, limit=retry_policy.RETRY_LIMIT)
 
 
 def unanswered(job: Job, now: float) -> Job:
-    """The POST left and no answer came."""
+    """The POST was sent and no response arrived."""
     return _uncertain(job, now)
 
 
 def looked_up(job: Job, session: Session, now: float) -> Job:
-    """See whether the session shows a refine that was not there before the POST."""
+    """Track the refine if the session shows one that was not there before the POST; else look up again later."""
     job = _answered(job, session, now)
     kind = session.status.kind
     running = kind is RemoteKind.RUNNING
@@ -188,7 +174,7 @@ def _uncertain(job: Job, now: float) -> Job:
     )
 
 
-# --- following --------------------------------------------------------------------------------------------------
+# --- tracking ---------------------------------------------------------------------------------------------------
 
 
 def polled(job: Job, session: Session, now: float) -> Job:
@@ -210,21 +196,21 @@ def polled(job: Job, session: Session, now: float) -> Job:
 def _finished(job: Job, session: Session, now: float) -> Job:
     if session.mesh_urls:
         return move(job, S.DOWNLOADING, empty_ends=0, bytes_done=0, bytes_total=None, due_at=now)
-    if job.empty_ends + 1 >= EMPTY_RESULT_LIMIT:
+    if job.empty_ends + 1 >= retry_policy.EMPTY_RESULT_LIMIT:
         return failed(job, job_errors.no_mesh(session), now)
     return dataclasses.replace(job, empty_ends=job.empty_ends + 1, due_at=now + backoff.poll_interval(job))
 
 
 def _refine_missing(job: Job, session: Session, now: float) -> Job:
-    """The refine that the session showed before anything was sent is gone: after a while there is none to follow."""
-    if job.empty_ends + 1 < MISSING_REFINE_LIMIT:
+    """A refine that this job did not send is missing: fail after retry_policy.MISSING_REFINE_LIMIT reads."""
+    if job.empty_ends + 1 < retry_policy.MISSING_REFINE_LIMIT:
         return dataclasses.replace(job, empty_ends=job.empty_ends + 1, due_at=now + backoff.poll_interval(job))
     nothing = dataclasses.replace(job, accepted_at=None, seen_running=False, empty_ends=0)
     return failed(nothing, job_errors.refine_missing(job, session), now)
 
 
 def baseline_of(session: Session) -> Baseline:
-    """Return what of a session tells an old result from a new one."""
+    """Return the values of a session that distinguish an old result from a new one."""
     return Baseline(session.status.word, session.updated_at, session.mesh_fingerprint)
 
 
@@ -236,27 +222,27 @@ def _is_new(job: Job, session: Session) -> bool:
 
 
 def received(job: Job, done: int, total: int | None, *, resumed: bool) -> Job:
-    """Note how much of the mesh has arrived, in bytes.
+    """Store the progress of the download, in bytes.
 
-    Only a download that went on where the last one was cut, and got further, makes its failures forgotten: one that
-    begins anew each time may never end.
+    Only a download that resumed after an interruption and made progress resets the failure count: one that restarts
+    each time may never end.
     """
     failures = 0 if resumed else job.failures
     return dataclasses.replace(job, bytes_done=done, bytes_total=total, failures=failures, trouble="")
 
 
 def has_result(job: Job, session: Session) -> bool:
-    """Tell whether the session, read anew for the mesh's address, still shows the end that is to be fetched."""
+    """Return whether the session, read again for the mesh URL, still shows the result to download."""
     return session.status.kind is RemoteKind.DONE and _is_new(job, session)
 
 
 def result_gone(job: Job, session: Session, now: float) -> Job:
-    """The session's status went back after its end: follow it on, rather than fetch another mesh."""
+    """The session left its final status: poll it again instead of downloading another mesh."""
     return move(_answered(job, session, now), S.RUNNING, due_at=now + backoff.poll_interval(job))
 
 
 def downloaded(job: Job, mesh_path: str, now: float, session: Session | None = None, picture_path: str = "") -> Job:
-    """The mesh file is complete and checked; ``session`` showed it."""
+    """The mesh file is complete and checked; ``session`` is the session that listed it."""
     found: dict[str, Any] = {"mesh_path": mesh_path, "picture_path": picture_path}
     if session is not None:
         found |= {"notes": session.notes, "reported_counts": session.result, "wants_quads": wants_quads(job, session)}
@@ -264,18 +250,18 @@ def downloaded(job: Job, mesh_path: str, now: float, session: Session | None = N
 
 
 def wants_quads(job: Job, session: Session) -> bool:
-    """Tell whether quads were asked for, by this job or when the session was made."""
+    """Return whether quads were requested, by this job or when the session was created."""
     return QUADS in (session.topology, job.request.local.topology if job.request.local else "")
 
 
 def mesh_lost(job: Job, now: float, *, no_blend: bool = False) -> Job:
-    """The downloaded file is gone, or a .blend that cannot be read here (``no_blend``): fetch it again."""
+    """The downloaded file is missing, or a .blend that cannot be read here (``no_blend``): download again."""
     no_blend |= job.no_blend
     return move(job, S.DOWNLOADING, mesh_path="", bytes_done=0, bytes_total=None, no_blend=no_blend, due_at=now)
 
 
 def prepared(job: Job, blend_path: str, report: MeshReport, now: float) -> Job:
-    """The mesh is a checked .blend: it can be placed."""
+    """The mesh was converted to a checked .blend: it can be placed."""
     return move(job, S.READY, blend_path=blend_path, report=report, error=None, due_at=now)
 
 
@@ -287,9 +273,9 @@ def placed(
     counts: MeshCounts | None = None,
     size: Vector3 | None = None,
 ) -> Job:
-    """The result stands in the scene; ``fit_error`` is relative to the box's diagonal, None without a box.
+    """The result is in the scene; ``fit_error`` is relative to the box's diagonal, None without a box.
 
-    ``counts`` are those of the object; None where it was counted before.
+    ``counts`` are those of the object; None keeps the earlier ones.
     """
     if counts is not None:
         counts = completed(counts, job.report.counts if job.report else None)
@@ -298,42 +284,28 @@ def placed(
     return move(job, S.PLACED, placed_object=object_name, fit_error=fit_error, error=None, finished_at=now)
 
 
-# --- trouble, ends, and what the user asks for ----------------------------------------------------------------------
+# --- failures, deadlines and user requests --------------------------------------------------------------------------
 
 
 def request_failed(job: Job, error: CsmError, now: float) -> Job:
-    """A reading request failed: try again where that may help, else fail."""
+    """A read request failed: retry if that may help, else fail."""
     if isinstance(error, errors.BlenderOffline):
-        due_at = now + OFFLINE_RETRY_S
+        due_at = now + retry_policy.OFFLINE_RETRY_S
         look_until = max(job.look_until, min(due_at + backoff.LOOK_UP_S, job.deadline_at))
         return dataclasses.replace(job, trouble=str(error), due_at=due_at, look_until=look_until)
-    return _try_again(job, error, now, limit=_retry_limit(job, error))
-
-
-def _retry_limit(job: Job, error: CsmError) -> int | None:
-    """Return how often in a row this may happen until the job fails; None: until its time is up."""
-    is_sent = (job.sent_at or job.accepted_at) is not None
-    if isinstance(error, errors.ServiceUnreachable) or (isinstance(error, errors.ServiceMoved) and is_sent):
-        return {S.PREPARED: BASELINE_RETRY_LIMIT, S.DOWNLOADING: RETRY_LIMIT}.get(job.state)
-    if isinstance(error, _REFUSALS) and is_sent:
-        return REFUSAL_LIMIT
-    is_invalid_mesh = isinstance(error, errors.MeshUnusable) and not isinstance(error, errors.MeshTooLarge)
-    return INVALID_MESH_LIMIT if is_invalid_mesh and job.state is S.DOWNLOADING else 1
-
-
-_REFUSALS = (errors.KeyRefused, errors.SessionUnknown, errors.SessionNotRefinable, errors.OutOfCredits)
+    return _try_again(job, error, now, limit=retry_policy.attempt_limit(job, error))
 
 
 def failed(job: Job, error: CsmError, now: float) -> Job:
-    """The job has ended with a sentence and a cure."""
+    """Return the job in FAILED with this error."""
     return move(job, S.FAILED, error=job_error(error), finished_at=now, trouble="")
 
 
 def overdue(job: Job, now: float) -> Job:
-    """Fail the job where its time is up, else return it as it is.
+    """Fail the job if its deadline has passed, else return it unchanged.
 
-    A mesh that is being fetched without trouble is fetched. Where the end of the time was slept through, what was
-    sent gets a moment more: the service may have finished meanwhile, and the network needs that long to come back.
+    A download without failures is finished. If the machine slept through the deadline, a submitted job gets
+    SLEEP_GRACE_S: the service may have finished, and the network needs time to reconnect.
     """
     if job.state in TERMINAL or job.state in (S.READY, S.UNCERTAIN, S.PREPARING):
         return job
@@ -353,16 +325,16 @@ def may_run(job: Job) -> bool:
 
 
 def stopped(job: Job, now: float) -> Job:
-    """Cancel the job where that is possible; else track it no longer, and what runs at the service runs on.
+    """Cancel the job if that is possible; else stop it only here, and the refine on the service continues.
 
-    A cancelled job is as one of which nothing was sent: *Retry* starts it anew, and it bars no other job.
+    A cancelled job is like a job that was never sent: *Retry* starts it again, and it blocks no other job.
     """
     nothing_sent = {**_NOTHING_SENT, "is_cancelled": True, "error": None} if can_cancel(job) else {}
     return move(job, S.STOPPED, finished_at=now, trouble="", **nothing_sent)
 
 
 def is_active(job: Job) -> bool:
-    """Tell whether the engine has, or may come to have, something to do with the job by itself."""
+    """Return whether the job has, or may get, a next step without the user."""
     return job.state not in _RESTING or _looks_up(job)
 
 
@@ -371,9 +343,9 @@ def _looks_up(job: Job) -> bool:
 
 
 def retry_state(job: Job) -> JobState:
-    """Return where *Retry* takes a job up again: as late as possible, so that nothing is done or paid twice.
+    """Return the state in which *Retry* resumes a job: the latest one, so that nothing is done or paid twice.
 
-    PREPARED means that the refine is sent anew, for which the user has to say yes where the service may charge.
+    PREPARED means that the refine is sent again; the user has to confirm it if the service may charge.
     """
     if job.accepted_at is None:
         return S.PREPARED if job.sent_at is None else S.UNCERTAIN
@@ -388,7 +360,7 @@ def retry_state(job: Job) -> JobState:
 
 
 def retried(job: Job, now: float) -> Job:
-    """Take up a failed, stopped or unclear job again, with the full time to follow it."""
+    """Resume a failed, stopped or unclear job with its full time limit."""
     state = retry_state(job)
     if state is S.PREPARED:
         return sent_again(job, now)
@@ -398,14 +370,14 @@ def retried(job: Job, now: float) -> Job:
 
 
 def extend_deadline(job: Job, seconds: float, now: float) -> Job:
-    """Follow the job for so long from now on."""
+    """Set the deadline of the job to ``seconds`` from now."""
     end = now + seconds
     look_until = min(job.look_until, end)
     return dataclasses.replace(job, deadline_at=end, timeout_s=max(job.timeout_s, seconds), look_until=look_until)
 
 
 def sent_again(job: Job, now: float) -> Job:
-    """Send the refine anew: only after the user said yes to it. Raises InputError where it has not ended."""
+    """Reset the job to send the refine again, after the user confirmed it. Raises InputError if the job is active."""
     if job.state not in (S.PREPARED, S.UNCERTAIN, S.FAILED, S.STOPPED):
         raise errors.InputError(
             f"The job {job.id} has neither failed nor stopped.", "Stop it first, or make a new job."
@@ -433,7 +405,7 @@ def _reset_fields(now: float) -> dict[str, Any]:
 
 
 def job_error(error: CsmError) -> JobError:
-    """Return an error as it is kept with the job."""
+    """Return an error as it is stored with the job."""
     return JobError(error.code, error.message, error.action)
 
 
@@ -449,6 +421,6 @@ def _try_again(job: Job, error: CsmError, now: float, limit: int | None) -> Job:
     if job.state is S.UNCERTAIN:
         job = dataclasses.replace(job, look_until=backoff.lookup_deadline(job, now))
         due_at = backoff.next_lookup(job, now, due_at)
-        if isinstance(error, _REFUSALS) and due_at >= job.look_until:  # this was the last look
+        if isinstance(error, retry_policy.REFUSALS) and due_at >= job.look_until:  # this was the last lookup
             return failed(job, error, now)
     return dataclasses.replace(job, failures=failures, trouble=job_errors.retry_message(error), due_at=due_at)
