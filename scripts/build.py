@@ -57,7 +57,7 @@ def copy_sources(target: Path, wheels: list[Path]) -> None:
 def product_files() -> list[Path]:
     """The manifest, the licence, the modules of the package, and the tables of its translations."""
     package = environment.ROOT / "csm_refine_addon"
-    tables = (package / "blender" / "translations").glob("*.json")
+    tables = (package / "blender" / "i18n").glob("*.json")
     beside = (environment.ROOT / name for name in ("blender_manifest.toml", "__init__.py", "LICENSE"))
     found = [*beside, *(path for path in package.rglob("*.py") if is_module(path)), *tables]
     return sorted(path for path in found if not path.is_symlink())

@@ -142,7 +142,7 @@ def ladder_with(folder: Path, *, trying, finishing=lambda _choice: 0) -> tuple[i
     choices = []
 
     def run(module, request, _limit_s):
-        if module.endswith("trying"):
+        if module.endswith("run_method"):
             return trying(request["method"])
         choices.append(json.loads((folder / "order.json").read_text())["choice"])
         (folder / "report.json").write_text('{"ok": true}')
@@ -207,7 +207,7 @@ def test_however_long_the_rungs_take_the_cleaned_mesh_has_its_time(tmp_path, who
         if math.isinf(limit_s):
             return 0
         now[0] += granted[-1]
-        if score and granted[-1] and module.endswith("trying"):
+        if score and granted[-1] and module.endswith("run_method"):
             return verdict(folder, request["method"], score, "too few quads")
         return None
 
@@ -251,10 +251,10 @@ METHOD_LIMIT_S, METHOD_LIMIT_S_PER_FACE = 20.0, 0.0
 def test_a_rung_without_measure_or_end_is_one_that_failed(start_service, tmp_path):
     """One that takes more memory than it may ends by itself, one that never ends is ended; the next one is taken."""
     package = shutil.copytree(ROOT / "csm_refine_addon", tmp_path / "csm_refine_addon")
-    methods = package / "service" / "refinery" / "methods"
+    methods = package / "remesh" / "methods"
     (methods / "tris_0_greedy.py").write_text(GREEDY)
     (methods / "tris_0_endless.py").write_text(ENDLESS)
-    with (package / "service" / "refinery" / "tuning.py").open("a") as tuned:
+    with (package / "remesh" / "tuning.py").open("a") as tuned:
         tuned.write(SMALL_LIMITS)
     service = start_service(root=tmp_path)
     mesh = raw_meshes.doubled_faces(tmp_path).read_bytes()
