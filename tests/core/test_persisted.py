@@ -119,7 +119,7 @@ def test_a_journal_of_version_3(home):
 
 
 def test_exit_codes():
-    """Each error code that scripts read has the exit code that interface and README promise."""
+    """Each error code that scripts read has the exit code that interface and docs/command_line.md promise."""
     from csm_refine_addon.core import errors
 
     def below(kind: type[errors.CsmError]) -> list[type[errors.CsmError]]:

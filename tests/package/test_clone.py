@@ -1,4 +1,4 @@
-"""A fresh clone, and Pythons that have only what README names: what they lack is fetched, or named at once."""
+"""A fresh clone, and Pythons with only what docs/command_line.md lists: what is missing is downloaded or reported."""
 
 from __future__ import annotations
 
