@@ -181,8 +181,8 @@ def test_bad_file_is_reported_with_exit_code_8(content, said, tmp_path):
 def test_what_is_not_the_meshs_fault_is_another_error(tmp_path):
     """Where Blender or the disk fails, the error is ``prepare_failed``, so that importing in the window is offered."""
     mesh = returned.write_glb(tmp_path / "mesh.glb", BBOX, PIVOT)
-    (tmp_path / "result.blend.part" / "not empty").mkdir(parents=True)  # 4.2 replaces an empty folder
-    assert prepare.main(asked(tmp_path, mesh, None)) == 8
+    request = {**asked(tmp_path, mesh, None), "blend": str(tmp_path / "missing" / "result.blend")}
+    assert prepare.main(request) == 8
     assert json.loads((tmp_path / "report.json").read_text())["error"]["code"] == "prepare_failed"
 
 
