@@ -75,17 +75,17 @@ def _envelope(status: int, message: str) -> dict[str, Any]:
 
 @fault("refused", Moment.CONNECTING, NETWORK)
 def _refused(exchange: Exchange, rule: Rule) -> None:
-    """Nobody listens: the connection is refused, for `seconds` or until the rule is taken away."""
+    """The connection is refused, for `seconds` or until the rule is removed."""
 
 
 @fault("certificate", Moment.CONNECTING, NETWORK)
 def _certificate(exchange: Exchange, rule: Rule) -> None:
-    """The certificate was signed by nobody that is trusted; needs `"tls"`."""
+    """The certificate is signed by an authority that is not trusted; needs `"tls"`."""
 
 
 @fault("reset-before", Moment.CONNECTING, NETWORK)
 def _reset_before(exchange: Exchange, rule: Rule) -> None:
-    """The connection is reset as the request begins to come in; the service is not asked."""
+    """The connection is reset when the request starts to arrive; it does not reach the service."""
 
 
 @fault("reset-after", Moment.ANSWERED, NETWORK)
@@ -117,21 +117,22 @@ def _drip(exchange: Exchange, rule: Rule) -> None:
 
 @fault("dns-failure", Moment.ANSWERED, NETWORK)
 def _dns_failure(exchange: Exchange, rule: Rule) -> None:
-    """The name is not known: the session that is read before names a host for its mesh that does not exist. For the
-    API give your client an address like `http://no-such-name.invalid`; no proxy can do that."""
+    """The name does not resolve: the session that is read before names a host for its mesh that does not exist. For
+    the API give your client an address like `http://no-such-name.invalid`; no proxy can do that.
+    """
     if exchange.answer is not None and exchange.answer.document:
         _each_mesh_url(exchange, lambda url: f"http://no-such-name.invalid/{url.split('/', 3)[3]}")
 
 
 @fault("proxy-refuses", Moment.ASKED, NETWORK)
 def _proxy_refuses(exchange: Exchange, rule: Rule) -> None:
-    """A company's proxy in between wants a password: 407 with HTML. (Set as HTTP_PROXY, this is one.)"""
+    """A company's proxy requires a password: 407 with HTML. (Set as HTTP_PROXY, this is one.)"""
     _answers(exchange, 407, _page(407), proxy_authenticate='Basic realm="company"', content_type="text/html")
 
 
 @fault("html-200", Moment.ASKED, NETWORK)
 def _html_200(exchange: Exchange, rule: Rule) -> None:
-    """A page instead of an answer, with 200, as a hotel's network sends it."""
+    """A web page instead of an answer, with 200, as a captive portal sends it."""
     _answers(exchange, 200, _page(200), content_type="text/html")
 
 
@@ -144,7 +145,7 @@ def _page(status: int) -> bytes:
 
 @fault("400-empty", Moment.ASKED, NETWORK)
 def _400_empty(exchange: Exchange, rule: Rule) -> None:
-    """400 without a word: how the hosted service limits its rate."""
+    """400 without a message: how the hosted service limits its rate."""
     _answers(exchange, 400)
 
 
@@ -162,7 +163,7 @@ def _402(exchange: Exchange, rule: Rule) -> None:
 
 @fault("403", Moment.ASKED, NETWORK)
 def _403(exchange: Exchange, rule: Rule) -> None:
-    """Forbidden: the key again, or for a mesh its signature."""
+    """Forbidden: the key, or for a mesh its signature, is refused."""
     _answers(exchange, 403, _envelope(403, "Forbidden"))
 
 
@@ -180,35 +181,36 @@ def _409(exchange: Exchange, rule: Rule) -> None:
 
 @fault("429-seconds", Moment.ASKED, NETWORK)
 def _429_seconds(exchange: Exchange, rule: Rule) -> None:
-    """Too many requests, come again in so many seconds (`seconds`, else 7)."""
+    """Too many requests; `Retry-After` in seconds (`seconds`, else 7)."""
     seconds = 7 if rule.seconds is None else round(rule.seconds)
     _answers(exchange, 429, _envelope(429, "Too many requests"), retry_after=str(seconds))
 
 
 @fault("429-date", Moment.ASKED, NETWORK)
 def _429_date(exchange: Exchange, rule: Rule) -> None:
-    """Too many requests, come again at a time of day (`seconds` from now, else 7)."""
+    """Too many requests; `Retry-After` as a date (`seconds` from now, else 7)."""
     at = time.time() + (7 if rule.seconds is None else rule.seconds)
     _answers(exchange, 429, _envelope(429, "Too many requests"), retry_after=email.utils.formatdate(at, usegmt=True))
 
 
 @fault("429-bare", Moment.ASKED, NETWORK)
 def _429_bare(exchange: Exchange, rule: Rule) -> None:
-    """Too many requests, and no word about when to come again."""
+    """Too many requests, without `Retry-After`."""
     _answers(exchange, 429, _envelope(429, "Too many requests"))
 
 
 @fault("503-seconds", Moment.ASKED, NETWORK)
 def _503_seconds(exchange: Exchange, rule: Rule) -> None:
-    """The gateway says out of service, come again in so many seconds (`seconds`, else 7), with a page (the request
-    did not arrive)."""
+    """The gateway answers out of service with a page and `Retry-After` (`seconds`, else 7); the request did not
+    arrive.
+    """
     seconds = 7 if rule.seconds is None else round(rule.seconds)
     _answers(exchange, 503, _page(503), retry_after=str(seconds), content_type="text/html")
 
 
 @fault("500-html", Moment.ASKED, NETWORK)
 def _500_html(exchange: Exchange, rule: Rule) -> None:
-    """The service broke down, with a page; whether it took the request, it does not say (it did not)."""
+    """The service fails with a page that does not state whether it took the request (it did not)."""
     _answers(exchange, 500, _page(500), content_type="text/html")
 
 
@@ -220,37 +222,37 @@ def _502_html(exchange: Exchange, rule: Rule) -> None:
 
 @fault("504-html", Moment.ANSWERED, NETWORK)
 def _504_html(exchange: Exchange, rule: Rule) -> None:
-    """The gateway waited too long, with a page; the service got the request and did as it was asked."""
+    """The gateway times out, with a page; the service took the request."""
     _answers(exchange, 504, _page(504), content_type="text/html")
 
 
 @fault("503-busy", Moment.ASKED, NETWORK)
 def _503_busy(exchange: Exchange, rule: Rule) -> None:
-    """The service itself says, in its envelope, that it is out of service: it was not taken."""
+    """The service itself answers, in its envelope, that it is out of service; the request was not taken."""
     _answers(exchange, 503, _envelope(503, "Out of service"))
 
 
 @fault("400-html", Moment.ANSWERED, NETWORK)
 def _400_html(exchange: Exchange, rule: Rule) -> None:
-    """The gateway calls the request bad, with a page; the service got it and did as it was asked."""
+    """The gateway answers bad request, with a page; the service took the request."""
     _answers(exchange, 400, _page(400), content_type="text/html")
 
 
 @fault("429-html", Moment.ANSWERED, NETWORK)
 def _429_html(exchange: Exchange, rule: Rule) -> None:
-    """The gateway says too many requests, with a page; the service got the request and did as it was asked."""
+    """The gateway answers too many requests, with a page; the service took the request."""
     _answers(exchange, 429, _page(429), retry_after="7", content_type="text/html")
 
 
 @fault("503-html", Moment.ANSWERED, NETWORK)
 def _503_html(exchange: Exchange, rule: Rule) -> None:
-    """The gateway says out of service, with a page; the service got the request and did as it was asked."""
+    """The gateway answers out of service, with a page; the service took the request."""
     _answers(exchange, 503, _page(503), retry_after="7", content_type="text/html")
 
 
 @fault("200-failing", Moment.ASKED, API)
 def _200_failing(exchange: Exchange, rule: Rule) -> None:
-    """200 on the outside, and a `statusCode` of 500 in the envelope."""
+    """HTTP status 200, and a `statusCode` of 500 in the envelope."""
     _answers(exchange, 200, _envelope(500, "Something went wrong"))
 
 
@@ -259,7 +261,7 @@ def _200_failing(exchange: Exchange, rule: Rule) -> None:
 
 @fault("empty-body", Moment.ANSWERED, NETWORK)
 def _empty_body(exchange: Exchange, rule: Rule) -> None:
-    """200 and not one byte; a refine was taken all the same."""
+    """200 with an empty body; a refine was taken all the same."""
     _answers(exchange, 200)
 
 
@@ -271,7 +273,7 @@ def _null_body(exchange: Exchange, rule: Rule) -> None:
 
 @fault("wrong-types", Moment.ANSWERED, API)
 def _wrong_types(exchange: Exchange, rule: Rule) -> None:
-    """Each field is there, and each is of another type than it should be."""
+    """Each field is present, with a wrong type."""
     document = exchange.answer.document if exchange.answer else None
     if isinstance(document, dict):
         inner = document.get("data")
@@ -296,20 +298,21 @@ def _huge_json(exchange: Exchange, rule: Rule) -> None:
 
 @fault("unknown-status", Moment.ANSWERED, READS)
 def _unknown_status(exchange: Exchange, rule: Rule) -> None:
-    """A status word that nobody has heard of: a refine that runs."""
+    """An unknown status word, for a refine that runs."""
     _session_says(exchange, "polishing_normals")
 
 
 @fault("status-backwards", Moment.ANSWERED, (Stage.POLL,))
 def _status_backwards(exchange: Exchange, rule: Rule) -> None:
-    """The status goes back to where it was before the preview."""
+    """The status returns to the one before the preview."""
     _session_says(exchange, "spin_generate_processing")
 
 
 @fault("old-end", Moment.ANSWERED, READS)
 def _old_end(exchange: Exchange, rule: Rule) -> None:
-    """The session shows the end of an earlier refine, `refine_done` with that one's mesh. Without a stage it says so
-    before the refine and after."""
+    """The session shows the end of an earlier refine, `refine_done` with its mesh. Without a stage: before the
+    refine and after.
+    """
     _session_says(exchange, "refine_done")
     data = _session_of(exchange)
     if data is not None:
@@ -356,19 +359,19 @@ def _tell(exchange: Exchange, data: dict[str, Any]) -> None:
 
 @fault("redirect", Moment.ASKED, NETWORK)
 def _redirect(exchange: Exchange, rule: Rule) -> None:
-    """Sent to another host, with 307; a key must not come along. The other host has the mesh, too."""
+    """Redirected to another host with 307; the key must not be sent there. The other host has the mesh, too."""
     _answers(exchange, 307, location=exchange.elsewhere + exchange.target)
 
 
 @fault("redirect-file", Moment.ASKED, NETWORK)
 def _redirect_file(exchange: Exchange, rule: Rule) -> None:
-    """Sent to a file of the client's own machine."""
+    """Redirected to a file of the client's own machine."""
     _answers(exchange, 302, location="file:///etc/hostname")
 
 
 @fault("redirect-circle", Moment.ASKED, NETWORK)
 def _redirect_circle(exchange: Exchange, rule: Rule) -> None:
-    """Sent to the same address again and again, while the rule holds."""
+    """Redirected to the same address again and again, while the rule holds."""
     _answers(exchange, 302, location=exchange.target)
 
 
@@ -383,20 +386,21 @@ def _expired(exchange: Exchange, rule: Rule) -> None:
 
 @fault("mesh-cut", Moment.ANSWERED, MESH)
 def _mesh_cut(exchange: Exchange, rule: Rule) -> None:
-    """The connection ends after a part of the file (`at`: 0 to 1); the storage knows Range and If-Range."""
+    """The connection ends after a part of the file (`at`: 0 to 1); the storage supports Range and If-Range."""
     exchange.sending.cut_at = rule.at
 
 
 @fault("no-range", Moment.ASKED, MESH)
 def _no_range(exchange: Exchange, rule: Rule) -> None:
-    """The storage sends the whole file, whatever part is asked for. (With `mesh-cut`.)"""
+    """The storage ignores Range and sends the whole file. (With `mesh-cut`.)"""
     exchange.headers.pop("range", None)
 
 
 @fault("no-if-range", Moment.ASKED, MESH)
 def _no_if_range(exchange: Exchange, rule: Rule) -> None:
-    """The storage knows Range and not If-Range: it sends the rest of whatever it has now. (With `mesh-cut` and
-    `mesh-changed`.)"""
+    """The storage supports Range and not If-Range: it sends the rest of its present file. (With `mesh-cut` and
+    `mesh-changed`.)
+    """
     exchange.headers.pop("if-range", None)
 
 
@@ -416,21 +420,21 @@ def _range_refused(exchange: Exchange, rule: Rule) -> None:
 
 @fault("length-too-long", Moment.ANSWERED, MESH)
 def _length_too_long(exchange: Exchange, rule: Rule) -> None:
-    """`Content-Length` promises a thousand bytes more than come."""
+    """`Content-Length` is a thousand bytes larger than the body."""
     if exchange.answer is not None:
         exchange.answer.headers["content-length"] = str(len(exchange.answer.body) + 1000)
 
 
 @fault("length-too-short", Moment.ANSWERED, MESH)
 def _length_too_short(exchange: Exchange, rule: Rule) -> None:
-    """`Content-Length` says half of what is there, so a client takes half a file for a whole one."""
+    """`Content-Length` is half of the file's size, so a client takes half a file for a whole one."""
     if exchange.answer is not None:
         exchange.answer.headers["content-length"] = str(len(exchange.answer.body) // 2)
 
 
 @fault("endless", Moment.ANSWERED, MESH)
 def _endless(exchange: Exchange, rule: Rule) -> None:
-    """No length is said, and the file never ends."""
+    """No `Content-Length`, and the file never ends."""
     exchange.sending.endless = True
     if exchange.answer is not None:
         exchange.answer.says_length = False
