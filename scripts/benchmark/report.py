@@ -1,4 +1,4 @@
-"""The figures as a table for the terminal, and as docs/benchmarks.md."""
+"""Print the figures as a table, and write docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from benchmark.sampling import Figure
 
 HEAD = """# Benchmarks
 
-Written by `python3 scripts/bench.py` (`--window` for the part with a window); it reports, and fails nothing. Each
-sample is a process of its own: the built zip, installed into an empty user folder of a real Blender.
+For everyone who compares versions or machines. `python3 scripts/bench.py` writes this page (`--window` for the part
+with a window); a missed goal is reported and is no failure. Each sample runs in a process of its own: the built zip,
+installed into an empty user folder of a real Blender.
 
 """
 _MARKS = {True: "yes", False: "**no**", None: ""}

@@ -55,16 +55,26 @@ COLUMNS = (
 )
 HEAD = """# Refining, measured
 
-Written by `{command}`, {date}, {machine}. `scripts/judge.py` judges any two files in the same way.
+For everyone who compares tools. Written by `{command}`, {date}, {machine}. `scripts/judge.py` compares any two files
+in the same way.
 
-distance: mean of the exact distances of 100,000 points on each surface from the other one, in 1e-4 of the box's
-diagonal. normals: degrees between the faces there, in the mean. silhouettes: those of eight views, intersection over
-union. look: base colour in these views where either mesh is seen, PSNR in dB. triangles: what the faces are drawn as,
-a quad as two. off square: how far the quads' corners are from 90°. closed: every edge has two faces. at odds: edges
-whose faces look to different sides. from behind: what the views see of a face's back where the source shows its front.
-stretch: L2 (Sander 2001), 1 is none. not baked: texels that are black where the source is not. s and MB: all processes
-of the tool, from its start to its files, Blender's start included; ours writes FBX, OBJ and USDZ, too. The tools that
-bring no textures got theirs from Blender's Smart UV and Cycles.
+| column | meaning |
+|---|---|
+| distance | mean exact distance of 100,000 points on each surface to the other one, in 1e-4 of the box's diagonal |
+| normals | mean angle between the faces there, in degrees |
+| silhouettes | intersection over union of the silhouettes in eight views |
+| look | PSNR in dB of the base colour in these views, where either mesh is visible |
+| triangles | number of triangles that are drawn, two for a quad |
+| off square | mean difference of the quads' corners from 90° |
+| closed | every edge has two faces |
+| at odds | edges whose faces have opposite orientations |
+| from behind | share of the views that shows the back of a face where the source shows its front |
+| stretch | L2 (Sander 2001); 1 is none |
+| not baked | share of texels that are black where the source is not |
+| s, MB | all processes of the tool, from its start to its files, including Blender's start |
+
+Local refining (`ours`) also writes FBX, OBJ and USDZ in that time. Tools without textures of their own got them from
+Blender's Smart UV and Cycles.
 """
 
 
