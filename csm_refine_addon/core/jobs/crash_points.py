@@ -1,6 +1,6 @@
-"""Places with a name where a test halts this process, to end it or another one in that very moment.
+"""Named crash points at which a test suspends this process, to kill it or another one at that moment.
 
-Nothing happens unless ``CSM_REFINE_CRASH_AT`` names the place, and nothing on systems without SIGSTOP.
+They do nothing unless ``CSM_REFINE_CRASH_AT`` names one, and nothing on systems without SIGSTOP.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ _wanted = os.environ.get(VARIABLE, "")
 
 
 def passing(state: str, following: str, moment: str) -> None:
-    """Halt here, once, if this is the place: ``FROM>TO before`` the commit that writes a transition, or ``after`` it.
+    """Suspend the process once if this crash point is selected: ``FROM>TO before`` or ``after`` the commit.
 
-    A new job has no state to come from. A change within a state passes ``RUNNING>RUNNING``.
+    FROM is empty for a new job. A change within a state is ``RUNNING>RUNNING``.
     """
     global _wanted  # noqa: PLW0603 -- once in a process
     if _wanted and _wanted == f"{state}>{following} {moment}" and sys.platform != "win32":

@@ -1,4 +1,4 @@
-"""Drives jobs in the calling process, blocking: for the command line and for scripts in Blender."""
+"""Foreground runner: runs jobs in the calling thread, for the command line and for scripts in Blender."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from .state_machine import Step, next_step
 
 _log = logging.getLogger("csm_refine.following")
 POLL_EVERY_S = 0.5
-"""How often the journal is read while another process drives the job."""
+"""Interval of reading the job store while another process runs the job."""
 
 
 def ignore(job: Job) -> None:
-    """Be told of a job and do nothing."""
+    """Ignore a change of a job."""
 
 
 class ForegroundRunner:
-    """The journal, the services and the engine of this process, for the length of a ``with`` block.
+    """The job store, clients and job runner of this process, for the duration of a ``with`` block.
 
-    ``key_of`` gives the key for a service's address, or None; ``is_chosen`` tells whether the user chose an address.
-    ``blender`` is ``bpy.app.binary_path`` of the Blender that runs this, or empty. Raises StorageError where the
-    home folder cannot be used.
+    ``key_of`` returns the key for a service's address, or None; ``is_chosen`` whether the user chose an address.
+    ``blender`` is ``bpy.app.binary_path`` of the running Blender, or empty. Raises StorageError if the data directory
+    cannot be used.
     """
 
     def __init__(
@@ -78,25 +78,25 @@ class ForegroundRunner:
         self.store.close()
 
     def end_requests_at(self, ends_at: float) -> None:
-        """Have no request go on for longer than this time of the monotonic clock; before the first one is made."""
+        """Limit all requests to this time of the monotonic clock; call it before the first request."""
         self._client_factory.ends_at = ends_at
 
     def client(self, service: str) -> Client:
-        """Return a client of the service. Raises KeyMissing, or ServiceUnreachable for the local one."""
+        """Return a client of the service. Raises KeyMissing, or ServiceUnreachable for the local service."""
         return self._client_factory.client(service)
 
     def check(self, job: Job) -> None:
-        """See that the key at hand is the one that the job was made with. Raises OtherAccount, KeyMissing."""
+        """Check that the current key is the one that the job is bound to. Raises OtherAccount, KeyMissing."""
         if job.service != LOCAL and not self._account_binding.check(job):
-            self.client(job.service)  # says that there is no key
+            self.client(job.service)  # raises KeyMissing
 
     def cancel(self, *job_ids: str) -> None:
         """Send the job store's cancellations and clear the folders of these cancelled jobs.
 
-        Raises ServiceUnreachable where the local service does not start: a later process sends them then.
+        Raises ServiceUnreachable if the local service does not start; a later process then sends them.
         """
         for job_id in job_ids:
-            if self._claim_lease(job_id):  # else the process that drives it still, or its worker, clears it
+            if self._claim_lease(job_id):  # else the process that still runs it, or its worker, clears it
                 self.data_dir.clear_job_folder(job_id)
                 self.store.release(job_id, self._lease_keeper.owner)
         cancellation.send(self.store, lambda: self.client(LOCAL))
@@ -109,18 +109,17 @@ class ForegroundRunner:
         on_change: Callable[[Job], None] = ignore,
         for_s: float = math.inf,
     ) -> Job:
-        """Drive a job until it rests or ``until`` says so, for at most ``for_s``, and return how it stands.
+        """Run a job until it has no next step or ``until`` returns True, for at most ``for_s`` seconds; return it.
 
-        One that has not ended by then is left as it is, for whoever follows it next; a mesh that is just being
-        prepared is prepared.
+        A job that is unfinished by then is left unchanged; a conversion that has started is finished first.
+        If another process runs the job, poll the job store instead, and take the job over if its lease expires. A
+        locked job store is logged and retried: it is no failure of the job.
 
-        Raises OtherAccount where it was made with another key.
-        Where another process drives it, watch the journal instead, and take over should that process be gone. A
-        journal that is locked for a while is said in the log, and waited for: it says nothing about the job.
+        Raises OtherAccount if the job is bound to another key.
         """
         ends_at = time.monotonic() + for_s
         if any(cancellation.job == job_id for cancellation in self.store.cancellations()):
-            self.cancel()  # first: it would end the refine that is about to be sent
+            self.cancel()  # before sending: a later cancellation would end the new refine
 
         def pause(seconds: float) -> bool:
             left_s = max(0.0, ends_at - time.monotonic())
@@ -170,5 +169,5 @@ class ForegroundRunner:
 
 
 def _is_at_rest(job: Job) -> bool:
-    """Tell whether the job is left to the user; another process that is just sending it will go on with it."""
+    """Return whether the job has no next step; a job in SUBMITTING is being sent by another process."""
     return next_step(job) is Step.REST and job.state is not JobState.SUBMITTING

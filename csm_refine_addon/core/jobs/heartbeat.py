@@ -1,6 +1,7 @@
-"""Says, every few seconds, that this process is alive: renews its leases and holds the local service.
+"""Heartbeat thread that renews the leases of this process and keeps the local service running.
 
-Only the leases of what it is at work on: one that could not be given back, as the journal was locked, runs out.
+Only leases of active jobs and lookups are renewed: a lease that could not be released, because the job store was
+locked, expires.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ from .runner import LEASE_S
 
 RENEW_EVERY_S = LEASE_S / 3
 SHUTDOWN_S = 0.3
-"""How long the end may take."""
+"""Time limit of the shutdown."""
 
 
 class LeaseKeeper:
-    """A thread that keeps what this process holds, for as long as the ``with`` block lasts.
+    """Renews leases on a thread while the ``with`` block lasts.
 
-    ``owner`` is the name under which it holds leases; ``at_work`` gives the jobs and questions of which to hold them,
-    and is called on that thread.
+    ``owner`` is the id in the leases; ``active_keys`` returns the job ids and lookup keys to renew, and is called on
+    that thread.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class LeaseKeeper:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End within a moment, also where the local service does not answer."""
+        """Stop within SHUTDOWN_S, even if the local service does not respond."""
         self._end.set()
         release = threading.Thread(target=self._local_service.let_go, name="farewell", daemon=True)
         release.start()
@@ -62,6 +63,9 @@ class LeaseKeeper:
 
     def _run(self) -> None:
         while not self._end.wait(RENEW_EVERY_S):
-            with contextlib.suppress(StorageError), JobStore(self._data_dir.journal) as store:  # the engine reports it
+            with (
+                contextlib.suppress(StorageError),
+                JobStore(self._data_dir.journal) as store,
+            ):  # reported by the runner
                 store.renew(self._active_keys(), self.owner, self._clock(), LEASE_S)
             self._local_service.hold()

@@ -1,4 +1,4 @@
-"""The journal's records: what stands in them, and what it means where they cannot be read."""
+"""Codec between the rows of the job store and jobs and lookups."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _log = logging.getLogger("csm_refine.journal")
 
 
 class CorruptDatabase(sqlite3.DatabaseError):
-    """The file is a database, and what stands in it is not what was written."""
+    """The file is a database, but a document in it is not valid JSON."""
 
     sqlite_errorcode = sqlite3.SQLITE_CORRUPT
 
 
 def encode(record: Job | Lookup) -> str:
-    """Return what is written of a job or a look-up."""
+    """Return a job or a lookup as JSON text."""
     return json.dumps(record.to_json())
 
 
 def decode_job(row: Row) -> Job:
-    """Return a row's job. Raises StorageError where another version wrote it, Damaged where it is no document."""
+    """Return a row's job. Raises StorageError if another version wrote it, CorruptDatabase if it is not JSON."""
     revision, text = row
     try:
         return Job.from_json({**_read(text), "revision": revision})
@@ -43,7 +43,7 @@ def decode_job(row: Row) -> Job:
 
 
 def decode_job_or_none(row: Row) -> Job | None:
-    """Return a row's job, or None where another version wrote it. Raises Damaged."""
+    """Return a row's job, or None if another version wrote it. Raises CorruptDatabase."""
     try:
         return decode_job(row)
     except StorageError as error:
@@ -52,7 +52,7 @@ def decode_job_or_none(row: Row) -> Job | None:
 
 
 def salvaged_jobs(saved: recovery.Salvage) -> list[Job]:
-    """Return the jobs that could be read of a damaged journal, each as it was last written, oldest first."""
+    """Return the jobs salvaged from a damaged database, each in its newest readable revision, oldest first."""
     newest: dict[str, Job] = {}
     for text in saved.documents:
         with contextlib.suppress(*recovery.DECODE_ERRORS):
@@ -64,13 +64,13 @@ def salvaged_jobs(saved: recovery.Salvage) -> list[Job]:
 
 
 def decode_lookup(row: Row) -> Lookup:
-    """Return a row's look-up. Raises Damaged."""
+    """Return a row's lookup. Raises CorruptDatabase."""
     revision, text = row
     return replace(Lookup.from_json(_read(text)), revision=revision)
 
 
 def _stop_unsent(found: Job) -> Job:
-    """Leave it to the user to send what stands as not yet sent: a later row that says otherwise may be lost."""
+    """Stop a job in PREPARED, so that the user decides: a later revision in which it was sent may be lost."""
     if found.state is not JobState.PREPARED or found.fetch_only:
         return found
     error = StorageError("The journal was damaged before this was sent, as far as can be read.", "Retry sends it.")

@@ -1,9 +1,9 @@
-"""The journal: every job, every transition and every look-up, in one SQLite file that all processes share.
+"""Job store: jobs, transitions, leases and lookups in one SQLite file that all processes share.
 
-It is the only channel between panel, worker, command line and another Blender. Every change is one short
-transaction under ``synchronous=FULL`` with a rollback journal, because home folders on network drives rule out WAL.
-Each row carries the revision of its last change, so a reader fetches only what is new; ``data_version`` tells
-within microseconds whether anything is.
+It is the only channel between panel, worker, command line and other Blender processes. Every change is one short
+transaction under ``synchronous=FULL`` with a rollback journal, because WAL does not work on network drives. Each row
+has the revision of its last change, so that a reader fetches only new rows; ``data_version`` reports within
+microseconds whether there are any.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ _EMPTY_FILE = (
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What happened since a revision: changed jobs, ids of removed ones, and the revision to ask from next.
+    """Changes since a revision: changed jobs, ids of removed jobs, and the revision to continue from.
 
-    Where it is not ``complete``, more is known from there on already.
+    ``complete`` is False if there are more changes after that revision.
     """
 
     jobs: tuple[Job, ...]
@@ -73,11 +73,11 @@ class Cancellation:
 
 
 class JobStore:
-    """One connection to the journal; it belongs to the thread that made it.
+    """One connection to the database; only the thread that created it may use it.
 
-    ``busy_timeout_s`` is how long to wait for another process's transaction. A damaged file is kept aside, and a new
-    journal has what could be read of it. Raises StorageError where the file cannot be opened or was written by a
-    newer version, JournalBusy where another process holds it for longer.
+    ``busy_timeout_s`` limits the wait for the transaction of another process. A damaged file is backed up, and its
+    readable jobs are copied to a new database. Raises StorageError if the file cannot be opened or was written by a
+    newer version, JobStoreBusy if another process holds the lock for longer.
     """
 
     def __init__(self, path: Path, busy_timeout_s: float = 5.0) -> None:
@@ -106,9 +106,9 @@ class JobStore:
         self.close()
 
     def add(self, job: Job, *, again: bool = False) -> Job:
-        """Write a new job down and return it with its revision.
+        """Add a new job and return it with its revision.
 
-        Raises AlreadySubmitted where another job of its session bars it; with ``again`` it is sent all the same.
+        Raises AlreadySubmitted if another job of its session blocks it; ``again`` skips this check.
         """
         with self._transaction():
             if not again:
@@ -119,7 +119,7 @@ class JobStore:
         return written
 
     def change(self, job_id: str, step: Callable[[Job], Job], *, again: bool = False) -> Job:
-        """Read a job, apply ``step`` to it and write the outcome, as one transaction; return the new job.
+        """Read a job, apply ``step`` to it and store the result, in one transaction; return the new job.
 
         An exception out of ``step`` leaves the journal as it was. A job that ``step`` returns as it got it is not
         written. Raises InputError where there is no such job, IllegalTransition where ``step`` broke the table, and
@@ -135,7 +135,7 @@ class JobStore:
     def change_each(self, job_ids: Iterable[str], step: Callable[[Job], Job]) -> list[Job]:
         """Change many jobs as :meth:`change` does, in one transaction; return them as they are now.
 
-        Left out and let be is what is gone, and what ``step`` refuses by InputError or IllegalTransition.
+        Skip jobs that do not exist, and jobs for which ``step`` raises InputError or IllegalTransition.
         """
         changed = []
         with self._transaction():
@@ -148,7 +148,7 @@ class JobStore:
         return [written for _, written in changed]
 
     def get(self, job_id: str) -> Job:
-        """Return a job. Raises InputError where there is none of this id."""
+        """Return a job. Raises InputError if there is no job with this id."""
         with self._translated_errors():
             return self._read(job_id)
 
@@ -159,11 +159,11 @@ class JobStore:
     def changes_since(self, revision: int, most: int = -1) -> Changes:
         """Return the jobs changed and removed after ``revision``; at most ``most`` changed ones, the oldest changes.
 
-        A job that only another version can read is left out.
+        Jobs that only another version can read are skipped.
         """
         changed = "SELECT revision, document FROM jobs WHERE revision > ? ORDER BY revision LIMIT ?"
         gone = "SELECT job, revision FROM removed WHERE revision > ? AND revision <= ?"
-        with self._transaction("DEFERRED"):  # a change between the two reads would be missed for good
+        with self._transaction("DEFERRED"):  # a change between the two reads would be lost
             rows = self._connection.execute(changed, (revision, most)).fetchall()
             jobs = tuple(job for row in rows if (job := job_codec.decode_job_or_none(row)))
             complete = len(rows) != most
@@ -173,7 +173,7 @@ class JobStore:
         return Changes(jobs, tuple(row[0] for row in removed), newest, complete)
 
     def data_version(self) -> int:
-        """Return a number that differs from the last one when another connection has written since."""
+        """Return a number that changes when another connection has written."""
         with self._translated_errors():
             return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
 
@@ -213,13 +213,13 @@ class JobStore:
             self._connection.execute("DELETE FROM cancellations WHERE number = ?", (cancellation.number,))
 
     def history(self, job_id: str) -> list[tuple[float, str]]:
-        """Return when the job came into which state, in order."""
+        """Return the time and state of each transition of the job, in order."""
         with self._translated_errors():
             rows = self._connection.execute("SELECT at, state FROM history WHERE job = ? ORDER BY rowid", (job_id,))
             return [(at, state) for at, state in rows]
 
     def claim(self, job_id: str, owner: str, now: float, lease_s: float) -> bool:
-        """Take or renew the lease of a job: one job is driven by one process. False: another one has it."""
+        """Acquire or renew the lease of a job, so that only one process runs it. False: another process has it."""
         with self._translated_errors():
             cursor = self._connection.execute(
                 "INSERT INTO leases VALUES (?1, ?2, ?3) ON CONFLICT (job) DO UPDATE SET owner = ?2, until = ?3 "
@@ -229,50 +229,50 @@ class JobStore:
             return cursor.rowcount == 1
 
     def held_by_others(self, owner: str, now: float, lease_s: float) -> frozenset[str]:
-        """Return which jobs :meth:`claim` would not give to ``owner``; it asks for all of them, and writes nothing."""
+        """Return the ids of all jobs for which :meth:`claim` by ``owner`` would fail; read-only."""
         with self._translated_errors():
             query = "SELECT job FROM leases WHERE owner <> ?1 AND until BETWEEN ?2 AND ?2 + 2 * ?3"
             return frozenset(row[0] for row in self._connection.execute(query, (owner, now, lease_s)))
 
     def renew(self, job_ids: Iterable[str], owner: str, now: float, lease_s: float) -> None:
-        """Renew those of these jobs' leases that ``owner`` holds."""
+        """Renew the leases of these jobs that ``owner`` holds."""
         rows = [(now + lease_s, owner, job_id) for job_id in job_ids]
         with self._transaction():
             self._connection.executemany("UPDATE leases SET until = ? WHERE owner = ? AND job = ?", rows)
 
     def release(self, job_id: str, owner: str) -> None:
-        """Give a lease back."""
+        """Release a lease."""
         with self._translated_errors():
             self._connection.execute("DELETE FROM leases WHERE job = ? AND owner = ?", (job_id, owner))
 
     def add_lookup(self, lookup: Lookup) -> Lookup:
-        """Write a question down, or an answered one anew, and return it with the last answer that it got."""
+        """Add a lookup, or reopen an existing one, and return it with its last result."""
         with self._transaction():
             known = self._read_lookup(lookup.key)
             return self._write_lookup(replace(known, asked_at=lookup.asked_at) if known else lookup)
 
     def update_lookup(self, key: str, step: Callable[[Lookup], Lookup]) -> None:
-        """Write an answer down: ``step`` gets the question as it stands. A question that is gone stays gone."""
+        """Apply ``step`` to a stored lookup; do nothing if it was deleted."""
         with self._transaction():
             known = self._read_lookup(key)
             if known is not None:
                 self._write_lookup(step(known))
 
     def lookups_since(self, revision: int) -> list[Lookup]:
-        """Return the questions that were asked or answered after ``revision``, in the order of their revisions."""
+        """Return the lookups that were added or updated after ``revision``, ordered by revision."""
         return self._lookups("revision > ?", revision)
 
     def open_lookups(self, now: float) -> list[Lookup]:
-        """Return the questions that wait for an answer."""
+        """Return the lookups without a result that have not expired."""
         return self._lookups("answered_at < asked_at AND asked_at > ?", now - LOOKUP_LIMIT_S)
 
     def forget_lookups(self, before: float) -> None:
-        """Delete the questions that were last asked before a time."""
+        """Delete the lookups that were last requested before a time."""
         with self._transaction():
             self._connection.execute("DELETE FROM lookups WHERE asked_at < ?", (before,))
 
     def take_notices(self) -> list[str]:
-        """Return the sentences that the user has not been told yet, and forget them: the caller tells them."""
+        """Return and delete the notices that were not shown yet; the caller shows them."""
         with self._translated_errors():
             if not self._connection.execute("SELECT 1 FROM notices").fetchone():
                 return []
@@ -338,7 +338,7 @@ class JobStore:
         return job_codec.decode_job(row)
 
     def _require_not_submitted(self, job: Job) -> None:
-        """Raise AlreadySubmitted where the job is to send a refine and another job of its session bars it."""
+        """Raise AlreadySubmitted if the job is about to send a refine and another job of its session blocks it."""
         if not submissions.sends(job):
             return
         code = job.request.session_code
@@ -347,7 +347,7 @@ class JobStore:
         submissions.require_none(code, job.service, others)
 
     def _change(self, job_id: str, step: Callable[[Job], Job], *, again: bool = False) -> tuple[Job, Job]:
-        """Change a job inside a transaction; return it as it was, and as written: the same where nothing is new."""
+        """Change a job inside a transaction; return the old and the stored job: the same object if unchanged."""
         before = self._read(job_id)
         after = step(before)
         if after == before:
@@ -385,7 +385,7 @@ class JobStore:
 
     @contextmanager
     def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:
-        """Hold the write lock (DEFERRED: see one state of the file); an exception takes everything back."""
+        """Hold the write lock (DEFERRED: read one snapshot); an exception rolls everything back."""
         with self._translated_errors():
             self._connection.execute(f"BEGIN {kind}")
             try:
@@ -398,7 +398,7 @@ class JobStore:
 
     @contextmanager
     def _translated_errors(self, *, recovers: bool = True) -> Iterator[None]:
-        """Turn what SQLite and the disk say into sentences; a journal found damaged is mended before."""
+        """Translate SQLite and disk errors to StorageError; recover a damaged database first."""
         try:
             self._require_in_place()
             yield
@@ -408,13 +408,13 @@ class JobStore:
             raise self._storage_error(error) from error
 
     def _require_in_place(self) -> None:
-        """Raise where another process has put a new journal in the place of this one: what is written here is lost."""
+        """Raise StorageError if another process has replaced this database: writes to it would be lost."""
         if self._recovery_count != recovery.recovery_count(self._path):
             raise StorageError(f"The journal {self._path} was damaged, and there is a new one.", _RETRY)
 
     def _recover(self) -> None:
         self.close()
-        with contextlib.suppress(sqlite3.Error, OSError):  # what was found is the error to tell
+        with contextlib.suppress(sqlite3.Error, OSError):  # the original error is reported
             recovery.recover(self._path, _CONTENTS, _restore_into)
 
     def _storage_error(self, error: Exception) -> StorageError:

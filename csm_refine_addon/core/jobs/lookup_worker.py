@@ -1,4 +1,4 @@
-"""Answers the journal's questions about sessions, each on a thread of its own, as a part of the worker."""
+"""Lookup worker: runs the open lookups of the job store, each on a thread; part of the worker process."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from .runner import LEASE_S
 
 MAX_THREADS = 4
 KEEP_S = 30 * 24 * 3600.0
-"""How long a look-up and its picture are kept after somebody asked for it last."""
+"""Lifetime of a lookup and its pictures after the last request for it."""
 PICTURES_TIMEOUT_S = 60.0
-"""How long to fetch the pictures of one page."""
+"""Time limit for the pictures of one page."""
 _log = logging.getLogger("csm_refine.lookups")
 
 
 class LookupWorker:
-    """Starts a thread for each open question that ``may_ask`` allows, at most :data:`MOST_AT_ONCE` at a time.
+    """Starts a thread for each open lookup whose service ``is_allowed``, at most :data:`MAX_THREADS` at a time.
 
-    ``client`` makes a client for a service's address. Of several workers, the one that gets the lease answers.
+    ``client`` creates a client for a service's address. Of several workers, the one with the lease runs the lookup.
     """
 
     def __init__(
@@ -41,17 +41,17 @@ class LookupWorker:
         self._threads: dict[str, threading.Thread] = {}
 
     def delete_expired(self, store: JobStore) -> None:
-        """Forget what nobody has asked for in a month."""
+        """Delete lookups and pictures that were last requested more than KEEP_S ago."""
         before = time.time() - KEEP_S
         store.forget_lookups(before)
         lookups.forget_thumbnails(self._data_dir.thumbnails, before)
 
     def active_keys(self) -> list[str]:
-        """Return the keys of the questions that are being answered; from any thread."""
+        """Return the keys of the running lookups; callable from any thread."""
         return [key for key, thread in list(self._threads.items()) if thread.is_alive()]
 
     def start_pending(self, store: JobStore) -> None:
-        """Start what waits to be answered; returns at once."""
+        """Start the open lookups; return at once."""
         now = time.time()
         self._threads = {key: thread for key, thread in self._threads.items() if thread.is_alive()}
         for lookup in store.open_lookups(now):

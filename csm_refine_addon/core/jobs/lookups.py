@@ -1,7 +1,7 @@
-"""Looking a session up before anything is paid: questions and answers as they stand in the journal, and how to answer.
+"""Session lookups before a refine is paid: their records in the job store, and how to run them.
 
-A panel writes a question down; a worker answers it (:mod:`~.answering`). Neither a key nor an address is part of it:
-of a session's picture there is only the name of a file in the thumbnails' folder.
+The panel adds a lookup; the worker runs it (:mod:`~.lookup_worker`). A record contains no key and no picture URL: a
+session's picture is stored as the name of a file in the thumbnails folder.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ if TYPE_CHECKING:  # Blender's panels draw from the values here; the client brin
 PAGE_SIZE = 10
 """The list's documented default."""
 LOOKUP_LIMIT_S = 60.0
-"""A question that nobody has answered by then is nobody's any more."""
+"""Lookups expire after this time."""
 _MADE_AT = re.compile(r"SESSION_(1\d{9})_", re.ASCII)
 _KINDS = ("png", "jpg", "webp", "gif")
 _PICTURES = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpg", b"GIF87a": "gif", b"GIF89a": "gif"}
 
 
 class LookupKind(enum.StrEnum):
-    """What is asked for."""
+    """One session, or a page of the list of sessions."""
 
     SESSION = "session"
     LIST = "list"
@@ -43,7 +43,7 @@ class LookupKind(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SeenSession:
-    """What is shown of a session. Times are seconds since 1970; ``thumbnail`` is a file's name, or empty."""
+    """The displayed values of a session. Times are seconds since 1970; ``thumbnail`` is a file name, or empty."""
 
     code: str
     status: RemoteStatus
@@ -55,9 +55,9 @@ class SeenSession:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Lookup:
-    """A question with the last answer to it. ``text`` is the session's code, or the number of the list's page.
+    """A lookup with its last result. ``text`` is the session code, or the number of the list's page.
 
-    Page 0 is the service's first one, asked for without a number; 1 and up are asked for by their number.
+    Page 0 requests the service's first page without a number; 1 and up are sent as the page number.
     """
 
     kind: LookupKind
@@ -67,17 +67,17 @@ class Lookup:
     answered_at: float = 0.0
     sessions: tuple[SeenSession, ...] = ()
     is_full: bool = False
-    """Whether the page holds as many sessions as it may: there may be another one."""
+    """Whether the page is full, so that there may be another one."""
     error: JobError | None = None
     revision: int = 0
 
     @property
     def key(self) -> str:
-        """What makes it the same question."""
+        """The primary key: kind, service and text."""
         return f"{self.kind} {self.service} {self.text}"
 
     def is_open(self, now: float) -> bool:
-        """Whether an answer is still to be expected."""
+        """Whether the lookup has no result yet and has not expired."""
         return self.answered_at < self.asked_at and now - self.asked_at < LOOKUP_LIMIT_S
 
     def to_json(self) -> dict[str, Any]:
@@ -86,7 +86,7 @@ class Lookup:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Lookup:
-        """Return what :meth:`to_json` wrote; keys that this version does not know are dropped."""
+        """Return what :meth:`to_json` wrote; unknown keys are dropped."""
         return serialization.decode(cls, document)
 
     def with_thumbnail(self, code: str, name: str) -> Lookup:
@@ -97,7 +97,7 @@ class Lookup:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Answer:
-    """What the service said, and where the pictures are that have to be fetched, by the session's code."""
+    """The result of a lookup, and the URLs of the pictures to download, by session code."""
 
     sessions: tuple[SeenSession, ...] = ()
     is_full: bool = False
@@ -105,7 +105,7 @@ class Answer:
     pictures: Mapping[str, Secret] = dataclasses.field(default_factory=dict)
 
     def apply_to(self, lookup: Lookup, now: float) -> Lookup:
-        """Return the question with this answer. What was seen before stays, if it may still be so."""
+        """Return the lookup with this result. If the service was not reached, the earlier sessions are kept."""
         answered_at = max(now, lookup.asked_at)
         if self.error is None:
             return dataclasses.replace(
@@ -119,7 +119,7 @@ class Answer:
 
 
 def run(client: Client, lookup: Lookup, thumbnails: Path, now: float) -> Answer:
-    """Ask the service. What it refuses is an answer, too: nothing is raised that the user can do something about."""
+    """Run the lookup. A CsmError is not raised, but returned as ``Answer.error``."""
     from ..providers import csm_schema  # the panel needs the dataclasses above and nothing of the API
 
     try:
@@ -140,7 +140,7 @@ def run(client: Client, lookup: Lookup, thumbnails: Path, now: float) -> Answer:
 
 
 def fetch_thumbnail(client: Client, url: Secret, folder: Path) -> str:
-    """Bring a session's picture into ``folder`` and return its file's name; empty where it cannot be had."""
+    """Download a session's picture to ``folder`` and return the file name; empty if that fails."""
     try:
         content = client.image(url)
         kind = _picture_kind(content)
@@ -150,7 +150,7 @@ def fetch_thumbnail(client: Client, url: Secret, folder: Path) -> str:
 
 
 def forget_thumbnails(folder: Path, before: float) -> None:
-    """Delete the pictures that were last asked for before a time."""
+    """Delete the pictures that were last requested before a time."""
     for path in folder.iterdir() if folder.is_dir() else ():
         try:
             if path.stat().st_mtime < before:
@@ -160,7 +160,7 @@ def forget_thumbnails(folder: Path, before: float) -> None:
 
 
 def made_at(session: csm_schema.Session) -> float | None:
-    """Return when a session was made: as the service says, else as its code says (CSM API reference)."""
+    """Return the creation time of a session: the reported one, else the one in its code (CSM API reference)."""
     found = _MADE_AT.match(session.code)
     return session.created_at or (float(found[1]) if found else None)
 
@@ -173,13 +173,13 @@ def _is_code(text: str) -> bool:
 
 
 def _thumbnail_stem(url: Secret) -> str:
-    """Return what names a picture's file: its address without the signature, which differs each time, as a hash."""
+    """Return a hash of the picture's URL without its signature, which changes with each response."""
     parts = urlsplit(url.reveal())
     return hashlib.sha256(f"{parts.netloc} {parts.path}".encode()).hexdigest()[:32]
 
 
 def _cached_thumbnail(url: Secret, folder: Path) -> str:
-    """Return the name of a picture that is there already; it counts as asked for anew."""
+    """Return the file name of a picture that is cached already, and set its modification time to now."""
     for name in (f"{_thumbnail_stem(url)}.{kind}" for kind in _KINDS):
         try:
             os.utime(folder / name)

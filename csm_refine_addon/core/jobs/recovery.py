@@ -1,8 +1,8 @@
-"""Recovery of damaged databases: the file is kept aside, and what can be read of it is written into a new one.
+"""Recovery of damaged databases: the file is backed up, and its readable records are copied to a new one.
 
-Used for the journal of jobs, and for the sessions of the local service. Several processes may find the damage at once:
-one mends, the others wait for it and find a sound database. At no moment is there none. A process that has the damaged
-one open finds in the list of mended ones that it was replaced, and opens the new one.
+Used for the job store, and for the sessions of the local service. If several processes detect the damage, one recovers
+the database and the others wait. The file exists at any time. A process that has the damaged file open detects the
+replacement by :func:`recovery_count`, and opens the new file.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from pathlib import Path
 from .. import private_files
 
 LOCK_TIMEOUT_S = 30.0
-"""How long to wait for another process that is mending."""
+"""Time limit of the wait for another process that recovers the file."""
 DECODE_ERRORS = (ValueError, TypeError, KeyError, AttributeError)
-"""What JSON raises that is no record of this version: that is no damage."""
+"""Errors of decoding a record of another version; they do not count as damage."""
 as_text = functools.partial(str, encoding="utf-8", errors="replace")
-"""For a connection's ``text_factory``: SQLite itself would refuse the whole result."""
+"""A connection's ``text_factory``: with the default, one invalid byte fails the whole result."""
 _decoder = json.JSONDecoder()
 
 
@@ -34,7 +34,7 @@ _decoder = json.JSONDecoder()
 class Contents:
     """What a database holds: JSON in the column ``document`` of ``tables``, and ids in the table ``removed``.
 
-    ``first_key`` is the first key of the documents of the first table, the only ones that are saved.
+    ``first_key`` is the first JSON key of the documents of the first table; only these are salvaged.
     """
 
     tables: tuple[str, ...]
@@ -43,9 +43,9 @@ class Contents:
 
 @dataclass(frozen=True, slots=True)
 class Salvage:
-    """What could be read of a damaged database, and where that is kept.
+    """Readable records of a damaged database, and the path of its backup.
 
-    ``documents`` holds older versions of some documents, too. ``removed`` has the ids of those that were deleted.
+    ``documents`` also contains older versions of some documents. ``removed`` has the ids of deleted ones.
     """
 
     backup: Path
@@ -54,13 +54,15 @@ class Salvage:
 
 
 def is_damage(error: BaseException) -> bool:
-    """Tell whether SQLite says that the file is damaged, or no database at all."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest says where; https://www.sqlite.org/rescode.html
+    """Return whether an SQLite error means that the file is damaged, or not a database."""
+    code = (
+        getattr(error, "sqlite_errorcode", 0) & 0xFF
+    )  # the extended code is not needed; https://www.sqlite.org/rescode.html
     return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def recovery_count(path: Path) -> int:
-    """Return a number that grows each time the database is replaced by a mended one."""
+    """Return a number that grows with each recovery of the database."""
     try:
         return _recovery_log(path).stat().st_size
     except OSError:
@@ -68,9 +70,9 @@ def recovery_count(path: Path) -> int:
 
 
 def recover(path: Path, contents: Contents, fill: Callable[[Path, Salvage], None]) -> None:
-    """Keep a damaged database aside and put a new one in its place; nothing where it is not damaged (any more).
+    """Back up a damaged database and replace it; do nothing if it is not damaged (any more).
 
-    ``fill`` makes a database out of what was saved. Raises OSError, sqlite3.Error.
+    ``fill`` creates a database from the salvaged records. Raises OSError, sqlite3.Error.
     """
     with _exclusive_lock(path):
         if not _is_damaged(path, contents):
@@ -82,13 +84,13 @@ def recover(path: Path, contents: Contents, fill: Callable[[Path, Salvage], None
         fill(draft, saved)
         with open(_recovery_log(path), "a", encoding="utf-8", opener=private_files.opener) as log:
             log.write(f"{saved.backup.name}\n")
-        _rollback_journal(path).unlink(missing_ok=True)  # SQLite would play it back into the new one
+        _rollback_journal(path).unlink(missing_ok=True)  # SQLite would roll it back into the new file
         os.replace(draft, path)
 
 
 @contextmanager
 def _exclusive_lock(path: Path) -> Iterator[None]:
-    """Let one process at a time in; the lock goes with the process, however it ends."""
+    """Hold an exclusive lock between processes; it is released when the process ends."""
     file = path.with_name(f"{path.stem}.lock")
     private_files.touch(file)
     lock = sqlite3.connect(file, timeout=LOCK_TIMEOUT_S, isolation_level=None)
@@ -115,7 +117,7 @@ def _is_damaged(path: Path, contents: Contents) -> bool:
 
 
 def _salvage_rows(path: Path, table: str, column: str) -> Iterator[str]:
-    """Yield what SQLite can read from both ends of a table, up to the damage; the first of several columns."""
+    """Yield the first selected column of the rows that SQLite can read from both ends of a table."""
     for order in ("", " DESC"):
         with contextlib.suppress(sqlite3.Error), contextlib.closing(_open(path)) as database:
             for row in database.execute(f"SELECT {column} FROM {table} ORDER BY rowid{order}"):  # noqa: S608 -- ours
@@ -123,7 +125,7 @@ def _salvage_rows(path: Path, table: str, column: str) -> Iterator[str]:
 
 
 def _salvage_bytes(path: Path, first_key: str) -> Iterator[str]:
-    """Yield what looks like a document anywhere in the file: a page without its header still holds them."""
+    """Yield JSON documents found anywhere in the file: pages with a damaged header still contain them."""
     text = path.read_bytes().decode("utf-8", "replace")
     beginning = json.dumps({first_key: ""})[:-2]
     start = text.find(beginning)
@@ -141,7 +143,7 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _back_up(path: Path) -> Path:
-    """Copy the damaged file, and what SQLite keeps beside it, under a name with the date."""
+    """Copy the damaged file and its rollback journal to a name with the date; return the path."""
     stem = f"{path.stem}.corrupt-{time.strftime('%Y%m%d-%H%M%S')}"
     names = (path.with_name(f"{stem}{more}{path.suffix}") for more in ("", *(f"-{n}" for n in range(2, 1000))))
     backup = next(name for name in names if not name.exists())
@@ -158,5 +160,5 @@ def _rollback_journal(path: Path) -> Path:
 
 @functools.cache
 def _recovery_log(path: Path) -> Path:
-    """Kept: each turn of a Blender's timer asks a few times."""
+    """Return the path of the recovery log; cached because each timer call in Blender reads it several times."""
     return path.with_name(f"{path.stem}.mended")

@@ -1,6 +1,6 @@
-"""A job that fetches the result of a session that was refined before: it reads and downloads, and never sends.
+"""Transitions of jobs that only download the result of an already refined session.
 
-Like ``flow``, no I/O: from PREPARED such a job goes to RUNNING by reading the session, and then the way of every job.
+No I/O, as in ``state_machine``: reading the session moves such a job from PREPARED to RUNNING; the rest is the same.
 """
 
 from __future__ import annotations
@@ -14,10 +14,7 @@ from . import backoff, state_machine
 
 
 def result_read(job: Job, session: Session, now: float) -> Job:
-    """Take in what the session says: its result counts as the job's, and a refine that runs is followed.
-
-    A session without a result fails the job with a sentence.
-    """
+    """Track the session's result or its running refine as the job's own; fail the job if there is neither."""
     job = dataclasses.replace(job, remote=session.status, answered_at=now, failures=0, trouble="")
     kind = session.status.kind
     if kind in (RemoteKind.DONE, RemoteKind.RUNNING):

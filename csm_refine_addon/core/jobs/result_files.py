@@ -1,4 +1,4 @@
-"""The files of a local result in its other formats, put beside the one that was downloaded."""
+"""Other formats of a local result, linked next to the downloaded file."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ..data_dir import DataDir
 from ..models import Secret
 
 _RESULT = re.compile(r"/(SESSION_\d{1,20}_\d{1,20})/([a-z0-9]{1,32})/mesh\.[a-z]{1,8}", re.ASCII)
-"""The path of a result's address at the local service, which is the file's path in its folder of sessions."""
+"""The URL path of a result of the local service; it equals the file's path in the sessions folder."""
 
 
 def add_other_formats(url: Secret, data_dir: DataDir, mesh: Path) -> None:
     """Link the local service's other files of the result at ``url`` into the folder of ``mesh``, or copy them.
 
-    Nothing is transferred: the service's folder is in the same home. What cannot be had is left out.
+    Nothing is transferred: the service's folder is in the same data directory. Missing files are skipped.
     """
     found = _RESULT.fullmatch(urlsplit(url.reveal()).path)
     if not found:

@@ -1,4 +1,4 @@
-"""Which jobs bar another submission of their session, so that a refine is paid once.
+"""Rules for jobs that block another submission of their session, so that a refine is paid once.
 
 The job store applies this inside the transaction that adds a job, or that takes one back to PREPARED. So it holds for
 the panel, scripts, the command line and *Retry* alike, and for several processes at the same moment.
@@ -34,7 +34,7 @@ def blocks_new_submission(job: Job) -> bool:
 
 
 def blocking(session_code: str, service: str, jobs: Iterable[Job]) -> Job | None:
-    """Return the job that bars a submission of this session, one under way before others, then the newest."""
+    """Return the job that blocks a submission of this session: an active one first, then the newest."""
     found = (
         job
         for job in jobs
@@ -51,7 +51,7 @@ def sends(job: Job) -> bool:
 
 
 def require_none(session_code: str, service: str, jobs: Iterable[Job]) -> None:
-    """Raise AlreadySubmitted where one of the jobs bars a submission of this session."""
+    """Raise AlreadySubmitted if one of the jobs blocks a submission of this session."""
     job = blocking(session_code, service, jobs)
     if job is None:
         return

@@ -1,9 +1,9 @@
-"""The engine as a process of its own: drives every unfinished job of the journal while Blender goes on.
+"""Worker process: runs every unfinished job of the job store in the background of Blender.
 
-:func:`start` starts it with Blender's own Python, in the home folder. Lines of JSON come over stdin: first the request
-(home, Blender, the service to check), then at once and after each change the state of Blender: whether it is online,
-the keys or the command that prints them, the network time-out. Jobs come from, and go to, the journal. When stdin
-closes, it ends within a second.
+:func:`start` starts it with Blender's own Python, in the data directory. It reads lines of JSON from stdin: first the
+request (data directory, Blender, the service to check), then the state of Blender at once and after each change:
+online access, the keys or the command that prints them, the network time-out. Jobs are read from and written to the
+job store. When stdin closes, the process ends within a second.
 """
 
 from __future__ import annotations
@@ -47,17 +47,17 @@ from .runner import LEASE_S, JobRunner
 MODULE = "core.jobs.worker"
 POLL_EVERY_S = 0.2
 SWEEP_EVERY_S = 2.0
-"""How often leases that another process lost are looked for, though nothing was written."""
+"""Interval of the search for expired leases of other processes if the job store is unchanged."""
 SHUTDOWN_S = 0.3
-"""How long the jobs' threads together may take to end, before they are left behind."""
+"""Time limit for all job threads together to end; then they are abandoned."""
 _log = logging.getLogger("csm_refine.worker")
 
 
 def start(data_dir: DataDir, python: str, blender: str, *, check: str = "", **options: Any) -> subprocess.Popen[bytes]:
     """Start the worker, or a check of the service at the address ``check``; it reads control lines from its stdin.
 
-    ``blender`` is ``bpy.app.binary_path``, empty in the bpy module. ``options`` are Popen's. Raises OSError where it
-    cannot be started, or where there is no home folder.
+    ``blender`` is ``bpy.app.binary_path``, empty in the bpy module. ``options`` are Popen's. Raises OSError if it
+    cannot be started, or if there is no data directory.
     """
     process = subprocess.Popen(
         python_command(python, MODULE), stdin=subprocess.PIPE, cwd=data_dir.folder, env=module_environment(), **options
@@ -77,9 +77,9 @@ def control_line(
     key_command: KeyCommand = KeyCommand(),  # noqa: B008 -- frozen
     chosen: Iterable[str] = (),
 ) -> bytes:
-    """Return the line that tells the worker how things stand; ``keys`` as in :func:`~.key_sources.key_for`.
+    """Return the control line with the state of Blender; ``keys`` as in :func:`~.credentials.key_for`.
 
-    ``chosen`` are the addresses that the user chose: jobs without an account and look-ups go to no other.
+    ``chosen`` are the addresses that the user chose: lookups and jobs without an account use only these.
     """
     shown = {service: key.reveal() for service, key in keys.items()}
     command = dataclasses.asdict(key_command)
@@ -95,7 +95,7 @@ def control_line(
 
 @dataclass(slots=True)
 class Control:
-    """What Blender last said. ``ended`` is set when it says no more."""
+    """The last state received from Blender. ``ended`` is set at the end of stdin."""
 
     online: bool = False
     timeout_s: float = DEFAULT_TIMEOUT_S
@@ -107,7 +107,7 @@ class Control:
         self.keyring = Keyring(self.ended.wait)
 
     def read_line(self, stream: BinaryIO) -> bool:
-        """Take in the next line; False at the end of the stream."""
+        """Read and apply the next line; False at the end of the stream."""
         line = stream.readline()
         if not line:
             return False
@@ -120,7 +120,7 @@ class Control:
         return True
 
     def listen(self, stream: BinaryIO) -> None:
-        """Take in lines until the stream ends, however it ends."""
+        """Read lines until the stream ends or fails."""
         try:
             while self.read_line(stream):
                 pass
@@ -129,7 +129,7 @@ class Control:
 
 
 class _JobThread:
-    """A job that is being driven on a thread of its own."""
+    """The thread of one running job, with its stop event."""
 
     def __init__(self, worker: Worker, job: Job) -> None:
         self.job_id = job.id
@@ -138,7 +138,7 @@ class _JobThread:
 
 
 class Worker:
-    """Drives the jobs of one journal, each on a thread, until :attr:`Control.ended`."""
+    """Runs the jobs of one job store, each on a thread, until :attr:`Control.ended`."""
 
     def __init__(self, data_dir: DataDir, control: Control, blender: str) -> None:
         self._data_dir = data_dir
@@ -154,7 +154,7 @@ class Worker:
         self._owner = ""
 
     def run(self) -> None:
-        """Look for jobs and drive them until the end is said. Raises StorageError where there is no journal."""
+        """Find and run jobs until :attr:`Control.ended`. Raises StorageError if the job store cannot be opened."""
         lease_keeper = LeaseKeeper(
             self._data_dir, self._local_service, lambda: [*self._active_ids(), *lookup_worker.active_keys()]
         )
@@ -170,7 +170,7 @@ class Worker:
                         continue
                     self._sweep(store)
                     lookup_worker.start_pending(store)
-                except JobStoreBusy as error:  # to end now would only start another worker, which finds it locked, too
+                except JobStoreBusy as error:  # if this worker ended, Blender would start another one
                     _log.warning("%s", error)
                 else:
                     seen, swept_at = versions, time.monotonic()
@@ -189,7 +189,7 @@ class Worker:
                     raise
 
     def drive(self, job_id: str, stop: threading.Event) -> None:
-        """Drive one job on the calling thread, with a journal and clients of its own."""
+        """Run one job on the calling thread, with its own store connection and clients."""
         try:
             with JobStore(self._data_dir.journal) as store:
                 try:
@@ -229,18 +229,18 @@ class Worker:
         )
 
     def _client(self, service: str) -> Client:
-        """Return a client for one look-up."""
+        """Return a client for one lookup."""
         ended = self._control.ended
         return ThrottledClient(self._polling, self._client_factory(ended), ended.wait).client(service)
 
     def _may_look_up(self, service: str) -> bool:
-        """Tell whether a question can be answered from here; another Blender's worker may have what is missing."""
+        """Return whether this worker can run a lookup; another worker may have the key or online access."""
         if service != LOCAL and not self._is_chosen(service):
             return False
         try:
             has_key = service == LOCAL or self._control.keyring.key(service) is not None
         except KeyMissing:
-            has_key = True  # the question's answer says why there is none
+            has_key = True  # the lookup's error is the reason
         return has_key and (self._control.online or is_loopback(service))
 
     def _is_chosen(self, service: str) -> bool:
@@ -263,7 +263,7 @@ class Worker:
         )
 
     def _lease_check(self, store: JobStore, client_factory: ClientFactory) -> Callable[[str], bool]:
-        """Return what tells whether a job is still ours to drive: with its lease, and the key that it began with."""
+        """Return a function that renews the lease of a job and checks that its key is unchanged."""
 
         def unchanged(service: str) -> Secret | None:
             key = client_factory.key(service)
@@ -277,7 +277,7 @@ class Worker:
         return renew_lease
 
     def _sweep(self, store: JobStore) -> None:
-        """Start what waits to be driven, stop what the user stopped or removed."""
+        """Start waiting jobs; stop jobs that the user stopped or removed."""
         self._job_threads = {
             job_id: job_thread for job_id, job_thread in self._job_threads.items() if job_thread.thread.is_alive()
         }
@@ -327,7 +327,7 @@ class Worker:
 
 
 def check_service(data_dir: DataDir, control: Control, blender: str, service: str) -> dict[str, object]:
-    """Ask a service whether address and key are good; return ``{"ok", "message"}``. Raises Stopped at the end."""
+    """Check address and key of a service; return ``{"ok", "message"}``. Raises Cancelled when stdin ends."""
     local_service = LocalService(data_dir, blender=blender)
     client_factory = ClientFactory(
         local_service,
@@ -346,7 +346,7 @@ def check_service(data_dir: DataDir, control: Control, blender: str, service: st
 
 
 def _run_check(data_dir: DataDir, control: Control, blender: str, service: str) -> None:
-    """Check a service, say what came of it, and end."""
+    """Check a service, write the result to stdout, and set ``ended``."""
     try:
         write(sys.stdout, json.dumps(check_service(data_dir, control, blender, service)) + "\n")
     except Cancelled:
@@ -356,9 +356,9 @@ def _run_check(data_dir: DataDir, control: Control, blender: str, service: str) 
 
 
 def main() -> int:
-    """Run the worker, or one check whose result goes to stdout as a line of JSON, as the first line of stdin says.
+    """Run the worker, or one service check, as the first line of stdin requests; return the exit code.
 
-    Both end with stdin, in the middle of a request, too.
+    A check writes its result to stdout as a line of JSON. Both end with stdin, even during a request.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     os.umask(OWN_UMASK)
@@ -386,4 +386,4 @@ def main() -> int:
 if __name__ == "__main__":
     code = main()
     sys.stdout.flush()
-    os._exit(code)  # threads in a network call would hold the interpreter's end for up to a time-out
+    os._exit(code)  # threads in a network call would delay the exit by up to a time-out
