@@ -1,1 +1,1 @@
-"""The local refine service: the image-to-3D API on loopback, with background Blenders doing the refining."""
+"""The local refine service: the image-to-3D API over HTTP; background Blender processes refine the meshes."""

@@ -14,7 +14,7 @@ from ..core.stdio import write
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the service and return the exit code, as :func:`.server.main`; 7 where its libraries are missing."""
+    """Run the service and return the exit code of :func:`.server.main`, or 7 if its libraries are missing."""
     try:
         libraries.add_to_path()
     except CsmError as error:

@@ -22,14 +22,14 @@ from ..core.models import Secret
 from ..core.providers.key_proof import PATH as PROOF_PATH, is_challenge, proof
 from ..remesh.refine_settings import PICTURE
 from . import responses
-from .auth import HostCheck, holds_key, host_name, is_from_a_page
+from .auth import HostCheck, host_name, is_from_web_page, is_valid_key
 from .client_leases import ClientLeases
 from .refine_queue import Refining
 from .request_schema import parse_order
 from .sessions import Session, Sessions, Stage
 from .signed_urls import SignedUrls
 from .upload_losses import losses
-from .uploads import BodyTooLarge, Inbox, small_body
+from .uploads import BodyTooLarge, UploadFolder, read_json_body
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Api:
         refining: Refining,
         links: SignedUrls,
         users: ClientLeases,
-        inbox: Inbox,
+        uploads: UploadFolder,
     ) -> None:
         self._key = key
         self._hosts = hosts
@@ -67,7 +67,7 @@ class Api:
         self._refining = refining
         self._links = links
         self._users = users
-        self._inbox = inbox
+        self._uploads = uploads
 
     def application(self) -> Any:
         """Return the WSGI application."""
@@ -102,21 +102,21 @@ class Api:
         request = bottle.request
         if not self._hosts.allows(request.get_header("Host", "")):
             raise _refused(403, "This service is reached by another name.")
-        if is_from_a_page(request.environ):
+        if is_from_web_page(request.environ):
             raise _refused(403, "Web pages may not use this service.")
         needs_key = request.path != PROOF_PATH or not self._hosts.is_loopback
-        if needs_key and not holds_key(self._key, request.get_header("x-api-key", "")):
+        if needs_key and not is_valid_key(self._key, request.get_header("x-api-key", "")):
             raise _refused(401, "The API key is missing or wrong. Send it in the header x-api-key.")
 
     # v2, documented
 
     def refine(self, code: str) -> Any:
-        session = self._sessions.order_refine(code, parse_order(small_body(*_input())))
+        session = self._sessions.order_refine(code, parse_order(read_json_body(*_input())))
         self._refining.add(session)
         return _answer(200, "Generating Mesh", responses.queue_record(session))
 
     def preview(self, code: str) -> Any:
-        parse_order(small_body(*_input()))  # checked, and of no consequence: the preview is the user's own mesh
+        parse_order(read_json_body(*_input()))  # checked, and of no consequence: the preview is the user's own mesh
         return _answer(200, "Generating Preview Mesh", self._data(self._sessions.back_to_preview(code)))
 
     def session(self, code: str) -> Any:
@@ -149,7 +149,7 @@ class Api:
 
     def create_from_mesh(self) -> Any:
         """Answer with a session at ``preview_done`` that is made out of the mesh file in the body."""
-        with self._inbox.taken_in(*_input()) as mesh:
+        with self._uploads.receive(*_input()) as mesh:
             kind = mesh_files.check(mesh, allow_blend=True)
             session = self._sessions.create(mesh, kind, losses(mesh, kind))
         log.info("%s: created", session.code)
@@ -183,11 +183,11 @@ class Api:
         return _answer(200, "Proved", {"proof": proof(self._key, challenge, self._hosts.url)})
 
     def hold(self, user: str) -> Any:
-        self._users.hold(_checked_user(user))
+        self._users.acquire(_checked_user(user))
         return _answer(200, "Held", {})
 
     def let_go(self, user: str) -> Any:
-        self._users.let_go(_checked_user(user))
+        self._users.release(_checked_user(user))
         return _answer(200, "Let go", {})
 
     def _data(self, session: Session) -> dict[str, Any]:

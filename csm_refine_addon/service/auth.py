@@ -1,7 +1,7 @@
-"""Who may ask: the right key, under the service's own name, and no web page.
+"""Request checks: API key, Host header, and rejection of requests from web pages.
 
-A page in the user's browser can send requests to loopback; so the Host header is compared with our own names (DNS
-rebinding), and a request that a page has sent is refused, a preflight included: no answer allows an origin anything.
+A web page in the user's browser can send requests to loopback. So the Host header must name this server (against DNS
+rebinding), and requests that a page sent are refused, CORS preflights included; no response has CORS headers.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[0-9A-Za-z._-]+)(?::\d{1,5})?", re.ASCI
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether ``host``, a name or an address to listen on, is reached from this machine alone."""
+    """Return whether ``host``, a name or address to listen on, is a loopback address."""
     return is_loopback_host(host.strip("[]").lower())
 
 
 class HostCheck:
-    """Compares Host headers with the names of a server on ``host`` and ``port``.
+    """Checks Host headers for a server on ``host`` and ``port``.
 
-    On another address than loopback each name is good: only its owner knows what it is called, and the key is needed.
+    On a non-loopback address every valid name is accepted: the server's DNS names are not known here, and every
+    request needs the key.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -35,26 +36,26 @@ class HostCheck:
         self._allowed = {f"{name}:{port}" for name in names}
 
     def allows(self, header: str) -> bool:
-        """Tell whether a request with this Host header is meant for this service."""
+        """Return whether this Host header is accepted."""
         return header.lower() in self._allowed if self.is_loopback else bool(host_name(header))
 
 
 def host_name(header: str) -> str:
-    """Return the name or address in a Host header, without its port; empty where there is none."""
+    """Return the name or address in a Host header, without the port; empty if the header is not valid."""
     found = _HOST.fullmatch(header)
     return found[1] if found else ""
 
 
-def is_from_a_page(environ: Mapping[str, str]) -> bool:
-    """Tell whether a web page has sent a request, by the headers that a page cannot take away (Fetch standard).
+def is_from_web_page(environ: Mapping[str, str]) -> bool:
+    """Return whether a web page sent the request, by headers that a page cannot remove (Fetch standard).
 
-    What the user types into the browser's address line is no page's: ``Sec-Fetch-Site: none``.
+    A URL that the user typed into the address bar does not count: its request has ``Sec-Fetch-Site: none``.
     """
     if "HTTP_ORIGIN" in environ or environ.get("HTTP_REFERER"):
         return True
     return environ.get("HTTP_SEC_FETCH_SITE", "none").lower() != "none"
 
 
-def holds_key(key: Secret, given: str) -> bool:
-    """Tell whether the given key is the service's, in constant time."""
+def is_valid_key(key: Secret, given: str) -> bool:
+    """Compare a request's key with the service's in constant time."""
     return hmac.compare_digest(key.reveal().encode(), given.encode("utf-8", "surrogateescape"))

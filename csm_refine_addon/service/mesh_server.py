@@ -1,6 +1,6 @@
-"""The mesh origin: a WSGI application that serves signed mesh files, with Range, ETag and If-Range, and nothing else.
+"""WSGI application that serves mesh files at signed URLs, with Range, ETag and If-Range.
 
-It stands on a port of its own, as the hosted service keeps its files on another host: no API key is wanted here.
+It listens on its own port and needs no API key, because the hosted service serves its files from another host.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from .auth import HostCheck, is_from_a_page
+from .auth import HostCheck, is_from_web_page
 from .signed_urls import SignedUrls
 
 if TYPE_CHECKING:
@@ -40,17 +40,17 @@ _ERRORS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
-    """The bytes to send: from ``start``, ``length`` many."""
+class ByteRange:
+    """A byte range: ``length`` bytes from offset ``start``."""
 
     start: int
     length: int
 
 
-def parse_range(header: str, size: int) -> Slice | None:
-    """Return what one ``bytes=`` range asks of a file (RFC 9110, section 14); None where it asks for all of it.
+def parse_range(header: str, size: int) -> ByteRange | None:
+    """Parse a Range header with one ``bytes=`` range (RFC 9110, section 14); return None for the whole file.
 
-    Several ranges, another unit and nonsense count as no range. Raises ValueError where the range lies outside.
+    Several ranges, other units and malformed values are ignored. Raises ValueError if the range is not satisfiable.
     """
     found = _RANGE.fullmatch(header.replace(" ", ""))
     if not found or found.groups() == ("", ""):
@@ -64,11 +64,11 @@ def parse_range(header: str, size: int) -> Slice | None:
             return None
     if start >= size:
         raise ValueError(header)
-    return Slice(start, end - start)
+    return ByteRange(start, end - start)
 
 
-class MeshOrigin:
-    """Serves ``/CODE/RUN/NAME`` out of ``folder``, where the query is signed."""
+class MeshServer:
+    """Serves ``/CODE/RUN/NAME`` from ``folder`` if the query has a valid signature."""
 
     def __init__(self, folder: Path, links: SignedUrls, hosts: HostCheck) -> None:
         self._folder = folder
@@ -76,29 +76,29 @@ class MeshOrigin:
         self._hosts = hosts
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer a request; errors come as XML, like those of the storage that CSM uses."""
+        """Serve a request; errors are XML documents, like those of Azure blob storage, which CSM uses."""
         path = environ.get("PATH_INFO", "")
         refusal = self._refusal(environ, path)
         if refusal:
-            return _refuse(refusal, start_response)
+            return _send_error(refusal, start_response)
         file = self._folder.joinpath(*path.split("/"))
         try:
             opened = file.open("rb")
-        except OSError:  # of a refine that a later one has replaced, perhaps just now
-            return _refuse("404 Not Found", start_response)
-        return _send(file, opened, environ, start_response)
+        except OSError:  # a later refine may have replaced this result
+            return _send_error("404 Not Found", start_response)
+        return _send_file(file, opened, environ, start_response)
 
     def _refusal(self, environ: WSGIEnvironment, path: str) -> str | None:
         if not self._hosts.allows(environ.get("HTTP_HOST", "")):
             return "421 Misdirected Request"
         query = dict(parse_qsl(environ.get("QUERY_STRING", "")[:2000]))
-        if is_from_a_page(environ) or not _PATH.fullmatch(path) or not self._links.allows(path, query):
+        if is_from_web_page(environ) or not _PATH.fullmatch(path) or not self._links.allows(path, query):
             return "403 Forbidden"
         return None if environ["REQUEST_METHOD"] in {"GET", "HEAD"} else "405 Method Not Allowed"
 
 
-def _refuse(status: str, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer without a length, after which Waitress closes the connection."""
+def _send_error(status: str, start_response: StartResponse) -> Iterable[bytes]:
+    """Return an error response without a Content-Length, which makes Waitress close the connection."""
     code, message = _ERRORS[status]
     head = '<?xml version="1.0" encoding="utf-8"?>'
     body = f"{head}<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
@@ -106,7 +106,7 @@ def _refuse(status: str, start_response: StartResponse) -> Iterable[bytes]:
     return iter([body])
 
 
-def _send(path: Path, file: Any, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+def _send_file(path: Path, file: Any, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     status = os.fstat(file.fileno())
     etag = f'"{status.st_size:x}-{status.st_mtime_ns:x}"'
     changed = formatdate(status.st_mtime, usegmt=True)
@@ -116,24 +116,24 @@ def _send(path: Path, file: Any, environ: WSGIEnvironment, start_response: Start
         start_response("304 Not Modified", headers)
         return []
     try:
-        part = _wanted_part(environ, status.st_size, etag, status.st_mtime)
+        part = _requested_range(environ, status.st_size, etag, status.st_mtime)
     except ValueError:
         file.close()
         headers += [("Content-Range", f"bytes */{status.st_size}"), ("Content-Length", "0")]
         start_response("416 Range Not Satisfiable", headers)
         return []
-    return _stream(file, status.st_size, part, [*headers, _type_of(path)], environ, start_response)
+    return _stream(file, status.st_size, part, [*headers, _content_type(path)], environ, start_response)
 
 
 def _stream(
     file: Any,
     size: int,
-    part: Slice | None,
+    part: ByteRange | None,
     headers: list[tuple[str, str]],
     environ: WSGIEnvironment,
     start_response: StartResponse,
 ) -> Iterable[bytes]:
-    sent = part or Slice(0, size)
+    sent = part or ByteRange(0, size)
     headers = [*headers, ("Content-Length", str(sent.length))]
     if part:
         headers.append(("Content-Range", f"bytes {part.start}-{part.start + part.length - 1}/{size}"))
@@ -146,20 +146,20 @@ def _stream(
     return stream
 
 
-def _wanted_part(environ: WSGIEnvironment, size: int, etag: str, changed_at: float) -> Slice | None:
+def _requested_range(environ: WSGIEnvironment, size: int, etag: str, changed_at: float) -> ByteRange | None:
     header = environ.get("HTTP_RANGE", "")
     condition = environ.get("HTTP_IF_RANGE", "")
-    if not header or (condition and condition != etag and not _is_date_of(condition, changed_at)):
+    if not header or (condition and condition != etag and not _matches_date(condition, changed_at)):
         return None
     return parse_range(header, size)
 
 
-def _is_date_of(condition: str, changed_at: float) -> bool:
+def _matches_date(condition: str, changed_at: float) -> bool:
     try:
         return int(parsedate_to_datetime(condition).timestamp()) == int(changed_at)
-    except (ValueError, OverflowError):  # OverflowError: a zone of more hours than can be counted
+    except (ValueError, OverflowError):  # OverflowError: the UTC offset is too large
         return False
 
 
-def _type_of(path: Path) -> tuple[str, str]:
+def _content_type(path: Path) -> tuple[str, str]:
     return ("Content-Type", _TYPES.get(path.suffix, "application/octet-stream"))

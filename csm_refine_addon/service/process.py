@@ -1,4 +1,4 @@
-"""The local service as a child process: its settings are the first line on stdin, as JSON, and no argument is read."""
+"""Entry point of the local service as a child process: settings are one line of JSON on stdin, not arguments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a client may ask of a refine: the JSON body, checked."""
+"""Validation of the JSON body of refine and preview requests."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from ..remesh.refine_settings import Level, RefineSettings, Symmetry, Topology
 from .sessions import Order
 
 log = logging.getLogger(__name__)
-Word = TypeVar("Word", bound=enum.StrEnum)
+EnumValue = TypeVar("EnumValue", bound=enum.StrEnum)
 
 AUTOMATIC_BBOX = (-1.0, -1.0, -1.0)
-"""``scaled_bbox`` as a session stores it when nothing was asked for (CSM API reference)."""
-LEAST_SIDE, GREATEST_SIDE = 1e-6, 1e6
-"""In metres. Beyond, Blender's own tolerances and float32 spoil a mesh."""
+"""The value of ``scaled_bbox`` in a session whose request had none (CSM API reference)."""
+MIN_SIDE, MAX_SIDE = 1e-6, 1e6
+"""In metres. Outside this range, Blender's tolerances and float32 rounding damage a mesh."""
 _SETTINGS = frozenset({"topology", "faces", "texture_resolution", "symmetry", "preserve_aspect_ratio", "keep_parts"})
-"""The vendor's own names where it has them; ``faces``, ``texture_resolution`` and ``keep_parts`` are ours."""
+"""Names of the CSM API, except ``faces``, ``texture_resolution`` and ``keep_parts``, which are extensions."""
 _KNOWN = _SETTINGS | {"scaled_bbox", "pivot_point"}
-_OF_A_PREVIEW = frozenset({"selected_spin_index", "selected_spin"})
+_PREVIEW_ONLY = frozenset({"selected_spin_index", "selected_spin"})
 
 
 def parse_order(body: bytes) -> Order:
-    """Return the order in a refine's or a preview's body; an empty one asks for nothing.
+    """Parse the body of a refine or preview request; an empty body means all defaults.
 
-    Keys that are not known are ignored, with a warning in the log. Raises InputError with a sentence.
+    Unknown keys are ignored and logged as a warning. Raises InputError if the body is not valid.
     """
     document = _parse_object(body)
-    unknown = sorted(key[:50] for key in document.keys() - _KNOWN - _OF_A_PREVIEW)
+    unknown = sorted(key[:50] for key in document.keys() - _KNOWN - _PREVIEW_ONLY)
     if unknown:
         log.warning("ignored unknown keys of a request: %s", ", ".join(map(ascii, unknown[:10])))
     return Order(
@@ -60,8 +60,8 @@ def _scaled_bbox(value: object) -> Vector3 | None:
     if numbers == AUTOMATIC_BBOX:
         return None
     sides = validation.scaled_bbox(numbers)
-    if not all(LEAST_SIDE <= side <= GREATEST_SIDE for side in sides):
-        raise InputError(f"scaled_bbox is in metres, each from {LEAST_SIDE:g} to {GREATEST_SIDE:g}.", "Correct it.")
+    if not all(MIN_SIDE <= side <= MAX_SIDE for side in sides):
+        raise InputError(f"scaled_bbox is in metres, each from {MIN_SIDE:g} to {MAX_SIDE:g}.", "Correct it.")
     return sides
 
 
@@ -71,7 +71,7 @@ def _pivot_point(value: object) -> Vector3 | None:
 
 def _numbers(name: str, value: object) -> Vector3:
     is_list = isinstance(value, list) and len(value) == 3
-    if not is_list or not all(isinstance(part, int | float) and not isinstance(part, bool) for part in value):  # type: ignore[attr-defined]  # a list, as is_list says
+    if not is_list or not all(isinstance(part, int | float) and not isinstance(part, bool) for part in value):  # type: ignore[attr-defined]  # is_list is True: a list
         raise InputError(f"{name} must be a list of three numbers.", "Leave it out to let the service choose.")
     try:
         x, y, z = (float(part) for part in value)  # type: ignore[attr-defined]  # a list
@@ -83,51 +83,51 @@ def _numbers(name: str, value: object) -> Vector3:
 
 
 def _settings(document: Mapping[str, object]) -> RefineSettings:
-    """Return the refinery's settings; what is missing or null takes its default."""
+    """Return the refine settings; missing and null keys take their defaults."""
     given = {key: value for key in _SETTINGS if (value := document.get(key)) is not None}
     faces, level = _faces(given.get("faces", Level.MEDIUM))
     size = given.get("texture_resolution", tuning.TEXTURE_RESOLUTION)
     return RefineSettings(
-        topology=_word("topology", given.get("topology", Topology.KEEP), Topology),
+        topology=_enum_value("topology", given.get("topology", Topology.KEEP), Topology),
         faces=faces,
         level=level,
-        texture_resolution=_count("texture_resolution", size, tuning.LEAST_TEXTURE, tuning.GREATEST_TEXTURE),
-        symmetry=_word("symmetry", given.get("symmetry", Symmetry.OFF), Symmetry),
-        preserve_aspect_ratio=_switch("preserve_aspect_ratio", given.get("preserve_aspect_ratio", False)),
-        drop_parts_below=_share_to_drop(given.get("keep_parts", True)),
+        texture_resolution=_integer("texture_resolution", size, tuning.LEAST_TEXTURE, tuning.GREATEST_TEXTURE),
+        symmetry=_enum_value("symmetry", given.get("symmetry", Symmetry.OFF), Symmetry),
+        preserve_aspect_ratio=_boolean("preserve_aspect_ratio", given.get("preserve_aspect_ratio", False)),
+        drop_parts_below=_drop_share(given.get("keep_parts", True)),
     )
 
 
-def _word(name: str, value: object, words: type[Word]) -> Word:
-    if not isinstance(value, str) or value not in list(words):
-        raise InputError(f"{name} must be one of {', '.join(words)}.", "Leave it out to let the service choose.")
-    return words(value)
+def _enum_value(name: str, value: object, values: type[EnumValue]) -> EnumValue:
+    if not isinstance(value, str) or value not in list(values):
+        raise InputError(f"{name} must be one of {', '.join(values)}.", "Leave it out to let the service choose.")
+    return values(value)
 
 
 def _faces(value: object) -> tuple[int, Level]:
     if isinstance(value, str):
-        return 0, _word("faces, if it is no number,", value, Level)
-    return _count("faces", value, tuning.LEAST_FACES, tuning.GREATEST_FACES), Level.MEDIUM
+        return 0, _enum_value("faces, if it is no number,", value, Level)
+    return _integer("faces", value, tuning.LEAST_FACES, tuning.GREATEST_FACES), Level.MEDIUM
 
 
-def _count(name: str, value: object, least: int, greatest: int) -> int:
+def _integer(name: str, value: object, minimum: int, maximum: int) -> int:
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # 1024.0 is a whole number in JSON
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= greatest:
+    if not isinstance(value, int) or isinstance(value, bool) or not minimum <= value <= maximum:
         raise InputError(
-            f"{name} must be a whole number from {least} to {greatest}.", "Leave it out to let the service choose."
+            f"{name} must be a whole number from {minimum} to {maximum}.", "Leave it out to let the service choose."
         )
     return value
 
 
-def _switch(name: str, value: object) -> bool:
+def _boolean(name: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise InputError(f"{name} must be true or false.", "Leave it out to let the service choose.")
     return value
 
 
-def _share_to_drop(value: object) -> float:
-    """Return the share of the surface below which a loose part is dropped: 0 for true, specks only for false."""
+def _drop_share(value: object) -> float:
+    """Return the share of the surface below which a loose part is dropped: 0 for true, ``SMALL_PART`` for false."""
     if isinstance(value, bool):
         return 0.0 if value else tuning.SMALL_PART
     if not isinstance(value, int | float) or not 0 <= value < 1:

@@ -1,7 +1,7 @@
-"""The API's answers as plain JSON: the envelope, the session in its forms, the queue record.
+"""JSON response bodies of the API: the envelope, sessions (v2 and v3) and the queue record.
 
-Field names, types and constants follow the CSM API reference. A session carries the fields of 2024 and of 2025 side
-by side, as the hosted service's did in March 2025. What the reference leaves open is a choice of ours, said here.
+Field names, types and constants follow the CSM API reference. A session has the fields of 2024 and of 2025 side by
+side, as in the hosted service in March 2025. Where the reference leaves a point open, the docstring states the choice.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _V3_STATUS = {Stage.REFINE_DONE: "complete", Stage.REFINE_FAILED: "failed"}
 
 
 def envelope(status: int, message: str, data: Any, error: str = "") -> dict[str, Any]:
-    """Return the form of every v2 answer."""
+    """Return the envelope of a v2 response."""
     return {"error": error, "message": message, "statusCode": status, "data": data}
 
 
@@ -40,11 +40,11 @@ def session_data(
     picture: str = "",
     blend_version: Sequence[int] = (),
 ) -> dict[str, Any]:
-    """Return a session. ``urls`` and ``preview`` are signed addresses by format; what is missing is an empty string.
+    """Return a session in the v2 form. ``urls`` and ``preview`` map formats to signed URLs; missing ones become ``""``.
 
-    ``mesh_url_blend`` and ``blend_version`` (see :func:`mesh_urls`), ``error_message``, ``picture_url`` (of source and
-    result, side by side), ``warnings`` (what a refine will take from the mesh), ``method``, ``notes`` and ``result``
-    (on the result) are additions of ours; ``percentage`` is always 0, as the hosted service's was.
+    Extensions to the CSM API: ``mesh_url_blend`` and ``blend_version`` (see :func:`mesh_urls`), ``error_message``,
+    ``picture_url`` (source and result side by side), ``warnings`` (data that a refine will remove from the mesh),
+    ``method``, ``notes`` and ``result`` (about the result). ``percentage`` is always 0, as in the hosted service.
     """
     order, settings = session.order, session.order.settings
     is_done = session.stage is Stage.REFINE_DONE
@@ -90,16 +90,16 @@ def session_data(
 
 
 def mesh_urls(urls: Mapping[str, str], blend_version: Sequence[int] = ()) -> dict[str, Any]:
-    """Return the mesh addresses under their v2 names; ``mesh_url`` is the zip's.
+    """Return the mesh URLs under their v2 names; ``mesh_url`` is that of the zip.
 
-    ``mesh_url_blend`` is an addition of ours, with the version of the Blender that wrote the .blend beside it.
+    ``mesh_url_blend`` and ``blend_version``, the version of the Blender that wrote the .blend, are extensions.
     """
     named = {f"mesh_url_{kind}": urls.get(kind, "") for kind in ("obj", "zip", "glb", "fbx", "usdz", "blend")}
     return {"mesh_url": urls.get("zip", ""), **named, "blend_version": list(blend_version)}
 
 
 def session_v3(session: Session, percent: int, urls: Mapping[str, str]) -> dict[str, Any]:
-    """Return a session in the form of v3, which has no envelope."""
+    """Return a session in the v3 form, which has no envelope."""
     named = {f"{kind}_url": urls.get(kind, "") for kind in ("glb", "obj", "fbx", "usdz")}
     return {
         "_id": session.code,
@@ -114,7 +114,7 @@ def session_v3(session: Session, percent: int, urls: Mapping[str, str]) -> dict[
 
 
 def queue_record(session: Session) -> dict[str, Any]:
-    """Return what answers a refine: a record of the queue, all numbers as strings, ``task_data`` JSON in a string."""
+    """Return the response to a refine request: a queue record; numbers are strings, ``task_data`` is a JSON string."""
     names = {"scenario": session.code, "unique_trial_key": session.trial_key}
     task = {**names, **dict.fromkeys(("customer_email", "image_url", "text_prompt", "keyword", "discord_user_id"), "")}
     job = {

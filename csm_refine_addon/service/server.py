@@ -1,7 +1,7 @@
-"""The service as a program: two HTTP servers, the queue, the data folder, and a clean end.
+"""The service program: command line, the API server, the mesh file server, the refine queue, logging and shutdown.
 
 ``main`` prints one line, ``listening on http://HOST:PORT``, to stdout. Requests and refines are logged in
-``requests.log`` in the data folder, without keys and signatures; warnings go to stderr too.
+``requests.log`` in the data folder, without keys and signatures; warnings also go to stderr.
 """
 
 from __future__ import annotations
@@ -36,25 +36,25 @@ from .app import Api
 from .auth import HostCheck, is_loopback
 from .client_leases import ClientLeases
 from .http_limits import Listener
-from .mesh_server import MeshOrigin
+from .mesh_server import MeshServer
 from .refine_queue import TIME_LIMIT_S, Refining
 from .service_key import key_origin, service_key
 from .sessions import Sessions
 from .signed_urls import SignedUrls
-from .uploads import BODY_LIMIT_BYTES, MESH_LIMIT_BYTES, Inbox
+from .uploads import BODY_LIMIT_BYTES, MESH_LIMIT_BYTES, UploadFolder
 
 log = logging.getLogger(__name__)
 
 DEFAULT_PORT = 8787
 LOG_FILE = "requests.log"
-INBOX = "arriving"
+UPLOADS = "arriving"
 _LOG_BYTES = 2 << 20
-_WATCH_S = 0.5
+_POLL_INTERVAL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The command line, understood."""
+    """The validated command-line options."""
 
     host: str
     port: int
@@ -69,17 +69,18 @@ class Settings:
 
 
 def main(argv: Sequence[str] | None = None, request: Mapping[str, object] | None = None) -> int:
-    """Run the service until it is told to stop; return the exit code. ``request`` replaces options, by their names.
+    """Run the service until it receives a stop signal; return the exit code. ``request`` overrides options by name.
 
-    0 after SIGTERM, SIGHUP or when it ends unused, 130 after SIGINT or where a signal interrupts its start, 2 for bad
-    arguments, a used port, or a data folder that another service has; the error's own code where no Blender is found.
+    The exit code is 0 after SIGTERM, after SIGHUP, or when ``--until-unused`` ends the service; 130 after SIGINT or a
+    signal during startup; 2 for bad arguments, a port in use, or a data folder that another service has open. If no
+    Blender is found, it is that error's own code.
     """
     os.umask(private_files.OWN_UMASK)
     try:
         options = _parser().parse_args(argv)
         vars(options).update(request or {})
         settings = _settings(options)
-        with _logging(settings.data):
+        with _log_to(settings.data):
             return _serve(settings)
     except CsmError as error:
         write(sys.stderr, f"{error}\n")
@@ -136,10 +137,10 @@ def _serve(settings: Settings) -> int:
     with contextlib.ExitStack() as stack:
         sessions = Sessions(settings.data / "sessions")
         stack.callback(sessions.close)
-        _prepare_inbox(settings.data / INBOX)
+        _prepare_uploads(settings.data / UPLOADS)
         key = service_key(settings.data, settings.key_file, is_loopback=is_loopback(settings.host))
-        api_socket = stack.enter_context(_listening(settings.host, settings.port))
-        files_socket = stack.enter_context(_files_listening(settings))
+        api_socket = stack.enter_context(_listen(settings.host, settings.port))
+        files_socket = stack.enter_context(_listen_for_files(settings))
         stop = _StopSignals(stack)
         refining = Refining(sessions, settings.blender, settings.workers, settings.time_limit_s)
         users = ClientLeases()
@@ -148,17 +149,17 @@ def _serve(settings: Settings) -> int:
         stack.callback(refining.stop)
         http_limits.allow_open_files()
         api_socket.key = key
-        http_limits.start(api.application(), api_socket, greatest_body=2 * settings.mesh_limit)
-        http_limits.start(files, files_socket, greatest_body=BODY_LIMIT_BYTES)
-        said = endpoint(_hosts(api_socket).url, key_origin(settings.key_file), settings.blender.program)
-        shown_url = HostCheck(settings.host, _port(api_socket)).url
-        stack.enter_context(_announced(settings.data / ENDPOINT_FILE, said, shown_url))
+        http_limits.start(api.application(), api_socket, max_body_bytes=2 * settings.mesh_limit)
+        http_limits.start(files, files_socket, max_body_bytes=BODY_LIMIT_BYTES)
+        document = endpoint(_hosts(api_socket).url, key_origin(settings.key_file), settings.blender.program)
+        url = HostCheck(settings.host, _port(api_socket)).url
+        stack.enter_context(_publish_endpoint(settings.data / ENDPOINT_FILE, document, url))
         stop.wait(lambda: settings.until_unused and users.is_unused(is_busy=refining.is_busy()))
         return stop.exit_code
 
 
-def _prepare_inbox(folder: Path) -> None:
-    """Remove uploads that an earlier end cut off; bodies are kept in this folder while they arrive, as meshes are."""
+def _prepare_uploads(folder: Path) -> None:
+    """Remove incomplete uploads of an earlier run, and make this the temporary folder of request bodies."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     tempfile.tempdir = str(folder)
@@ -172,7 +173,7 @@ def _applications(
     users: ClientLeases,
     api_socket: socket.socket,
     files_socket: socket.socket,
-) -> tuple[Api, MeshOrigin]:
+) -> tuple[Api, MeshServer]:
     links = SignedUrls(load_or_create_secret(settings.data / "signing-key"), _port(files_socket))
     api = Api(
         key=key,
@@ -181,18 +182,18 @@ def _applications(
         refining=refining,
         links=links,
         users=users,
-        inbox=Inbox(settings.data / INBOX, settings.mesh_limit),
+        uploads=UploadFolder(settings.data / UPLOADS, settings.mesh_limit),
     )
-    files = MeshOrigin(settings.data / "sessions", links, _hosts(files_socket))
+    files = MeshServer(settings.data / "sessions", links, _hosts(files_socket))
     return api, files
 
 
 @contextlib.contextmanager
-def _listening(host: str, port: int) -> Iterator[Listener]:
+def _listen(host: str, port: int) -> Iterator[Listener]:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = Listener(family, socket.SOCK_STREAM)
-        if os.name == "posix":  # elsewhere the option lets two servers share a port
+        if os.name == "posix":  # on Windows the option lets two servers share a port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(128)
@@ -203,15 +204,18 @@ def _listening(host: str, port: int) -> Iterator[Listener]:
         yield listener
 
 
-def _files_listening(settings: Settings) -> contextlib.AbstractContextManager[Listener]:
-    """The mesh origin stands on the next port where a port was asked for, so that a firewall can be told."""
-    return _listening(settings.host, settings.port + 1 if settings.port else 0)
+def _listen_for_files(settings: Settings) -> contextlib.AbstractContextManager[Listener]:
+    """Listen for mesh downloads: on the port after ``--port``, so that a firewall rule can name it, or on any free one.
+
+    A ``--port`` of 0 selects a free port for both.
+    """
+    return _listen(settings.host, settings.port + 1 if settings.port else 0)
 
 
 class _StopSignals:
-    """SIGTERM, SIGHUP and SIGINT, remembered; the handlers of before come back at the end of ``stack``.
+    """Records SIGTERM, SIGHUP and SIGINT; closing ``stack`` restores the previous handlers.
 
-    A SIGHUP that is ignored, as ``nohup`` has it, stays so.
+    If SIGHUP is ignored, as under ``nohup``, it stays ignored.
     """
 
     def __init__(self, stack: contextlib.ExitStack) -> None:
@@ -221,24 +225,24 @@ class _StopSignals:
         if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
             numbers.append(signal.SIGHUP)
         for number in numbers:
-            stack.callback(signal.signal, number, signal.signal(number, self._received))
+            stack.callback(signal.signal, number, signal.signal(number, self._on_signal))
 
-    def _received(self, number: int, _frame: object) -> None:
+    def _on_signal(self, number: int, _frame: object) -> None:
         self.exit_code = 130 if number == signal.SIGINT else 0
         self._stop.set()
 
     def wait(self, is_unused: Any) -> None:
-        """Return when a signal came, or the service is unused."""
-        while not self._stop.wait(_WATCH_S) and not is_unused():
+        """Block until a signal arrives or ``is_unused()`` is true."""
+        while not self._stop.wait(_POLL_INTERVAL_S) and not is_unused():
             pass
         log.info("stopping")
 
 
 @contextlib.contextmanager
-def _announced(path: Path, said: Mapping[str, object], url: str) -> Iterator[None]:
-    """Tell the address on stdout and in the endpoint file, which is there for as long as the service listens."""
+def _publish_endpoint(path: Path, document: Mapping[str, object], url: str) -> Iterator[None]:
+    """Print the URL to stdout and write the endpoint file; remove the file at the end of the block."""
     draft = path.with_suffix(".part")
-    draft.write_text(json.dumps(said), "utf-8")
+    draft.write_text(json.dumps(document), "utf-8")
     draft.replace(path)
     log.info("listening on %s", url)
     write(sys.stdout, f"listening on {url}\n")
@@ -249,7 +253,7 @@ def _announced(path: Path, said: Mapping[str, object], url: str) -> Iterator[Non
 
 
 @contextlib.contextmanager
-def _logging(folder: Path) -> Iterator[None]:
+def _log_to(folder: Path) -> Iterator[None]:
     try:
         private_files.open_data_dir(folder)
         file = logging.handlers.RotatingFileHandler(folder / LOG_FILE, maxBytes=_LOG_BYTES, backupCount=1)
@@ -271,7 +275,7 @@ def _logging(folder: Path) -> Iterator[None]:
         for handler in handlers:
             for logger in loggers:
                 logger.removeHandler(handler)
-            with contextlib.suppress(OSError):  # on a full disk, what it holds cannot be written
+            with contextlib.suppress(OSError):  # on a full disk, buffered lines cannot be written
                 handler.close()
 
 
@@ -280,5 +284,5 @@ def _port(listener: socket.socket) -> int:
 
 
 def _hosts(listener: socket.socket) -> HostCheck:
-    """Return the check for the numeric address that a socket listens at: a name may stand for several."""
+    """Return the Host check for the socket's numeric address: a host name may resolve to several addresses."""
     return HostCheck(*listener.getsockname()[:2])

@@ -18,12 +18,12 @@ log = logging.getLogger(__name__)
 
 
 def service_key(folder: Path, key_file: Path | None, *, is_loopback: bool) -> Secret:
-    """Return the key that every request must carry.
+    """Return the key that every request must have.
 
-    ``key_file`` where given; else, on loopback only, ``CSM_API_KEY``, else the key in ``folder``, which is made once.
-    A key file that others may read is warned about and taken: secrets that a container mounts are world-readable, and
-    a group may share one. One that everybody may write is refused, since its key may be anybody's.
-    Raises InputError where another address has no key file, or what is given is no key.
+    Sources, in order: ``key_file``; on loopback only, ``CSM_API_KEY``, then the key in ``folder``, which is created
+    once. A world-readable key file is accepted with a warning: container runtimes mount secrets world-readable, and a
+    group may share one. A world-writable key file is refused, because anyone could have replaced the key.
+    Raises InputError if a non-loopback address has no key file, or the key is not valid.
     """
     try:
         if key_file is not None:
@@ -40,7 +40,7 @@ def service_key(folder: Path, key_file: Path | None, *, is_loopback: bool) -> Se
 
 
 def key_origin(key_file: Path | None) -> KeyOrigin:
-    """Return where :func:`service_key` has the key from, which it returned."""
+    """Return the source that :func:`service_key` takes the key from."""
     if key_file is not None:
         return KeyOrigin.FILE
     return KeyOrigin.ENVIRONMENT if os.environ.get(KEY_VARIABLE) else KeyOrigin.FOLDER

@@ -1,7 +1,8 @@
-"""The database of the service's sessions: opening, schema version, recovery.
+"""The session database: opening, schema version and recovery.
 
-A damaged file is kept aside, and what can be read of it is written into a new one. A row that this version cannot read
-stays where it is and is not shown. The files of sessions are never deleted by any of this.
+A damaged file is kept under another name, and its readable rows are written to a new database. Rows that this version
+cannot read stay in the database and are not listed. None of this deletes files of sessions, except those of sessions
+that the user deleted.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from ..core.jobs.job_codec import CorruptDatabase
 log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
-"""1: sessions, and the codes of removed ones. 0 has no removed ones."""
+"""1: tables ``sessions`` and ``removed`` (codes of deleted sessions). 0: ``sessions`` only."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sessions (number INTEGER PRIMARY KEY, code TEXT UNIQUE, document TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS removed (code TEXT PRIMARY KEY);
@@ -35,55 +36,55 @@ CREATE TEMP VIEW readable AS SELECT * FROM main.sessions WHERE number NOT IN unr
 """
 _CONTENTS = recovery.Contents(("sessions",), first_key="code")
 _FOLDER = re.compile(r"SESSION_\d{10}_\d{7}", re.ASCII)
-_MOST_NAMED = 10
+_MAX_LISTED = 10
 
 IsReadable = Callable[[str, str], bool]
-"""Of a row's code and document."""
+"""Arguments: a row's code and document."""
 
 
 def open_database(path: Path, is_readable: IsReadable) -> sqlite3.Connection:
-    """Open the database for this process alone; log what was set aside. The view ``readable`` has the usable sessions.
+    """Open the database with an exclusive lock; log rows that cannot be read. The view ``readable`` has all others.
 
-    Raises InputError where another service has it open, StorageError where it cannot be used or is of a newer version.
+    Raises InputError if another service has it open, StorageError if it cannot be used or is of a newer version.
     """
     try:
         private_files.make_folder(path.parent)
         private_files.touch(path)
         try:
-            database = _opened(path)
+            database = _connect(path)
         except sqlite3.DatabaseError as error:
             if not recovery.is_damage(error):
                 raise
-            recovery.recover(path, _CONTENTS, lambda draft, saved: _fill(draft, saved, path.parent))
-            database = _opened(path)
-        _set_aside(database, is_readable)
-        _remove_files(database, path.parent)
-        _report_lost(database, path.parent)
+            recovery.recover(path, _CONTENTS, lambda draft, saved: _write_recovered(draft, saved, path.parent))
+            database = _connect(path)
+        _mark_unreadable(database, is_readable)
+        _delete_removed_files(database, path.parent)
+        _log_orphans(database, path.parent)
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
             raise InputError(
                 f"Another service is running on the data folder {path.parent}.", "Stop it, or choose another --data."
             ) from error
-        raise _unusable(path, error) from error
+        raise _storage_error(path, error) from error
     except (OSError, sqlite3.DatabaseError) as error:
-        raise _unusable(path, error) from error
+        raise _storage_error(path, error) from error
     return database
 
 
-def _opened(path: Path) -> sqlite3.Connection:
+def _connect(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     database.text_factory = recovery.as_text
     try:
         for setting in ("locking_mode = EXCLUSIVE", "synchronous = FULL", "temp_store = MEMORY"):
             database.execute(f"PRAGMA {setting}")
         version = _version(database, path)
-        database.execute("BEGIN EXCLUSIVE")  # with that mode, the lock is kept after the transaction
+        database.execute("BEGIN EXCLUSIVE")  # in this locking mode, SQLite keeps the lock after the transaction
         if version < SCHEMA_VERSION:
             for statement in filter(str.strip, _SCHEMA.split(";")):
                 database.execute(statement)
             database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         database.execute("COMMIT")
-        _require_sound(database)
+        _check_integrity(database)
         database.executescript(_READABLE)
     except BaseException:
         database.close()
@@ -101,7 +102,7 @@ def _version(database: sqlite3.Connection, path: Path) -> int:
     return version
 
 
-def _require_sound(database: sqlite3.Connection) -> None:
+def _check_integrity(database: sqlite3.Connection) -> None:
     if (found := database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
         raise CorruptDatabase(found)
     for (document,) in database.execute("SELECT document FROM sessions"):
@@ -111,8 +112,8 @@ def _require_sound(database: sqlite3.Connection) -> None:
             raise CorruptDatabase from error
 
 
-def _fill(draft: Path, saved: recovery.Salvage, folder: Path) -> None:
-    """Write the sessions that could be read, each as it was last written, where their files are still there."""
+def _write_recovered(draft: Path, saved: recovery.Salvage, folder: Path) -> None:
+    """Write the newest readable version of each session whose folder exists to a new database at ``draft``."""
     newest: dict[str, dict[str, Any]] = {}
     for written in saved.documents:
         with contextlib.suppress(*recovery.DECODE_ERRORS):
@@ -122,7 +123,7 @@ def _fill(draft: Path, saved: recovery.Salvage, folder: Path) -> None:
     kept = [found for code, found in newest.items() if code not in saved.removed and _is_folder(folder / code)]
     kept.sort(key=lambda found: found["created_at"])
     private_files.touch(draft)
-    with contextlib.closing(_opened(draft)) as database:
+    with contextlib.closing(_connect(draft)) as database:
         database.execute("BEGIN")
         database.executemany(
             "INSERT INTO sessions (code, document) VALUES (?, ?)",
@@ -135,19 +136,19 @@ def _fill(draft: Path, saved: recovery.Salvage, folder: Path) -> None:
     )
 
 
-def _set_aside(database: sqlite3.Connection, is_readable: IsReadable) -> None:
+def _mark_unreadable(database: sqlite3.Connection, is_readable: IsReadable) -> None:
     rows = database.execute("SELECT number, code, document FROM sessions").fetchall()
     unreadable = [(number, code) for number, code, document in rows if not is_readable(code, document)]
     database.executemany("INSERT INTO unreadable VALUES (?)", [(number,) for number, _ in unreadable])
     if unreadable:
         log.warning(
             "Sessions that this version cannot read, which are kept as they are: %s.",
-            _named(str(code) for _, code in unreadable),
+            _list_codes(str(code) for _, code in unreadable),
         )
 
 
-def _remove_files(database: sqlite3.Connection, folder: Path) -> None:
-    """Delete the files of removed sessions that could not be deleted before."""
+def _delete_removed_files(database: sqlite3.Connection, folder: Path) -> None:
+    """Delete files of removed sessions that could not be deleted earlier."""
     for (code,) in database.execute("SELECT code FROM removed").fetchall():
         if _FOLDER.fullmatch(code):
             shutil.rmtree(folder / code, ignore_errors=True)
@@ -155,12 +156,14 @@ def _remove_files(database: sqlite3.Connection, folder: Path) -> None:
             database.execute("DELETE FROM removed WHERE code = ?", (code,))
 
 
-def _report_lost(database: sqlite3.Connection, folder: Path) -> None:
+def _log_orphans(database: sqlite3.Connection, folder: Path) -> None:
     known = {code for (code,) in database.execute("SELECT code FROM sessions UNION SELECT code FROM removed")}
-    lost = sorted(path.name for path in folder.iterdir() if _is_folder(path) and path.name not in known)
-    if lost:
+    orphans = sorted(path.name for path in folder.iterdir() if _is_folder(path) and path.name not in known)
+    if orphans:
         log.warning(
-            "Sessions with files in %s that the database does not have; the files are kept: %s.", folder, _named(lost)
+            "Sessions with files in %s that the database does not have; the files are kept: %s.",
+            folder,
+            _list_codes(orphans),
         )
 
 
@@ -168,11 +171,11 @@ def _is_folder(path: Path) -> bool:
     return bool(_FOLDER.fullmatch(path.name)) and path.is_dir()
 
 
-def _named(codes: Iterable[str]) -> str:
+def _list_codes(codes: Iterable[str]) -> str:
     codes = list(codes)
-    more = len(codes) - _MOST_NAMED
-    return ", ".join(codes[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    more = len(codes) - _MAX_LISTED
+    return ", ".join(codes[:_MAX_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _unusable(path: Path, error: Exception) -> StorageError:
+def _storage_error(path: Path, error: Exception) -> StorageError:
     return StorageError(f"The data folder {path.parent} cannot be used: {error}.", "Choose another --data folder.")

@@ -1,6 +1,6 @@
-"""The service's sessions: what each one is, where its files lie, and which change of stage is allowed. SQLite.
+"""The service's session store (SQLite): session records, the paths of their files, and the allowed stage changes.
 
-The database is held exclusively for as long as it is open, so two services never share a data folder.
+The database is locked exclusively while it is open, so two services never share a data folder.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from ..core.models import MeshCounts
 from ..remesh.refine_settings import RefineSettings
 from .session_database import open_database
 
-_PART = re.compile(r"\w*(\.\w+)?", re.ASCII)
-"""A part of a path."""
+_PATH_COMPONENT = re.compile(r"\w*(\.\w+)?", re.ASCII)
+"""One path component."""
 
 
 class Stage(enum.StrEnum):
-    """Where a session stands, in the API's words of 2024."""
+    """The stage of a session, named as in the CSM API of 2024."""
 
     PREVIEW_DONE = "preview_done"
     TRAINING_REFINE = "training_refine"
@@ -43,7 +43,10 @@ class Stage(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Order:
-    """What a refine shall do, in API axes; None keeps the mesh's own size, or puts the origin at the centre."""
+    """The parameters of a refine, in API axes.
+
+    ``scaled_bbox`` None keeps the mesh's own size; ``pivot_point`` None puts the origin at the centre.
+    """
 
     scaled_bbox: Vector3 | None = None
     pivot_point: Vector3 | None = None
@@ -54,8 +57,8 @@ class Order:
 class Session:
     """A mesh and its latest refine. Times are seconds since 1970.
 
-    ``original`` is the name of the user's file. ``run`` names the folder of the latest refine, ``result`` that of the
-    latest one that succeeded, as ``formats``, ``method`` and ``notes`` are of that one. ``tries`` counts how often the
+    ``original`` is the name of the uploaded file. ``run`` is the folder name of the latest refine, ``result`` that of
+    the latest successful one, which ``formats``, ``method`` and ``notes`` describe. ``tries`` counts how often the
     latest refine was started.
     """
 
@@ -72,25 +75,24 @@ class Session:
     result: str = ""
     formats: tuple[str, ...] = ()
     message: str = ""
-    """Why the refine failed; else empty."""
+    """Why the refine failed; otherwise empty."""
     warnings: tuple[str, ...] = ()
-    """What a refine will take from the mesh."""
+    """The data that a refine will remove from the mesh, such as an armature."""
     method: str = ""
-    """By which the result was made."""
+    """The method that made the result."""
     notes: tuple[str, ...] = ()
-    """What is to be known of the result: why this method, what was dropped."""
+    """Remarks on the result: why this method was used, what was dropped."""
     counts: MeshCounts | None = None
-    """What the result has; None in sessions of older versions."""
+    """The result's mesh counts; None in sessions of older versions."""
 
 
 class Sessions:
-    """The durable store. Every method may be called from any thread; each change is on disk when it returns."""
+    """The session store. All methods are thread-safe; a change is on disk when the method returns."""
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
         """Open the store in ``folder``.
 
-        Raises InputError where another service has it open, StorageError where it cannot be written or a newer version
-        wrote it.
+        Raises InputError if another service has it open, StorageError if it cannot be written or is of a newer version.
         """
         self._folder = folder
         self._clock = clock
@@ -98,7 +100,7 @@ class Sessions:
         self._database = open_database(folder / "sessions.sqlite", _is_readable)
 
     def close(self) -> None:
-        """Let another service have the folder."""
+        """Close the database and release its lock."""
         with self._lock:
             self._database.close()
 
@@ -107,26 +109,26 @@ class Sessions:
         return self._folder / session.code / session.run
 
     def result_file(self, session: Session, name: str) -> Path:
-        """Return where a file of the session's last good refine is, if it was made."""
+        """Return the path of a file of the session's latest successful refine; the file may not exist."""
         return self._folder / session.code / session.result / name
 
     def original(self, session: Session) -> Path:
-        """Return the user's mesh file."""
+        """Return the path of the uploaded mesh file."""
         return self._folder / session.code / "original" / session.original
 
     def create(self, mesh: Path, kind: MeshKind, warnings: tuple[str, ...] = ()) -> Session:
-        """Move a checked mesh file into a new session at ``preview_done``; where that fails, no file of it is left."""
+        """Move a checked mesh file into a new session at ``preview_done``; on failure, remove the session's folder."""
         now = self._clock()
         folder = None
         try:
-            with self._writing() as database:
+            with self._transaction() as database:
                 code = self._new_code(database, now)
                 folder = self._folder / code
                 session = Session(code, now, now, original=f"mesh.{kind}", warnings=warnings)
                 target = self.original(session)
                 target.parent.mkdir(parents=True)
                 os.replace(mesh, target)
-                database.execute("INSERT INTO sessions (code, document) VALUES (?, ?)", (code, _encoded(session)))
+                database.execute("INSERT INTO sessions (code, document) VALUES (?, ?)", (code, _encode(session)))
         except BaseException:
             if folder:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -149,31 +151,31 @@ class Sessions:
             raise SessionUnknown("This version of the service cannot read this session.", "Update the extension.")
         if row is None:
             raise SessionUnknown("This service has no session of this code.", "Check the code, and which service.")
-        return _decoded(row[0])
+        return _decode(row[0])
 
     def newest(self, limit: int, offset: int) -> tuple[list[Session], int]:
-        """Return sessions, the newest first, and how many there are in all."""
+        """Return a page of sessions, newest first, and the total number."""
         with self._lock:
             rows = self._database.execute(
                 "SELECT document FROM readable ORDER BY number DESC LIMIT ? OFFSET ?", (limit, offset)
             ).fetchall()
             (total,) = self._database.execute("SELECT COUNT(*) FROM readable").fetchone()
-        return [_decoded(document) for (document,) in rows], total
+        return [_decode(document) for (document,) in rows], total
 
     def unfinished(self) -> list[Session]:
-        """Return the sessions whose refine has been ordered and has not ended, in the order of their orders."""
+        """Return the sessions at ``training_refine``, by the time of the request, oldest first."""
         with self._lock:
             rows = self._database.execute("SELECT document FROM readable").fetchall()
-        found = [session for (document,) in rows if (session := _decoded(document)).stage is Stage.TRAINING_REFINE]
+        found = [session for (document,) in rows if (session := _decode(document)).stage is Stage.TRAINING_REFINE]
         return sorted(found, key=lambda session: session.ordered_at)
 
     def order_refine(self, code: str, order: Order) -> Session:
-        """Put a session into ``training_refine``. Raises SessionUnknown, SessionNotRefinable while it is there."""
+        """Set a session to ``training_refine``. Raises SessionUnknown, SessionNotRefinable if it already is."""
         now = self._clock()
         return self._change(
             code,
             lambda session: dataclasses.replace(
-                _idle(session),
+                _require_idle(session),
                 stage=Stage.TRAINING_REFINE,
                 order=order,
                 trial_key=f"{int(now * 100):012d}{secrets.token_hex(9)}",
@@ -185,7 +187,7 @@ class Sessions:
         )
 
     def start_try(self, code: str) -> Session:
-        """Count one more start of the ordered refine."""
+        """Increment the number of starts of the current refine."""
         return self._change(code, lambda session: dataclasses.replace(session, tries=session.tries + 1))
 
     def finish(
@@ -196,7 +198,7 @@ class Sessions:
         notes: tuple[str, ...] = (),
         counts: MeshCounts | None = None,
     ) -> Session:
-        """Make the running refine's files the session's result, and remove those of the one before."""
+        """Make the running refine's files the session's result; delete the previous result."""
         previous = self.find(code).result
         session = self._change(
             code,
@@ -216,42 +218,42 @@ class Sessions:
         return session
 
     def fail(self, code: str, message: str) -> Session:
-        """End the running refine with a sentence that says why."""
+        """Set the session to ``refine_failed`` with the reason."""
         return self._change(
             code, lambda session: dataclasses.replace(session, stage=Stage.REFINE_FAILED, message=message)
         )
 
     def back_to_preview(self, code: str) -> Session:
-        """Put a session that is not refining back to ``preview_done``. Raises as :meth:`order_refine`."""
+        """Set a session that is not refining back to ``preview_done``. Raises as :meth:`order_refine`."""
         return self._change(
-            code, lambda session: dataclasses.replace(_idle(session), stage=Stage.PREVIEW_DONE, message="")
+            code, lambda session: dataclasses.replace(_require_idle(session), stage=Stage.PREVIEW_DONE, message="")
         )
 
     def delete(self, code: str) -> None:
         """Delete a session that is not refining, with its files. Raises SessionUnknown.
 
-        Files that are in use (Windows) are deleted when the service starts the next time.
+        Files that are in use (Windows) are deleted at the next start of the service.
         """
         self.find(code)
-        with self._writing() as database:
+        with self._transaction() as database:
             database.execute("DELETE FROM sessions WHERE code = ?", (code,))
             database.execute("INSERT OR IGNORE INTO removed VALUES (?)", (code,))
         shutil.rmtree(self._folder / code, ignore_errors=True)
         if not (self._folder / code).exists():
-            with self._writing() as database:
+            with self._transaction() as database:
                 database.execute("DELETE FROM removed WHERE code = ?", (code,))
 
     def _change(self, code: str, change: Callable[[Session], Session]) -> Session:
-        with self._writing() as database:
+        with self._transaction() as database:
             before = self.find(code)
-            # A millisecond at least, since the API shows no finer times and clients compare them.
+            # At least a millisecond later: the API's timestamps have milliseconds, and clients compare them.
             updated_at = max(self._clock(), before.updated_at + 0.001)
             session = dataclasses.replace(change(before), updated_at=updated_at)
-            database.execute("UPDATE sessions SET document = ? WHERE code = ?", (_encoded(session), code))
+            database.execute("UPDATE sessions SET document = ? WHERE code = ?", (_encode(session), code))
         return session
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
             try:
                 self._database.execute("BEGIN")
@@ -263,25 +265,25 @@ class Sessions:
                 raise
 
 
-def _idle(session: Session) -> Session:
+def _require_idle(session: Session) -> Session:
     if session.stage is Stage.TRAINING_REFINE:
         raise SessionNotRefinable("This session is being refined already.", "Wait until it has ended.")
     return session
 
 
 def _is_readable(code: str, document: str) -> bool:
-    """Return whether a row is a session of this version, whose paths lie in the folder of sessions."""
+    """Return whether a row is a session of this version with safe path components."""
     try:
         session = serialization.decode(Session, json.loads(document), strict=True)
         parts = (session.code, session.original, session.run, session.result)
-        return session.code == code and all(map(_PART.fullmatch, parts))
+        return session.code == code and all(map(_PATH_COMPONENT.fullmatch, parts))
     except recovery.DECODE_ERRORS:
         return False
 
 
-def _encoded(session: Session) -> str:
+def _encode(session: Session) -> str:
     return json.dumps(dataclasses.asdict(session))
 
 
-def _decoded(document: str) -> Session:
+def _decode(document: str) -> Session:
     return serialization.decode(Session, json.loads(document))

@@ -1,4 +1,4 @@
-"""Addresses of mesh files that expire: signed in the query, in the form of the Azure blob URLs that CSM hands out."""
+"""Signed URLs of mesh files that expire, with the query parameters of the Azure blob URLs that CSM returns."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ..core.models import Secret
 
 LIFETIME_S = 3600.0
 STEP_S = 600.0
-"""Addresses handed out within one step are the same, so that polling does not see a new one each time."""
+"""URLs made within one step are the same, so that polls return an unchanged URL."""
 _VERSION = "2024-08-04"
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
 class SignedUrls:
-    """Signs paths of the mesh origin and tells whether a request may read one."""
+    """Signs paths of the mesh server and checks signatures."""
 
     def __init__(self, secret: Secret, port: int, clock: Callable[[], float] = time.time) -> None:
         self._secret = secret
@@ -29,14 +29,14 @@ class SignedUrls:
         self._clock = clock
 
     def url(self, host: str, path: str) -> str:
-        """Return the address of ``path`` (with its leading slash) on ``host``, good for an hour at least."""
+        """Return the signed URL of ``path`` (with a leading slash) on ``host``, valid for at least an hour."""
         expires_at = math.ceil((self._clock() + LIFETIME_S) / STEP_S) * STEP_S
         expires = datetime.fromtimestamp(expires_at, UTC).strftime(_TIME_FORMAT)
         query = {"se": expires, "sp": "r", "sv": _VERSION, "sr": "b", "sig": self._signature(path, expires)}
         return f"http://{host}:{self._port}{path}?{urlencode(query)}"
 
     def allows(self, path: str, query: Mapping[str, str]) -> bool:
-        """Tell whether the query's signature is ours, for this path and for reading, and not yet expired."""
+        """Return whether the query has a valid signature for reading this path that has not expired."""
         expires = query.get("se", "")
         if query.get("sp") != "r" or query.get("sv") != _VERSION or query.get("sr") != "b":
             return False

@@ -1,4 +1,4 @@
-"""What a refine will take from a mesh file besides its topology: said when the session is made, before it happens."""
+"""Warnings about data in an uploaded mesh file that a refine will remove: armature, shape keys, animation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _HEADER = struct.Struct("<12xI4x")
 
 
 def losses(path: Path, kind: MeshKind) -> tuple[str, ...]:
-    """Return sentences on the armature, shape keys and animation of a checked GLB or FBX; an OBJ has none."""
+    """Return a warning for each of armature, shape keys and animation in a checked GLB or FBX; an OBJ has none."""
     if kind is MeshKind.GLB:
         return _of_glb(path)
     if kind is MeshKind.FBX:

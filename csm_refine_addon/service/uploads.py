@@ -1,4 +1,4 @@
-"""Bodies of requests: how large they may be, and where a mesh that has come in lies until it is checked."""
+"""Request bodies: size limits, and temporary files for uploaded meshes."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from typing import IO
 from ..core.errors import InputError
 
 BODY_LIMIT_BYTES = 64 * 1024
-"""Of JSON; and for each request without the key."""
+"""For JSON bodies, and for all requests without the key."""
 MESH_LIMIT_BYTES = 2 << 30
 _BLOCK_BYTES = 1 << 20
 
 
 class BodyTooLarge(InputError):
-    """The request's body is larger than what the address takes."""
+    """The request's body exceeds the limit of its route."""
 
 
 @dataclass(frozen=True, slots=True)
-class Inbox:
-    """The folder for meshes that come in, and the most bytes that one may have."""
+class UploadFolder:
+    """The folder of uploaded meshes, and the maximum size of one in bytes."""
 
     folder: Path
     limit_bytes: int = MESH_LIMIT_BYTES
 
     @contextlib.contextmanager
-    def taken_in(self, body: IO[bytes], length: int) -> Iterator[Path]:
-        """Give the file with a body of this length, on disk, under a name of ours; remove it if it is still there.
+    def receive(self, body: IO[bytes], length: int) -> Iterator[Path]:
+        """Yield a temporary file that holds the upload; delete it at the end unless it was moved.
 
         Raises BodyTooLarge before anything is written.
         """
@@ -45,23 +45,23 @@ class Inbox:
             path.unlink(missing_ok=True)
 
 
-def small_body(body: IO[bytes], length: int) -> bytes:
-    """Return a body that is no mesh. Raises BodyTooLarge."""
+def read_json_body(body: IO[bytes], length: int) -> bytes:
+    """Read a JSON body. Raises BodyTooLarge."""
     _check_length(length, BODY_LIMIT_BYTES, "Send a small JSON object.")
     return body.read(length)
 
 
-def _check_length(length: int, limit: int, cure: str) -> None:
-    """Raise BodyTooLarge for a body that has more bytes than ``limit``: it has not been kept."""
+def _check_length(length: int, limit: int, action: str) -> None:
+    """Raise BodyTooLarge if a body has more bytes than ``limit``."""
     if length > limit:
         size = f"{limit >> 20} MB" if limit >= 1 << 20 else f"{limit >> 10} KB"
-        raise BodyTooLarge(f"The request's body is larger than {size}.", cure)
+        raise BodyTooLarge(f"The request's body is larger than {size}.", action)
 
 
-def _copy(source: IO[bytes], target: Path, left: int) -> None:
+def _copy(source: IO[bytes], target: Path, remaining: int) -> None:
     with target.open("wb") as file:
-        while left and (block := source.read(min(_BLOCK_BYTES, left))):
+        while remaining and (block := source.read(min(_BLOCK_BYTES, remaining))):
             file.write(block)
-            left -= len(block)
+            remaining -= len(block)
         file.flush()
         os.fsync(file.fileno())

@@ -25,7 +25,7 @@ import pytest
 from csm_refine_addon.core.jobs import crash_points, state_machine
 from csm_refine_addon.core.jobs.state_machine import TRANSITIONS
 from csm_refine_addon.core.models import Job, JobState as S
-from csm_refine_addon.service.client_leases import HOLD_S, LINGER_S
+from csm_refine_addon.service.client_leases import GRACE_S, LEASE_S
 from tests.reliability import crash_ways
 from tests.reliability.conftest import Length
 from tests.reliability.crash_harness import ENDS_S, Harness, require_gone
@@ -212,7 +212,7 @@ def left_alone(house: Harness) -> dict:
     assert house.kill("worker")
     assert house.kill("Blender")
     house.close_blender()
-    wait_until(lambda: not house.processes(), HOLD_S + LINGER_S + 5.0)
+    wait_until(lambda: not house.processes(), LEASE_S + GRACE_S + 5.0)
     house.open_blender()
     return after_the_kill(house, job, "nobody else", worker)
 

@@ -10,7 +10,7 @@ from hypothesis import example, given, strategies
 
 from csm_refine_addon.core.models import Secret
 from csm_refine_addon.service.auth import HostCheck
-from csm_refine_addon.service.mesh_server import MeshOrigin, Slice, parse_range
+from csm_refine_addon.service.mesh_server import ByteRange, MeshServer, parse_range
 from csm_refine_addon.service.signed_urls import LIFETIME_S, STEP_S, SignedUrls
 from tests.support import sample_meshes
 
@@ -103,7 +103,7 @@ def origin(tmp_path_factory):
     (folder / path[1:]).parent.mkdir(parents=True)
     (folder / path[1:]).write_bytes(b"0123456789")
     links = SignedUrls(Secret("k"), 80)
-    return MeshOrigin(folder, links, HostCheck("127.0.0.1", 80)), path, urlsplit(links.url("h", path)).query
+    return MeshServer(folder, links, HostCheck("127.0.0.1", 80)), path, urlsplit(links.url("h", path)).query
 
 
 ON_THE_WIRE = strategies.text(strategies.characters(max_codepoint=255), max_size=60)
@@ -136,11 +136,11 @@ def test_no_header_makes_it_fail(origin, ranges, condition, tag, more):
 @pytest.mark.parametrize(
     ("header", "expected"),
     [
-        ("bytes=0-0", Slice(0, 1)),
-        ("bytes=2-", Slice(2, 8)),
-        ("bytes=2-99", Slice(2, 8)),
-        ("bytes=-3", Slice(7, 3)),
-        ("bytes=-99", Slice(0, 10)),
+        ("bytes=0-0", ByteRange(0, 1)),
+        ("bytes=2-", ByteRange(2, 8)),
+        ("bytes=2-99", ByteRange(2, 8)),
+        ("bytes=-3", ByteRange(7, 3)),
+        ("bytes=-99", ByteRange(0, 10)),
         ("bytes=5-2", None),
         ("bytes=0-1,3-4", None),
         ("bytes=-", None),

@@ -18,7 +18,7 @@ from csm_refine_addon.core.mesh_files import MeshKind
 from csm_refine_addon.core.models import Secret
 from csm_refine_addon.core.processes.background import find_background_blender
 from csm_refine_addon.core.providers.client import Client
-from csm_refine_addon.service.client_leases import HOLD_S, LINGER_S, ClientLeases
+from csm_refine_addon.service.client_leases import GRACE_S, LEASE_S, ClientLeases
 from csm_refine_addon.service.refine_queue import Refining
 from csm_refine_addon.service.sessions import Order, Sessions
 from tests.support import sample_meshes
@@ -449,45 +449,45 @@ def test_no_child_inherits_the_key(start_service, tmp_path):
 
 
 def test_a_service_without_users_is_unused_after_a_while():
-    """Nobody came within the linger time: unused; while a refine is on, or a user is there: not."""
+    """A service without leases is unused after the grace period, unless a refine is running or a client has a lease."""
     now = [100.0]
     users = ClientLeases(clock=lambda: now[0])
     assert not users.is_unused(is_busy=False)
-    now[0] += LINGER_S
+    now[0] += GRACE_S
     assert users.is_unused(is_busy=False)
     assert not users.is_unused(is_busy=True)
-    now[0] += LINGER_S - 1
+    now[0] += GRACE_S - 1
     assert not users.is_unused(is_busy=False)
 
 
-def test_the_last_user_is_outlived_by_the_linger_time():
-    """After the last user has left or fallen silent, the service stays for the linger time and no longer."""
+def test_the_service_outlives_its_last_lease_by_the_grace_period():
+    """After the last lease is released or expires, the service runs on for the grace period and no longer."""
     now = [0.0]
     users = ClientLeases(clock=lambda: now[0])
-    users.hold("a")
-    users.hold("b")
-    now[0] += HOLD_S - 1
-    users.hold("b")
+    users.acquire("a")
+    users.acquire("b")
+    now[0] += LEASE_S - 1
+    users.acquire("b")
     assert users.count() == 2
-    users.let_go("a")
-    now[0] += HOLD_S
+    users.release("a")
+    now[0] += LEASE_S
     assert users.count() == 0
     assert not users.is_unused(is_busy=False)
-    now[0] += LINGER_S - 0.1
+    now[0] += GRACE_S - 0.1
     assert not users.is_unused(is_busy=False)
     now[0] += 0.2
     assert users.is_unused(is_busy=False)
 
 
-def test_who_has_fallen_silent_is_forgotten():
-    """A service that runs for weeks keeps the users of the last seconds alone."""
+def test_expired_leases_are_removed():
+    """A service that runs for weeks stores current leases only."""
     now = [0.0]
     users = ClientLeases(clock=lambda: now[0])
     for number in range(100):
-        users.hold(f"user-{number}")
-        now[0] += HOLD_S / 2
+        users.acquire(f"user-{number}")
+        now[0] += LEASE_S / 2
     assert users.count() == 1
-    assert len(users._ends) <= 2
+    assert len(users._expiries) <= 2
 
 
 def test_a_service_started_on_demand_ends_by_itself(start_service):
