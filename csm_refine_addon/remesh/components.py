@@ -8,7 +8,7 @@ import bpy  # where Blender is a Python module, bmesh is there only after it
 import bmesh
 import numpy as np
 
-from ..blender.background.topology import connected
+from ..blender.background.topology import connected_components
 from .cleaning import edited_mesh
 from .edges import edges_of
 from .surface import Array, Surface, areas, of_mesh, triangles_of_mesh
@@ -17,7 +17,7 @@ from .surface import Array, Surface, areas, of_mesh, triangles_of_mesh
 def part_of_face(faces: Array, count: int) -> Array:
     """Return per face the number of the part it belongs to, from 0, by shared vertices."""
     edges = edges_of(faces, count)
-    label = connected(count, edges.start[edges.first], edges.end[edges.first])
+    label = connected_components(count, edges.start[edges.first], edges.end[edges.first])
     return np.unique(label[faces[:, 0]], return_inverse=True)[1]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..blender.background.topology import connected
+from ..blender.background.topology import connected_components
 
 Array = np.ndarray[Any, Any]
 
@@ -41,7 +41,7 @@ class WrongFaces:
 
 def find_wrong_faces(faces: Faces) -> WrongFaces:
     """Return the faces of all parts whose normals are to be repaired."""
-    part = connected(len(faces.positions), *faces.edges.T)[faces.corner_vertex[faces.starts]]
+    part = connected_components(len(faces.positions), *faces.edges.T)[faces.corner_vertex[faces.starts]]
     _, part = np.unique(part, return_inverse=True)
     count = int(part.max()) + 1
     open_edges, odd_edges = _edge_faults(faces)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..blender.background.topology import connected
+from ..blender.background.topology import connected_components
 from . import tuning
 from .edges import Edges, edges_of
 from .surface import Array, Surface
@@ -54,7 +54,7 @@ def _rows(quads: Surface) -> _Rows:
     edge = np.searchsorted(edges.keys, edges.key(quads.faces, np.roll(quads.faces, -1, axis=1)))
     edge = np.where(quads.is_quad[:, None], edge, 0)
     whole = edge[quads.is_quad]
-    found = connected(len(edges.keys), whole[:, :2].ravel(), whole[:, 2:].ravel())
+    found = connected_components(len(edges.keys), whole[:, :2].ravel(), whole[:, 2:].ravel())
     _, row = np.unique(found, return_inverse=True)
     count = int(row.max(initial=-1)) + 1
     ends = edges.start[edges.first], edges.end[edges.first]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import bpy
 import numpy as np
 
-from ..blender.background.topology import connected
+from ..blender.background.topology import connected_components
 from . import tuning
 from .components import part_of_face
 from .edges import Edges, edges_of
@@ -44,7 +44,7 @@ def untied(surface: Surface) -> Surface:
             for face in (edges.face[one], edges.face[other])
         ]
         links.append(np.stack(places, axis=1))
-    fans = connected(3 * len(triangles), *np.concatenate(links).T)
+    fans = connected_components(3 * len(triangles), *np.concatenate(links).T)
     first, corner = np.unique(fans, return_inverse=True)
     return of_triangles(surface.points[triangles.ravel()[first]], corner.reshape(-1, 3))
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from csm_refine_addon.blender.background import chunked_append, inspection, prepare
-from csm_refine_addon.blender.background.chunked_append import Delivery
+from csm_refine_addon.blender.background.chunked_append import ChunkedAppend
 from csm_refine_addon.blender.jobs import job_monitor
 from csm_refine_addon.core.models import Box, JobState, Placement
 from tests.support import panel, returned, scenes
@@ -22,7 +22,7 @@ def blend(tmp_path) -> Path:
     mesh = returned.write_glb(tmp_path / "mesh.glb", SIZE, (0.0, 0.0, 0.0), textured=True)
     scenes.empty_scene()
     path = tmp_path / "result.blend"
-    prepare.prepare(mesh, path, prepare.Wanted("SESSION_1"))
+    prepare.prepare(mesh, path, prepare.PrepareOptions("SESSION_1"))
     (obj,) = bpy.data.objects
     layers = obj.data.uv_layers
     second = layers.new(name="Second")
@@ -62,10 +62,10 @@ def described(obj) -> dict[str, object]:
     }
 
 
-def delivered(blend: Path) -> Delivery:
-    delivery = Delivery(blend)
+def delivered(blend: Path) -> ChunkedAppend:
+    delivery = ChunkedAppend(blend)
     while not delivery.is_complete:
-        delivery.bring_next()
+        delivery.append_next()
     return delivery
 
 
@@ -80,9 +80,9 @@ def test_parts_come_to_the_same_as_the_whole(blend):
 
 def test_nobody_sees_the_parts_before_the_last(blend):
     """What has been brought stands in no collection, and each call brings one part."""
-    delivery, calls = Delivery(blend), 0
+    delivery, calls = ChunkedAppend(blend), 0
     while not delivery.is_complete:
-        delivery.bring_next()
+        delivery.append_next()
         calls += 1
         assert not bpy.context.scene.collection.all_objects
     assert calls == 4
@@ -94,9 +94,9 @@ def test_small_meshes_have_no_parts(tmp_path):
     (tmp_path / chunked_append.FOLDER).mkdir()
     mesh = returned.write_glb(tmp_path / "mesh.glb", SIZE, (0.0, 0.0, 0.0))
     scenes.empty_scene()
-    prepare.prepare(mesh, tmp_path / "result.blend", prepare.Wanted("SESSION_1"))
+    prepare.prepare(mesh, tmp_path / "result.blend", prepare.PrepareOptions("SESSION_1"))
     assert not (tmp_path / chunked_append.FOLDER).exists()
-    delivery = Delivery(tmp_path / "result.blend")
+    delivery = ChunkedAppend(tmp_path / "result.blend")
     assert delivery.is_complete
     assert delivery.take() is None
 
@@ -113,23 +113,23 @@ def test_a_lost_part_leaves_nothing_behind(blend, lost):
 def test_what_vanished_in_between_is_not_taken(blend):
     """The user may undo, or purge what nobody uses, between two parts."""
     before = present()
-    delivery = Delivery(blend)
-    delivery.bring_next()
+    delivery = ChunkedAppend(blend)
+    delivery.append_next()
     bpy.data.orphans_purge(do_recursive=True)
     while not delivery.is_complete:
-        delivery.bring_next()
+        delivery.append_next()
     assert delivery.take() is None
     assert present() == before
 
 
 def test_what_add_ons_keep_with_objects_in_between_is_no_obstacle(blend):
     """Other add-ons, or our own look for marks, may hang properties on the object before its last part has come."""
-    delivery = Delivery(blend)
-    delivery.bring_next()
+    delivery = ChunkedAppend(blend)
+    delivery.append_next()
     (obj,) = (obj for obj in bpy.data.objects if obj.name.startswith("SESSION"))
     obj["cycles"] = 1
     while not delivery.is_complete:
-        delivery.bring_next()
+        delivery.append_next()
     assert delivery.take() == obj
 
 

@@ -26,9 +26,9 @@ def blend(tmp_path):
 
 def delivered(blend):
     """The object as the window brings it in, part by part."""
-    delivery = chunked_append.Delivery(blend)
+    delivery = chunked_append.ChunkedAppend(blend)
     while not delivery.is_complete:
-        delivery.bring_next()
+        delivery.append_next()
     return delivery.take()
 
 
@@ -205,4 +205,4 @@ def test_parts_from_elsewhere_are_not_taken(tmp_path, file):
     folder.mkdir()
     (folder / chunked_append.CONTENTS).write_text(json.dumps({"uv_maps": [], "images": [[0, file, ""]]}))
     shutil.copyfile(__file__, tmp_path / "secret")
-    assert chunked_append.Delivery(tmp_path / "result.blend").is_complete
+    assert chunked_append.ChunkedAppend(tmp_path / "result.blend").is_complete

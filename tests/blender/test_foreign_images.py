@@ -102,7 +102,7 @@ def with_raw_paths(path: Path, name: bytes = b"secret.png") -> Path:
 def by_prepare(mesh: Path, folder: Path) -> str:
     """Return what may have kept something of it: the bytes of the .blend, the report."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
-    report = prepare.prepare(mesh, folder / "result.blend", prepare.Wanted("result"))
+    report = prepare.prepare(mesh, folder / "result.blend", prepare.PrepareOptions("result"))
     return (folder / "result.blend").read_bytes().decode("latin-1") + str(report)
 
 

@@ -25,7 +25,7 @@ def scene():
 
 
 def report(folder, mesh, *, fit=True, box=BOX):
-    return prepare.prepare(mesh, folder / "result.blend", prepare.Wanted("SESSION_1", box, fit))
+    return prepare.prepare(mesh, folder / "result.blend", prepare.PrepareOptions("SESSION_1", box, fit))
 
 
 def painted(folder, colours: Image.Image, *, uv=True):

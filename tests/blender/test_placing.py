@@ -58,7 +58,7 @@ def prepared(folder: Path, asked: RefineParameters, factor=plain, *, fit=True) -
     report = prepare.prepare(
         mesh,
         folder / "result.blend",
-        prepare.Wanted("SESSION_1", asked.placement.box, fit, mirrored=asked.placement.mirrored),
+        prepare.PrepareOptions("SESSION_1", asked.placement.box, fit, mirrored=asked.placement.mirrored),
     )
     assert bool(report.correction) == (fit and asked.placement.box is not None and tuple(factor) != plain)
     scenes.empty_scene()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from csm_refine_addon.blender.background import mesh_io
-from csm_refine_addon.blender.background.topology import connected
+from csm_refine_addon.blender.background.topology import connected_components
 from csm_refine_addon.core import axes
 from csm_refine_addon.core.errors import MeshUnusable
 from csm_refine_addon.remesh.cleaning import clean
@@ -206,6 +206,6 @@ def test_the_aspect_is_kept_where_that_is_asked():
 def test_parts_are_told_by_their_edges():
     """Vertices are one part where edges connect them, along however long a chain."""
     chain = np.array([[index, index + 1] for index in range(999)])[::-1]
-    labels = connected(1003, *np.concatenate([chain, [[1001, 1002]]]).T)
+    labels = connected_components(1003, *np.concatenate([chain, [[1001, 1002]]]).T)
     assert set(labels[:1000]) == {0}
     assert labels[1000:].tolist() == [1000, 1001, 1001]

@@ -1,1 +1,1 @@
-"""Mesh files <-> Blender meshes; all but ``session_source.write`` runs in a background Blender."""
+"""Import, export and preparation of meshes; mostly run in a background Blender process."""

@@ -1,4 +1,4 @@
-"""A returned mesh and the box that it should fill: how far they are apart, in numbers and words, and making it fit."""
+"""Comparison of a returned mesh with its expected box, and fitting of the mesh to that box."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .mesh_io import transform_mesh
 RESIZED = "size {} changed to {}"
 MOVED = "moved by ({})"
 BOTH = "size {} changed to {} and moved by ({})"
-SAME = 1e-5
-"""A difference below this part of the box's diagonal is not worth a word; the vertices are snapped all the same."""
+TOLERANCE = 1e-5
+"""A difference below this fraction of the box's diagonal is not reported; the vertices are fitted in any case."""
 
 
 def mesh_box(mesh: bpy.types.Mesh) -> Box:
-    """Return the box of a mesh's vertices, seen from its origin; Blender axes. The mesh has vertices."""
+    """Return the bounding box of a mesh's vertices in local Blender axes. The mesh must have vertices."""
     low, high = point_bounds(read_positions(mesh))
     return Box(vector((low + high) / 2), vector(high - low))
 
@@ -35,26 +35,26 @@ def difference(found: Box, wanted: Box) -> float:
 
 
 def expected_box(box: Box) -> Box:
-    """Return the box as a faithful service returns it: around the pivot that could be sent, not the true origin."""
+    """Return the box that a correct service returns: relative to the pivot that was sent, not to the true origin."""
     return Box(sent_centre(box), box.size)
 
 
 def correction(found: Box, wanted: Box) -> str:
-    """Say in numbers what fitting changes; empty below :data:`SAME`."""
-    if difference(found, wanted) < SAME:
+    """Describe the changes that fitting makes; return an empty string below :data:`TOLERANCE`."""
+    if difference(found, wanted) < TOLERANCE:
         return ""
-    sizes = (_numbers(found.size, " x "), _numbers(wanted.size, " x "))
-    is_other_size = np.abs(np.subtract(found.size, wanted.size)).max() >= SAME * wanted.diagonal
+    sizes = (_format(found.size, " x "), _format(wanted.size, " x "))
+    is_other_size = np.abs(np.subtract(found.size, wanted.size)).max() >= TOLERANCE * wanted.diagonal
     moved = np.subtract(wanted.centre, found.centre)
-    moved[np.abs(moved) < SAME * wanted.diagonal] = 0.0
+    moved[np.abs(moved) < TOLERANCE * wanted.diagonal] = 0.0
     if not moved.any():
         return RESIZED.format(*sizes)
-    way = _numbers(vector(moved), ", ")
-    return BOTH.format(*sizes, way) if is_other_size else MOVED.format(way)
+    shift = _format(vector(moved), ", ")
+    return BOTH.format(*sizes, shift) if is_other_size else MOVED.format(shift)
 
 
 def flat_sides(found: Box) -> tuple[str, ...]:
-    """Return a sentence for each side that has no length and so cannot be stretched."""
+    """Return a message for each side of zero length, which cannot be stretched."""
     return tuple(
         f"The mesh has no {name}, so that side cannot be stretched to the box."
         for name, side in zip(SIDES, found.size, strict=True)
@@ -63,13 +63,13 @@ def flat_sides(found: Box) -> tuple[str, ...]:
 
 
 def fit_mesh(mesh: bpy.types.Mesh, box: Box) -> None:
-    """Stretch and move the vertices so that the mesh's box is ``box``, to the last bit of float32.
+    """Scale and move the vertices so that the mesh's box equals ``box`` exactly in float32.
 
-    A flat side is moved only. Custom normals stay true to the stretched surface. For the background: seconds.
+    Flat sides are moved only. Custom normals are transformed with the surface. Takes seconds: for background processes.
     """
     positions = read_positions(mesh)
     low, high = point_bounds(positions)
-    scale, wanted_low, wanted_high = _stretch(low, high, box)
+    scale, wanted_low, wanted_high = _scale_and_corners(low, high, box)
     fitted = wanted_low + (positions.astype(np.float64) - low) * scale
     fitted = np.where(positions == high, wanted_high, fitted).astype(np.float32)
     transform_mesh(mesh, _matrix(scale, wanted_low - low * scale))
@@ -77,14 +77,14 @@ def fit_mesh(mesh: bpy.types.Mesh, box: Box) -> None:
 
 
 def fit_mesh_quickly(mesh: bpy.types.Mesh, found: Box, wanted: Box) -> None:
-    """Stretch and move the vertices by what brings ``found`` to ``wanted``, to float32's rounding.
+    """Scale and move the vertices from box ``found`` to box ``wanted``, within float32 rounding.
 
-    For the main thread: 20 ms with 1.3 million triangles, where :func:`fit_mesh` takes seconds over custom normals.
-    Those keep their angle to the faces.
+    For the main thread: takes 20 ms for 1.3 million triangles, while :func:`fit_mesh` takes seconds for custom normals.
+    Here custom normals keep their angle to the faces.
     """
     half = np.array(found.size) / 2
     low, high = np.array(found.centre) - half, np.array(found.centre) + half
-    scale, wanted_low, _ = _stretch(low, high, wanted)
+    scale, wanted_low, _ = _scale_and_corners(low, high, wanted)
     mesh.transform(_matrix(scale, wanted_low - low * scale))
     mesh.update()
 
@@ -96,18 +96,18 @@ def mirror(mesh: bpy.types.Mesh) -> None:
 
 
 def restore_origin(mesh: bpy.types.Mesh, box: Box) -> None:
-    """Move the vertices from the pivot that could be sent to the true origin; nothing where that lies in the box."""
+    """Move the vertices from the pivot that was sent to the true origin; no change if the origin is in the box."""
     transform_mesh(mesh, Matrix.Translation(np.subtract(box.centre, sent_centre(box)).tolist()))
 
 
 def vector(values: Array) -> Vector3:
-    """Return three numbers as plain Python floats."""
+    """Convert an array of three numbers to a tuple of Python floats."""
     x, y, z = values.tolist()
     return (x, y, z)
 
 
-def _stretch(low: Array, high: Array, box: Box) -> tuple[Array, Array, Array]:
-    """Return the scale per axis, and where the least and the greatest corner come to lie."""
+def _scale_and_corners(low: Array, high: Array, box: Box) -> tuple[Array, Array, Array]:
+    """Return the scale per axis, and the minimum and maximum corner after scaling; each (3,)."""
     size = high - low
     flat = size <= FLAT * np.linalg.norm(size)
     scale = np.where(flat, 1.0, np.array(box.size) / np.where(flat, 1.0, size))
@@ -127,5 +127,5 @@ def _write_positions(mesh: bpy.types.Mesh, positions: Array) -> None:
     mesh.update()
 
 
-def _numbers(values: Vector3, between: str) -> str:
-    return between.join(f"{value:.6g}" for value in values)
+def _format(values: Vector3, separator: str) -> str:
+    return separator.join(f"{value:.6g}" for value in values)

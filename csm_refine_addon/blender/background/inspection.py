@@ -1,4 +1,4 @@
-"""What a mesh's textures are like: measured once, in the background, because it looks at every pixel."""
+"""Size and content of a mesh's textures; reads every pixel, so it runs in the background."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 from ...core.models import Texture
 
 PIXEL_LIMIT = 4096 * 4096
-"""A larger image is not looked at pixel by pixel: Blender would hand out more than a quarter of a gigabyte."""
+"""The pixels of larger images are not read: that would take more than a quarter of a gigabyte."""
 COLOURED = 4
-"""A smaller image, in pixels of a side, is a plain colour on purpose."""
+"""An image with a side of at most this many pixels is a plain colour on purpose."""
 SAME_COLOUR = 1.5 / 255.0
 
 
 def images_of(obj: bpy.types.Object) -> list[bpy.types.Image]:
-    """Return the images that the object's materials show, each once."""
+    """Return the images in the object's materials, each once."""
     return list(dict.fromkeys(node.image for node in _image_nodes(obj)))
 
 
@@ -33,7 +33,7 @@ def _image_nodes(obj: bpy.types.Object) -> list[Any]:
 
 
 def _is_colour(node: Any) -> bool:
-    """Tell whether an image gives a surface its colour, directly or through one node that mixes it."""
+    """Return whether an image node is connected to Base Color, directly or through one other node."""
     links = [link for output in node.outputs for link in output.links]
     behind = [link for each in links for output in each.to_node.outputs for link in output.links]
     return any(link.to_socket.identifier == "Base Color" for link in (*links, *behind))

@@ -1,4 +1,4 @@
-"""Several mesh objects as one, each part in the look that it had alone."""
+"""Joining of mesh objects that preserves the materials and vertex colours of each."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ import bpy
 import numpy as np
 
 PAINT = "csm_refine_paint"
-"""Where the colours of painted parts come together that were named, or kept, differently."""
+"""The common colour attribute for vertex colours with different names or types."""
 
 
 def join(objects: list[bpy.types.Object]) -> None:
-    """Join mesh objects of the scene into the first one; materials, UV maps and colours stay, each part's its own."""
+    """Join mesh objects of the scene into the first one; each part keeps its materials, UV maps and colours."""
     meshes: list[Any] = [part.data for part in objects]
-    bare = [mesh for mesh in meshes if not mesh.materials]
-    painted = [mesh for mesh in bare if len(mesh.color_attributes)]
-    paint = _brought_together(painted, meshes) if painted else ""
+    without_material = [mesh for mesh in meshes if not mesh.materials]
+    painted = [mesh for mesh in without_material if len(mesh.color_attributes)]
+    paint = _unify_colours(painted, meshes) if painted else ""
     plain: dict[str, bpy.types.Material] = {}
-    for mesh in bare:  # else it takes the first material of the others in 4.2; none at all is lost in an FBX
+    # Without a material, 4.2 assigns the first one of the other parts, and FBX loses the empty slot.
+    for mesh in without_material:
         wanted = paint if len(mesh.color_attributes) else ""
         plain[wanted] = plain.get(wanted) or _plain_material(wanted)
         mesh.materials.append(plain[wanted])
@@ -31,14 +32,14 @@ def join(objects: list[bpy.types.Object]) -> None:
 
 
 def _plain_material(paint: str) -> bpy.types.Material:
-    """Return a new one, as grey as Blender shows what has none; for a painted part with the colours of this name.
+    """Return a new material in Blender's default grey, or one that shows the colour attribute ``paint``.
 
-    The glTF exporter writes a mesh's colours for those materials only whose nodes have them; for others, white ones.
+    The glTF exporter writes vertex colours only for materials whose nodes use them, and white for all others.
     """
     material: Any = bpy.data.materials.new("Plain")
     if paint:
         material.diffuse_color = (1, 1, 1, 1)
-        if material.node_tree is None:  # since 5.0 a new one has some nodes
+        if material.node_tree is None:  # since 5.0, new materials have nodes
             material.use_nodes = True
         tree = material.node_tree
         shader = next(node for node in tree.nodes if node.type == "BSDF_PRINCIPLED")
@@ -48,11 +49,13 @@ def _plain_material(paint: str) -> bpy.types.Material:
     return material
 
 
-def _brought_together(painted: list[Any], meshes: list[Any]) -> str:
-    """Have the shown colours of ``painted``, those of ``meshes`` without a material, under one name; return it."""
+def _unify_colours(painted: list[Any], meshes: list[Any]) -> str:
+    """Give the displayed colours of ``painted``, the ``meshes`` without a material, one attribute name; return it."""
     shown = [mesh.color_attributes[max(mesh.color_attributes.render_color_index, 0)] for mesh in painted]
     names = {one.name for one in shown}
-    kinds = {(one.name, *_kind(one)) for mesh in meshes for one in mesh.color_attributes if one.name in names}
+    kinds = {
+        (one.name, *_type_and_domain(one)) for mesh in meshes for one in mesh.color_attributes if one.name in names
+    }
     if len(kinds) == 1:
         return str(shown[0].name)
     for mesh, one in zip(painted, shown, strict=True):
@@ -67,13 +70,13 @@ def _brought_together(painted: list[Any], meshes: list[Any]) -> str:
     return PAINT
 
 
-def _kind(attribute: Any) -> tuple[str, str]:
+def _type_and_domain(attribute: Any) -> tuple[str, str]:
     return attribute.data_type, attribute.domain
 
 
 def _share_colours(meshes: list[Any]) -> None:
-    """Give each part the colours of the others, in white: joined, it would have them in black since 5.0."""
-    kinds = {one.name: _kind(one) for mesh in meshes for one in mesh.color_attributes}
+    """Add the others' colour attributes to each part, in white: since 5.0, joining fills missing ones with black."""
+    kinds = {one.name: _type_and_domain(one) for mesh in meshes for one in mesh.color_attributes}
     for name, kind in kinds.items():
         for mesh in meshes:
             if name not in mesh.color_attributes:

@@ -1,4 +1,4 @@
-"""Makes a mesh anew of its own faces, corners and vertices, as :mod:`.welding` says: all that they show stays."""
+"""Rebuilding of a mesh from a :class:`~.topology.Remap`, with all its attributes; welding of split vertices."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _KINDS: dict[str, tuple[str, Any, int]] = {
     "INT16_2D": ("value", np.int16, 2),
     "INT32_2D": ("value", np.int32, 2),
 }
-"""How the values of an attribute are read and written: property, type, numbers per element. Texts are not kept."""
+"""For each attribute type: property, dtype, numbers per element. String attributes are not kept."""
 _GEOMETRY = ("position", "custom_normal")
-"""What is written by other means. Names with a dot in front are Blender's own: geometry, selection, pins."""
-_CHOSEN_COLOURS = ("active_color_name", "default_color_name")
+"""Attributes that are written by other means. Names that start with a dot are internal: topology, selection, pins."""
+_ACTIVE_COLOURS = ("active_color_name", "default_color_name")
 POINT, EDGE, FACE, CORNER = "POINT", "EDGE", "FACE", "CORNER"
 
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """What a mesh has at its points, edges, faces or corners: ``values`` are (n, k)."""
+    """A mesh attribute; ``values`` has shape (n, k)."""
 
     name: str
     kind: str
@@ -44,39 +44,39 @@ class Attribute:
 
 
 def weld_mesh(mesh: bpy.types.Mesh) -> bool:
-    """Make one vertex of those that an exporter has split; tell whether the mesh has changed.
+    """Merge the vertices that an exporter has split; return whether the mesh has changed.
 
-    Normals, UV maps, colours and other attributes stay each corner's own, materials, order of faces and loose edges and
-    vertices as they are. Vertex weights and shape keys are lost: for a mesh as imported, without its armature.
-    1.3 million triangles take 2 s of processor time with the seams of a UV map, 4 s where no vertex is shared.
+    Corners keep their normals, UVs, colours and other attributes. Materials, face order, loose edges and vertices stay.
+    Vertex weights and shape keys are lost: for imported meshes without an armature.
+    1.3 million triangles take 2 s of processor time with the seams of a UV map, 4 s if no vertex is shared.
     """
     remap = weld(read_positions(mesh), read_faces(mesh))
     if remap is None:
         return False
-    remake(mesh, remap)
+    rebuild(mesh, remap)
     return True
 
 
-def remake(mesh: bpy.types.Mesh, remap: Remap) -> None:
-    """Give a mesh other faces and vertices, made of its own, with all that those show; see :func:`weld_mesh`."""
+def rebuild(mesh: bpy.types.Mesh, remap: Remap) -> None:
+    """Replace a mesh's faces and vertices by those of ``remap``, with their attributes; see :func:`weld_mesh`."""
     positions, faces = read_positions(mesh), read_faces(mesh)
     normals = corner_normals_of(mesh)[remap.corner] if mesh.has_custom_normals else None
-    attributes = [_carried(attribute, remap, faces) for attribute in attributes_of(mesh)]
+    attributes = [_remap_attribute(attribute, remap, faces) for attribute in attributes_of(mesh)]
     edge_of = _values(mesh.loops, "edge_index", np.int32, 1).ravel()
-    chosen = _chosen_layers(mesh)
+    active_layers = _active_layers(mesh)
     loose = _loose_edges(mesh, edge_of, remap)
     mesh.clear_geometry()
-    _fill(mesh, positions[remap.vertex], remap.faces, loose)
+    _write_geometry(mesh, positions[remap.vertex], remap.faces, loose)
     for attribute in attributes:
-        _write(mesh, attribute, edge_of[remap.corner])
-    _choose_layers(mesh, chosen)
+        _write_attribute(mesh, attribute, edge_of[remap.corner])
+    _activate_layers(mesh, active_layers)
     mesh.update()
     if normals is not None:
         mesh.normals_split_custom_set(normals)
 
 
 def attributes_of(mesh: Any) -> list[Attribute]:
-    """Return the attributes that a mesh keeps when it is made anew; colours in sRGB."""
+    """Return the attributes that a rebuilt mesh keeps; colours in sRGB."""
     found = [one for one in mesh.attributes if one.name not in _GEOMETRY and not one.name.startswith(".")]
     return [
         Attribute(one.name, one.data_type, one.domain, _values(one.data, *_KINDS[one.data_type]))
@@ -85,8 +85,8 @@ def attributes_of(mesh: Any) -> list[Attribute]:
     ]
 
 
-def _carried(one: Attribute, remap: Remap, before: Faces) -> Attribute:
-    """Return an attribute as the welded mesh has it; one that differs between vertices that are one, by corner."""
+def _remap_attribute(one: Attribute, remap: Remap, before: Faces) -> Attribute:
+    """Return an attribute of the welded mesh; if merged vertices differ in it, as a corner attribute."""
     if one.domain == FACE:
         return Attribute(one.name, one.kind, FACE, one.values[remap.face])
     if one.domain == CORNER:
@@ -100,14 +100,14 @@ def _carried(one: Attribute, remap: Remap, before: Faces) -> Attribute:
 
 
 def _loose_edges(mesh: bpy.types.Mesh, edge_of: Array, remap: Remap) -> Array:
-    """Return the vertices (n, 2) of edges without faces, as they are after welding."""
+    """Return the vertices (n, 2) of edges without faces, numbered as after welding."""
     is_loose = np.ones(len(mesh.edges), dtype=bool)
     is_loose[edge_of] = False
     ends = remap.vertex_of[_values(mesh.edges, "vertices", np.int32, 2)[is_loose]]
     return np.asarray(ends[ends[:, 0] != ends[:, 1]])
 
 
-def _fill(mesh: bpy.types.Mesh, positions: Array, faces: Faces, loose: Array) -> None:
+def _write_geometry(mesh: bpy.types.Mesh, positions: Array, faces: Faces, loose: Array) -> None:
     mesh.vertices.add(len(positions))
     mesh.vertices.foreach_set("co", positions.ravel())
     mesh.edges.add(len(loose))
@@ -119,9 +119,9 @@ def _fill(mesh: bpy.types.Mesh, positions: Array, faces: Faces, loose: Array) ->
     mesh.update(calc_edges=True)
 
 
-def _write(mesh: Any, one: Attribute, edge_before: Array) -> None:
+def _write_attribute(mesh: Any, one: Attribute, edge_before: Array) -> None:
     values = one.values
-    if one.domain == EDGE:  # of the edges that are one now, the last one counts that is not at its default
+    if one.domain == EDGE:  # of merged edges, the last non-default value is used
         after = _values(mesh.loops, "edge_index", np.int32, 1).ravel()
         values = np.zeros((len(mesh.edges), values.shape[1]), dtype=values.dtype)
         marked = one.values[edge_before].any(axis=1)
@@ -130,17 +130,17 @@ def _write(mesh: Any, one: Attribute, edge_before: Array) -> None:
     written.data.foreach_set(_KINDS[one.kind][0], np.ascontiguousarray(values).ravel())
 
 
-def _chosen_layers(mesh: Any) -> dict[str, str]:
-    """Return the names of the UV maps and colours that are edited and rendered."""
+def _active_layers(mesh: Any) -> dict[str, str]:
+    """Return the names of the UV maps and colours that are active and rendered."""
     rendered = next((layer.name for layer in mesh.uv_layers if layer.active_render), "")
     active = mesh.uv_layers.active.name if mesh.uv_layers.active else ""
     return {"active": active, "active_render": rendered} | {
-        which: getattr(mesh.attributes, which) for which in _CHOSEN_COLOURS
+        which: getattr(mesh.attributes, which) for which in _ACTIVE_COLOURS
     }
 
 
-def _choose_layers(mesh: Any, names: dict[str, str]) -> None:
-    for which in _CHOSEN_COLOURS:
+def _activate_layers(mesh: Any, names: dict[str, str]) -> None:
+    for which in _ACTIVE_COLOURS:
         if names[which] in mesh.color_attributes:
             setattr(mesh.attributes, which, names[which])
     if names["active_render"]:
@@ -149,7 +149,7 @@ def _choose_layers(mesh: Any, names: dict[str, str]) -> None:
 
 
 def corner_normals_of(mesh: bpy.types.Mesh) -> Array:
-    """Return the normals that a mesh shows at its corners (c, 3)."""
+    """Return the corner normals of a mesh (c, 3)."""
     return _values(mesh.corner_normals, "vector", np.float32, 3)
 
 

@@ -1,4 +1,4 @@
-"""One mesh object as a .blend of its own: its faces as they are, every attribute, materials, and textures inside."""
+"""Writing and reading of a single mesh object as a .blend with polygons, attributes, materials and packed textures."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from . import chunked_append, data_only
 
 
 def write(obj: bpy.types.Object, path: Path) -> None:
-    """Write a mesh object without modifiers to an uncompressed .blend, which :func:`read_into_scene` reads.
+    """Write a mesh object without modifiers to an uncompressed .blend for :func:`read_into_scene`.
 
-    The object becomes plain data first (see :mod:`.data_only`); an image that cannot be packed is removed. For a
-    background Blender. Raises PrepareFailed where the file cannot be written.
+    Reduces the object to plain data first (see :mod:`.data_only`) and removes images that cannot be packed. For a
+    background Blender. Raises PrepareFailed if the file cannot be written.
     """
     for image in data_only.images_of(obj):
         if not _packed(image):
             bpy.data.images.remove(image)
     data_only.make_plain(obj)
     for image in data_only.images_of(obj):
-        data_only.forget_place(image)
+        data_only.clear_packed_path(image)
     draft = path.with_name(f"{path.name}.part")
     try:
         bpy.data.libraries.write(str(draft), {obj}, compress=False)
@@ -37,9 +37,9 @@ def write(obj: bpy.types.Object, path: Path) -> None:
 
 
 def read_into_scene(path: Path) -> set[str]:
-    """Bring the one object of a .blend into the scene as plain data; return what an operator returns.
+    """Append the single object of a .blend to the scene; return ``{"FINISHED"}`` like an import operator.
 
-    Raises BlendTooNew where a newer Blender wrote it, MeshUnusable where it holds anything but one plain mesh object.
+    Raises BlendTooNew if a newer Blender wrote it, MeshUnusable if it holds anything but one plain mesh object.
     """
     blend_files.refuse_newer(path, bpy.app.version[:2])
     try:
@@ -50,16 +50,16 @@ def read_into_scene(path: Path) -> set[str]:
 
 
 def _packed(image: Any) -> bool:
-    """Pack an image if it is not packed, and return whether it is now; a film or a sequence cannot be."""
+    """Pack an image if it is not packed; return whether it is packed now. Movies and sequences cannot be packed."""
     if image.packed_file or image.packed_files:
         return True
     if image.source not in {"FILE", "TILED", "GENERATED"}:
         return False
     try:
-        if image.source == "GENERATED":  # packed only once it was changed
+        if image.source == "GENERATED":  # Blender packs generated images only after a change
             image.pixels[0] = image.pixels[0]
             image.update()
         image.pack()
-    except (RuntimeError, IndexError):  # no such file, an image without pixels
+    except (RuntimeError, IndexError):  # missing file, or an image without pixels
         return False
     return bool(image.packed_file or image.packed_files)

@@ -1,6 +1,6 @@
-"""Mesh files into and out of a background Blender: one joined mesh object, in Blender axes, with its materials.
+"""Import of a mesh file as one object in Blender axes, and export of one object to a mesh file.
 
-Meant for an empty factory-startup Blender, and safe in a user's file: what was there before is left alone.
+Meant for a background Blender with an empty scene, but safe in a user's file: existing data is not changed.
 """
 
 from __future__ import annotations
@@ -28,25 +28,23 @@ from .merging import weld_mesh
 from .packed_images import keep_packed
 
 BLENDER_FROM_FILE = Matrix(((1, 0, 0, 0), (0, 0, -1, 0), (0, 1, 0, 0), (0, 0, 0, 1)))
-"""Y up, +Z front (OBJ as CSM writes it) to Z up, -Y front: exact, unlike the importer's rotated object."""
+"""Y up, +Z front (OBJ files of CSM) to Z up, -Y front; exact, unlike the rotation that the importer applies."""
 
 
-def import_mesh(path: Path, work_folder: Path, left_out: list[str] | None = None) -> bpy.types.Object:
-    """Read a GLB, OBJ, zip of OBJ, FBX, or a .blend of one object as one mesh object and return it.
+def import_mesh(path: Path, work_folder: Path, dropped_images: list[str] | None = None) -> bpy.types.Object:
+    """Import a GLB, OBJ, zip of OBJ, FBX, or a .blend with a single object; return one mesh object.
 
-    The kind is told by the first bytes. All meshes of the file are joined; their node transforms, negative scales
-    included, go into the vertices. Vertices that an exporter has split are one again (see :mod:`.welding`), in each of
-    the file's meshes by itself. The object has an identity transform, no parent, no modifiers, no animation, and
-    its origin is the file's origin, in Blender axes (Z up). Materials, UV maps and custom normals stay. Images that are
-    in the file are packed; all others are dropped, and their names are added to ``left_out``. The file is read in a
-    temporary folder of its own in ``work_folder``, so that none of its relative paths leads to a file.
+    The format is detected by the first bytes. All meshes of the file are joined; their node transforms, negative scales
+    included, are applied to the vertices. Vertices that an exporter has split are merged within each mesh of the file
+    (see :mod:`.weld`), except in a .blend, which stores shared vertices. The object has an identity transform, no
+    parent, modifiers or animation, and its origin is the file's origin, in Blender axes (Z up). Materials, UV maps and
+    custom normals stay. Images in the file are packed; all others are removed, and their names are added to
+    ``dropped_images``. The file is read from a temporary folder in ``work_folder``, so that no relative path resolves.
 
-    A .blend is not welded: it says itself which corners are one vertex.
-
-    Raises MeshUnusable where the file does not pass :func:`~...core.mesh_files.check`, the importer refuses it, it has
-    no faces, or a vertex is not finite; BlendTooNew where a newer Blender wrote it.
+    Raises MeshUnusable if the file does not pass :func:`~...core.mesh_files.check`, the importer refuses it, it has
+    no faces, or a vertex is not finite; BlendTooNew if a newer Blender wrote it.
     """
-    kind = mesh_files.check(path, allow_blend=True)  # the engine has refused one from another service
+    kind = mesh_files.check(path, allow_blend=True)  # the job runner rejects .blend files of other services
     objects, images, meshes = set(bpy.data.objects), set(bpy.data.images), set(bpy.data.meshes)
     with tempfile.TemporaryDirectory(dir=work_folder, ignore_cleanup_errors=True) as folder:
         if kind is MeshKind.ZIP:
@@ -54,28 +52,28 @@ def import_mesh(path: Path, work_folder: Path, left_out: list[str] | None = None
         if kind is MeshKind.FBX:
             path = mesh_files.harmless_fbx(path, Path(folder))
         if kind is not MeshKind.BLEND and not path.is_relative_to(folder):
-            path = _linked(path, Path(folder))
+            path = _hard_link(path, Path(folder))
         _run_importer(_IMPORTERS[kind], path)
         dropped = keep_packed([image for image in bpy.data.images if image not in images], Path(folder))
-    if left_out is not None:
-        left_out += dropped
-    brought = [found for found in bpy.data.objects if found not in objects]
+    if dropped_images is not None:
+        dropped_images += dropped
+    imported = [found for found in bpy.data.objects if found not in objects]
     turn = BLENDER_FROM_FILE if kind is MeshKind.OBJ else Matrix()
-    obj = _joined(brought, path.stem, turn, welds=kind is not MeshKind.BLEND)
+    obj = _join_imported(imported, path.stem, turn, welds=kind is not MeshKind.BLEND)
     _remove_unused([mesh for mesh in bpy.data.meshes if mesh not in meshes])
     _refuse_unusable(obj.data)
     return obj
 
 
 def export_mesh(obj: bpy.types.Object, path: Path) -> None:
-    """Write one object, alone, as GLB, OBJ, FBX, USDZ, a zip of OBJ or a .blend, by the suffix of the path.
+    """Export a single object as GLB, OBJ, FBX, USDZ, zip of OBJ or .blend, selected by the suffix of the path.
 
-    Y up, in the object's world transform, textures inside (beside an ``.obj``, together with its MTL). A zip holds
-    ``STEM/mesh.obj`` with MTL and textures, STEM being the zip's. GLB holds the vertices' float32 values as they are,
-    OBJ as many digits as tell them apart. The selection is left on ``obj`` alone. A .blend holds the object as it is,
-    which becomes plain data: see :mod:`.mesh_blend`.
+    Y up, with the object's world transform and embedded textures (beside an ``.obj``, together with its MTL). A zip
+    holds ``STEM/mesh.obj`` with MTL and textures, where STEM is the zip's stem. GLB holds the exact float32 values of
+    the vertices, OBJ enough digits to restore them. Selects only ``obj``. A .blend holds the object's polygons; the
+    export reduces the object to plain data, see :mod:`.mesh_blend`.
 
-    Raises InputError where the suffix is none of these, or this Blender cannot write it (see :func:`writable`).
+    Raises InputError if the suffix is unknown or this Blender cannot write it (see :func:`writable`).
     """
     suffix = path.suffix.lower()
     if suffix not in writable():
@@ -90,16 +88,16 @@ def writable() -> frozenset[str]:
 
 
 def vertex_positions(mesh: bpy.types.Mesh) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Return the vertices' local positions, shape (n, 3), float32 as Blender keeps them."""
+    """Return the vertices' local positions, (n, 3) float32."""
     positions = np.empty(len(mesh.vertices) * 3, dtype=np.float32)
     mesh.vertices.foreach_get("co", positions)
     return positions.reshape(-1, 3)
 
 
 def vertex_bounds(obj: bpy.types.Object) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Return the least and the greatest corner of a mesh object's vertices, local, Blender axes, float64, shape (3,).
+    """Return the minimum and maximum of a mesh object's vertices in local Blender axes, each (3,) float64.
 
-    Raises MeshUnusable where it has no vertices.
+    Raises MeshUnusable if it has no vertices.
     """
     positions = vertex_positions(obj.data)
     if not len(positions):
@@ -108,13 +106,14 @@ def vertex_bounds(obj: bpy.types.Object) -> tuple[np.ndarray[Any, Any], np.ndarr
 
 
 def transform_mesh(mesh: bpy.types.Mesh, matrix: Matrix) -> None:
-    """Move, turn, stretch or mirror the vertices; faces keep looking outwards, and custom normals stay true.
+    """Transform the vertices, correct the face orientation after mirroring, and transform custom normals.
 
-    ``Mesh.transform`` keeps custom normals relative to the faces: stretched, they point elsewhere (seen in 4.2 to 5.2).
+    ``Mesh.transform`` keeps custom normals relative to the faces, which is wrong after non-uniform scaling (seen in 4.2
+    to 5.2).
     """
     if matrix == Matrix():
         return
-    normals = _turned_normals(mesh, matrix) if mesh.has_custom_normals and not _keeps_angles(matrix) else None
+    normals = _transformed_normals(mesh, matrix) if mesh.has_custom_normals and not _keeps_angles(matrix) else None
     mesh.transform(matrix)
     if matrix.determinant() < 0:
         mesh.flip_normals()
@@ -131,17 +130,17 @@ def _keeps_angles(matrix: Matrix) -> bool:
     return bool(np.linalg.det(turn) > 0 and np.allclose(product, np.eye(3), atol=1e-5))
 
 
-def _turned_normals(mesh: bpy.types.Mesh, matrix: Matrix) -> np.ndarray[Any, Any]:
-    """Return each corner's normal as it shall be after the transform: through the inverse transpose, unit length."""
+def _transformed_normals(mesh: bpy.types.Mesh, matrix: Matrix) -> np.ndarray[Any, Any]:
+    """Return the unit corner normals after the transform, by its inverse transpose."""
     normals = np.empty(len(mesh.loops) * 3, dtype=np.float32)
     mesh.corner_normals.foreach_get("vector", normals)
     turn = np.linalg.pinv(np.array(matrix.to_3x3(), dtype=np.float64))
-    turned = normals.reshape(-1, 3) @ turn
-    return (turned / np.maximum(np.linalg.norm(turned, axis=1, keepdims=True), 1e-30)).astype(np.float32)
+    transformed = normals.reshape(-1, 3) @ turn
+    return (transformed / np.maximum(np.linalg.norm(transformed, axis=1, keepdims=True), 1e-30)).astype(np.float32)
 
 
 def _flipped_corners(mesh: bpy.types.Mesh) -> np.ndarray[Any, Any]:
-    """Return where each corner stood before ``flip_normals``: a face keeps its first corner and turns the rest."""
+    """Return each corner's index before ``flip_normals``, which keeps a face's first corner and reverses the rest."""
     starts, totals = (np.empty(len(mesh.polygons), dtype=np.int32) for _ in range(2))
     mesh.polygons.foreach_get("loop_start", starts)
     mesh.polygons.foreach_get("loop_total", totals)
@@ -168,7 +167,7 @@ def _import_obj(path: Path) -> Any:
 
 def _import_fbx(path: Path) -> Any:
     if _has_operator("fbx_import"):  # since 4.5; the older importer fails on lights in 5.0 and 5.1
-        operators: Any = bpy.ops.wm  # the stubs of 4.2 do not have it
+        operators: Any = bpy.ops.wm  # missing in the stubs of 4.2
         return operators.fbx_import(filepath=str(path), use_anim=False)
     return bpy.ops.import_scene.fbx(filepath=str(path), use_anim=False)
 
@@ -194,14 +193,14 @@ def _run_importer(importer: Callable[[Path], Any], path: Path) -> None:
         raise MeshUnusable("Blender cannot read the mesh.", "Refine again, or take another mesh.")
 
 
-def _reason(said: str) -> str:
-    """Return the last line of what an operator reports, or of the exception in one; behind it may stand a place."""
-    lines = [line for line in said.strip().splitlines() if not line.startswith("Location: ")]
+def _reason(report: str) -> str:
+    """Return the last line of an operator's error report, without a trailing ``Location:`` line."""
+    lines = [line for line in report.strip().splitlines() if not line.startswith("Location: ")]
     return lines[-1].removeprefix("Error: ") if lines else "it does not say why."
 
 
-def _linked(path: Path, folder: Path) -> Path:
-    """Return another name of a file, in ``folder``; a copy where the file system has no links."""
+def _hard_link(path: Path, folder: Path) -> Path:
+    """Make a hard link to a file in ``folder``, or a copy if the file system has no links; return its path."""
     link = folder / path.name
     try:
         os.link(path, link)
@@ -210,13 +209,13 @@ def _linked(path: Path, folder: Path) -> Path:
     return link
 
 
-def _joined(brought: list[bpy.types.Object], name: str, turn: Matrix, *, welds: bool) -> bpy.types.Object:
-    """Return one new object out of all meshes in ``brought``; everything else in there is removed."""
-    for found in brought:
+def _join_imported(imported: list[bpy.types.Object], name: str, turn: Matrix, *, welds: bool) -> bpy.types.Object:
+    """Join all meshes in ``imported`` into one new object; remove all objects in ``imported``."""
+    for found in imported:
         found.animation_data_clear()
     bpy.context.view_layer.update()
-    parts = [_standing_mesh(found, turn, welds=welds) for found in brought if found.type == "MESH"]
-    for found in brought:
+    parts = [_baked_mesh(found, turn, welds=welds) for found in imported if found.type == "MESH"]
+    for found in imported:
         bpy.data.objects.remove(found)
     if not parts:
         raise MeshUnusable("The file holds no mesh.", "Refine again, or take another mesh.")
@@ -228,8 +227,8 @@ def _joined(brought: list[bpy.types.Object], name: str, turn: Matrix, *, welds: 
     return objects[0]
 
 
-def _standing_mesh(obj: bpy.types.Object, turn: Matrix, *, welds: bool) -> bpy.types.Mesh:
-    """Return a mesh of its own with the object's modifiers, shape keys and world transform applied, after welding."""
+def _baked_mesh(obj: bpy.types.Object, turn: Matrix, *, welds: bool) -> bpy.types.Mesh:
+    """Return a single-user mesh: modifiers and shape keys applied, welded, then transformed to world space."""
     mesh: Any = obj.data
     if obj.modifiers or mesh.shape_keys:
         depsgraph = bpy.context.evaluated_depsgraph_get()
@@ -261,7 +260,7 @@ def _refuse_unusable(mesh: bpy.types.Mesh) -> None:
 
 
 def _select_only(obj: bpy.types.Object) -> None:
-    bpy.context.view_layer.update()  # without it, removed objects are still listed, as None
+    bpy.context.view_layer.update()  # otherwise removed objects are still listed, as None
     for other in bpy.context.view_layer.objects:
         other.select_set(other == obj)
     bpy.context.view_layer.objects.active = obj
@@ -274,7 +273,8 @@ def _export_glb(obj: bpy.types.Object, path: Path) -> None:
 
 
 def _export_fbx(obj: bpy.types.Object, path: Path) -> None:
-    with _named_images(obj, path.stem, packed_only=True):  # an image without a file name comes back as a folder's name
+    # Without file names, re-imported images have the name of a folder.
+    with _named_images(obj, path.stem, packed_only=True):
         bpy.ops.export_scene.fbx(
             filepath=str(path),
             use_selection=True,
@@ -301,7 +301,7 @@ def _export_usdz(obj: bpy.types.Object, path: Path) -> None:
 
 
 def _export_obj(obj: bpy.types.Object, path: Path) -> None:
-    """OBJ, MTL and, beside them, the images that the MTL names; nothing else is left in the folder."""
+    """Write the OBJ, its MTL, and the images that the MTL refers to."""
     with _named_images(obj, path.stem, packed_only=False) as images:
         bpy.ops.wm.obj_export(
             filepath=str(path), export_selected_objects=True, export_pbr_extensions=True, path_mode="STRIP"
@@ -318,12 +318,12 @@ def _export_obj(obj: bpy.types.Object, path: Path) -> None:
 class _NamedImage:
     image: bpy.types.Image
     source: Path
-    """Where its file is, if it is not packed."""
+    """The path of its file, if it is not packed."""
 
 
 @contextlib.contextmanager
 def _named_images(obj: bpy.types.Object, stem: str, *, packed_only: bool) -> Iterator[dict[str, _NamedImage]]:
-    """Give the object's images file names without spaces, unique beside ``stem``, for as long as the block lasts."""
+    """Within the block, give the object's images unique file names without spaces that start with ``stem``."""
     images = [image for image in dict.fromkeys(_images_of(obj)) if image.packed_file or not packed_only]
     paths = [image.filepath_raw for image in images]
     sources = [Path(bpy.path.abspath(image.filepath, library=image.library)) for image in images]
@@ -366,7 +366,7 @@ def _write_image(named: _NamedImage, target: Path) -> None:
 
 
 def _restore_digits(obj: bpy.types.Object, path: Path) -> None:
-    """Write the vertices again with all their digits: Blender's exporter rounds to a millionth of a metre."""
+    """Rewrite the vertex lines with full float32 precision: Blender's exporter rounds to a millionth of a metre."""
     evaluated = obj.evaluated_get(bpy.context.evaluated_depsgraph_get())
     turn = np.array(BLENDER_FROM_FILE.transposed() @ obj.matrix_world, dtype=np.float64)
     positions = vertex_positions(evaluated.data) @ turn[:3, :3].T + turn[:3, 3]

@@ -1,4 +1,4 @@
-"""The images that an importer has brought in: those that the mesh file holds are packed, all others removed."""
+"""Packing of imported images that belong to the mesh file, and removal of all others."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import bpy
 
 
 def keep_packed(images: list[bpy.types.Image], folder: Path) -> list[str]:
-    """Pack the images that lie in ``folder``, remove those that then are not packed, and return their names.
+    """Pack the images whose files are in ``folder``; remove those that are not packed then, and return their names.
 
-    An importer may have opened a file elsewhere, of any kind: a movie or a sequence, too. No path stays.
+    An importer may have opened any other file, also a movie or a sequence. All paths are removed from the images.
     """
     dropped = []
     for image in images:
@@ -21,6 +21,6 @@ def keep_packed(images: list[bpy.types.Image], folder: Path) -> list[str]:
             name = PureWindowsPath(image.filepath_raw).name
             image.filepath_raw = f"//{name}" if name else ""
         elif image.source != "GENERATED":
-            dropped.append(image.name.lstrip("_") or image.name)  # its folders, blanked
+            dropped.append(image.name.lstrip("_") or image.name)  # underscores replace the path's folders
             bpy.data.images.remove(image)
     return dropped

@@ -1,7 +1,7 @@
-"""Run by a background Blender: a mesh file -> a checked .blend with exactly one object, and a report.
+"""Background task that converts a downloaded mesh file to a checked .blend with exactly one object, and a report.
 
 The report is a :class:`~..core.models.MeshReport` as JSON with two more keys, ``ok`` and ``error``; ``error`` is null
-or ``{code, message, action}``. It is written last: where there is a good report, there is a good .blend.
+or ``{code, message, action}``. It is written last: a report with ``ok`` implies a complete .blend.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import bpy  # where Blender is a Python module, addon_utils is there only after it
+import bpy  # if Blender is a Python module, addon_utils can be imported only after it
 
 # isort: split
 import addon_utils
@@ -27,63 +27,64 @@ from ...core.errors import CsmError, PrepareFailed
 from ...core.mesh_files import blend_files
 from ...core.models import Box, MeshReport, Placement
 from . import box_fit, chunked_append, data_only, inspection, mesh_io, topology
-from .strip_attributes import slim
+from .strip_attributes import strip_attributes
 from .tris_to_quads import join_pairs
 
 FAILED = 8
-NO_PART_OF_A_MESH = ("collections", "actions", "texts", "libraries", "particles", "sounds", "movieclips", "cache_files")
-"""Removed by name, because some of them have a fake user and outlast a purge."""
+REMOVED_DATA = ("collections", "actions", "texts", "libraries", "particles", "sounds", "movieclips", "cache_files")
+"""Collections of ``bpy.data`` that are emptied explicitly: blocks with a fake user survive a purge."""
 IMPORTERS = frozenset({"io_scene_gltf2", "io_scene_fbx"})
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What to make of a mesh: ``name`` for all that it brings, the box that it belongs in, whether to fit it there."""
+class PrepareOptions:
+    """Options: the name for all data-blocks, the expected box, and whether to fit the mesh to it."""
 
     name: str
     box: Box | None = None
     fit: bool = True
     quads: bool = False
-    """Whether triangles that were quads are to be joined."""
+    """Whether to join triangle pairs that were quads."""
     mirrored: bool = False
-    """Whether the source is mirrored, so that the mesh is to be, too."""
+    """Whether to mirror the mesh, because its source is mirrored."""
 
 
 def main(request: Mapping[str, Any]) -> int:
-    """Prepare a mesh file; return 0, or 8 with the reason in the report. The request:
+    """Prepare a mesh file; return 0, or 8 and write the error to the report.
 
+    The request is
     ``{"mesh": path, "blend": path to write, "report": path to write, "name": for object, mesh and materials,
     "placement": Placement as JSON or null, "fit": bool, "quads": bool}``.
     """
     report_file = Path(request["report"])
     try:
         bpy.ops.wm.read_factory_settings(use_empty=True)
-        _disable_what_does_not_import()
-        report = prepare(Path(request["mesh"]), Path(request["blend"]), _wanted(request))
-    except Exception as error:  # noqa: BLE001  # the top of a program: whatever it is, the report says it
+        _disable_other_addons()
+        report = prepare(Path(request["mesh"]), Path(request["blend"]), _parse_options(request))
+    except Exception as error:  # noqa: BLE001  # top level of the task: every error goes into the report
         traceback.print_exc(file=sys.stderr)
-        _write_json(report_file, {"ok": False, "error": _said(error)})
+        _write_json(report_file, {"ok": False, "error": _error_document(error)})
         return FAILED
     _write_json(report_file, {**dataclasses.asdict(report), "ok": True, "error": None})
     return 0
 
 
-def _disable_what_does_not_import() -> None:
-    """Leave of the add-ons that come with Blender only those that read meshes: others take part in each import."""
+def _disable_other_addons() -> None:
+    """Disable all bundled add-ons but the importers, because they hook into every import."""
     for name in [addon.module for addon in bpy.context.preferences.addons]:
         if name not in IMPORTERS:
             addon_utils.disable(name, default_set=True)
 
 
-def prepare(mesh: Path, blend: Path, wanted: Wanted) -> MeshReport:
-    """Read a mesh file into this empty Blender and save it as ``blend`` with nothing but its one object.
+def prepare(mesh: Path, blend: Path, options: PrepareOptions) -> MeshReport:
+    """Import a mesh file into this empty Blender and save its single object as ``blend``.
 
-    Raises MeshUnusable where the file is not a usable mesh; then there is no ``blend``.
+    Raises MeshUnusable if the file is not a usable mesh; ``blend`` does not exist in that case.
     """
     blend.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         obj = mesh_io.import_mesh(mesh, Path(scratch))
-        report = finish(obj, wanted, mesh.stat().st_size)
+        report = finish(obj, options, mesh.stat().st_size)
         _keep_only(obj)
         _save(blend)
         blend_files.refuse_more_than_data(blend)
@@ -91,30 +92,32 @@ def prepare(mesh: Path, blend: Path, wanted: Wanted) -> MeshReport:
     return report
 
 
-def finish(obj: bpy.types.Object, wanted: Wanted, size_bytes: int) -> MeshReport:
-    """Make of a mesh as imported one that can be placed: plain data, named, in its box; and say what it is.
+def finish(obj: bpy.types.Object, options: PrepareOptions, size_bytes: int) -> MeshReport:
+    """Reduce an imported object to plain data, fit it to its box, name it, and return its report.
 
-    With ``wanted.fit`` the vertices fill ``wanted.box`` exactly, however small the difference was. Without, they stay
-    as returned, except that an origin outside the box, which could not be sent, is put back.
+    With ``options.fit``, the vertices fill ``options.box`` exactly, however small the difference was. Otherwise they
+    stay as returned, except that an origin outside the box, which could not be sent, is restored.
     """
     data_only.make_plain(obj)
-    joined = join_pairs(obj.data) if wanted.quads else 0
-    if wanted.mirrored:
+    joined = join_pairs(obj.data) if options.quads else 0
+    if options.mirrored:
         box_fit.mirror(obj.data)
     found = box_fit.mesh_box(obj.data)
     problems: tuple[str, ...] = ()
-    said = ""
-    difference = box_fit.difference(found, box_fit.expected_box(wanted.box)) if wanted.box else None
-    if wanted.box and wanted.fit:
+    correction = ""
+    difference = box_fit.difference(found, box_fit.expected_box(options.box)) if options.box else None
+    if options.box and options.fit:
         problems = box_fit.flat_sides(found)
-        said = box_fit.correction(found, box_fit.expected_box(wanted.box))
-        box_fit.fit_mesh(obj.data, wanted.box)
-    elif wanted.box:
-        box_fit.restore_origin(obj.data, wanted.box)
-    slim(obj)
-    _name(obj, wanted.name)
+        correction = box_fit.correction(found, box_fit.expected_box(options.box))
+        box_fit.fit_mesh(obj.data, options.box)
+    elif options.box:
+        box_fit.restore_origin(obj.data, options.box)
+    strip_attributes(obj)
+    _name(obj, options.name)
     report = _report(obj, found, size_bytes)
-    return dataclasses.replace(report, problems=problems, correction=said, difference=difference, joined_quads=joined)
+    return dataclasses.replace(
+        report, problems=problems, correction=correction, difference=difference, joined_quads=joined
+    )
 
 
 def _report(obj: bpy.types.Object, found: Box, size_bytes: int) -> MeshReport:
@@ -144,10 +147,10 @@ def _name(obj: bpy.types.Object, name: str) -> None:
 
 
 def _keep_only(obj: bpy.types.Object) -> None:
-    """Remove every other object, and all that then belongs to none: cameras, lights, actions, texts, libraries."""
+    """Remove every other object and all unused data: cameras, lights, actions, texts, libraries."""
     for other in [found for found in bpy.data.objects if found != obj]:
         bpy.data.objects.remove(other)
-    for kind in NO_PART_OF_A_MESH:
+    for kind in REMOVED_DATA:
         bpy.data.batch_remove(list(getattr(bpy.data, kind)))
     if obj.name not in bpy.context.scene.collection.objects:
         bpy.context.scene.collection.objects.link(obj)
@@ -155,19 +158,19 @@ def _keep_only(obj: bpy.types.Object) -> None:
 
 
 def _save(blend: Path) -> None:
-    """Save uncompressed: it is read once, on Blender's main thread."""
+    """Save uncompressed, because the file is read once, on Blender's main thread."""
     part = blend.with_name(f"{blend.name}.part")
     bpy.ops.wm.save_as_mainfile(filepath=str(part), check_existing=False, compress=False, copy=True)
     os.replace(part, blend)
 
 
-def _wanted(request: Mapping[str, Any]) -> Wanted:
+def _parse_options(request: Mapping[str, Any]) -> PrepareOptions:
     placement = serialization.decode(Placement, request.get("placement") or {})
     options = bool(request.get("fit", True)), bool(request.get("quads", False))
-    return Wanted(request["name"], placement.box, *options, placement.mirrored)
+    return PrepareOptions(request["name"], placement.box, *options, placement.mirrored)
 
 
-def _said(error: Exception) -> dict[str, str]:
+def _error_document(error: Exception) -> dict[str, str]:
     if isinstance(error, MemoryError):
         error = limits.out_of_memory()
     if not isinstance(error, CsmError):

@@ -1,9 +1,8 @@
-"""The source of a new session: objects of the open file -> a .blend -> one mesh file, upright in the source's frame.
+"""Export of objects of the open file as the mesh file of a new session, in the frame of the source object.
 
-:func:`write` runs in the window and only copies data into a file; :func:`main` runs in a background Blender and does
-the rest. The mesh file holds the source's evaluated geometry turned back by its rotation, with its origin at zero: so
-the refined mesh comes back in the very box that was measured. A .blend or FBX holds its faces as they are, a GLB as
-triangles.
+:func:`write` runs in the window and only writes a .blend; :func:`main` runs in a background Blender and exports it. The
+mesh file holds the source's evaluated geometry without its rotation, with its origin at zero, so that the refined mesh
+matches the measured box. A .blend or FBX holds polygons, a GLB triangles.
 """
 
 from __future__ import annotations
@@ -28,10 +27,10 @@ from .join import join
 
 
 def write(active: bpy.types.Object, objects: Sequence[bpy.types.Object], path: Path) -> tuple[str, ...]:
-    """Write the visible ones of ``objects`` and of their children to a .blend; return their names, ``active`` first.
+    """Write the visible objects of ``active``, ``objects`` and their children to a .blend; return names, active first.
 
-    Objects that are linked from a library are copied into it, with their data. Blender's data is not changed.
-    Raises InputError where nothing of them is visible, StorageError.
+    Objects that are linked from a library are copied into it, with their data. Does not change Blender's data.
+    Raises InputError if ``active`` is hidden, StorageError if the write fails.
     """
     shown = [obj for obj in with_children([active, *objects]) if obj.visible_get()]
     if active not in shown:
@@ -69,13 +68,14 @@ def _copied(obj: bpy.types.Object, copies: list[Any]) -> bpy.types.Object:
 
 
 def main(request: Mapping[str, Any]) -> int:
-    """Export objects of a .blend to a mesh file; return 0, or 8 with an error in the report. The request:
+    """Export objects of a .blend to a mesh file; return 0, or 8 and write the error to the report.
 
+    The request is
     ``{"blend": path, "objects": names, "mesh": path to write, "report": path to write}``.
     """
     report: dict[str, object] = {"error": None}
     try:
-        export(_brought(request["blend"], request["objects"]), Path(request["mesh"]))
+        export(_append_objects(request["blend"], request["objects"]), Path(request["mesh"]))
     except CsmError as error:
         report["error"] = dataclasses.asdict(state_machine.job_error(error))
     Path(request["report"]).write_text(json.dumps(report), encoding="utf-8")
@@ -83,15 +83,15 @@ def main(request: Mapping[str, Any]) -> int:
 
 
 def export(objects: Sequence[bpy.types.Object], path: Path) -> None:
-    """Write these objects of a scene that nobody needs any more to a mesh file, in the frame of the first one.
+    """Write objects to a mesh file in the frame of the first one. Destroys the scene.
 
-    Raises InputError where they have no faces, or the frame is not usable.
+    Raises InputError if they have no faces, or the frame is not usable.
     """
     frame = bounds.frame(objects[0])
-    stands = Matrix.Translation(Vector(frame.origin)) @ Quaternion(frame.rotation).to_matrix().to_4x4()
+    frame_matrix = Matrix.Translation(Vector(frame.origin)) @ Quaternion(frame.rotation).to_matrix().to_4x4()
     if frame.mirrored:
-        stands @= Matrix.Scale(-1.0, 4)  # the session has the mesh as it is modelled; its result is mirrored again
-    meshes = _meshes(set(objects), stands.inverted())
+        frame_matrix @= Matrix.Scale(-1.0, 4)  # the session has the unmirrored mesh; its result is mirrored again
+    meshes = _meshes(set(objects), frame_matrix.inverted())
     if not meshes:
         raise InputError(f"“{objects[0].name}” has no faces to refine.", "Select an object with faces.")
     for obj in list(bpy.data.objects):
@@ -105,8 +105,8 @@ def export(objects: Sequence[bpy.types.Object], path: Path) -> None:
     mesh_io.export_mesh(parts[0], path)
 
 
-def _brought(blend: str, names: Sequence[str]) -> list[bpy.types.Object]:
-    """Bring everything of a .blend into an empty scene and return the objects of these names."""
+def _append_objects(blend: str, names: Sequence[str]) -> list[bpy.types.Object]:
+    """Append all objects of a .blend to an empty scene and return those with these names."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
     libraries: Any = bpy.data.libraries  # in the stubs, load() is no context manager
     with libraries.load(blend) as (found, wanted):
@@ -118,7 +118,7 @@ def _brought(blend: str, names: Sequence[str]) -> list[bpy.types.Object]:
 
 
 def _make_local() -> None:
-    """Make the file's own what is linked or overridden: materials and textures of an asset library."""
+    """Make linked and overridden data local, such as materials and textures of an asset library."""
     if bpy.data.libraries:
         bpy.ops.object.make_local(type="ALL")
         data: Any = bpy.data  # in the stubs of 4.2, the arguments of user_map() are not optional
@@ -126,13 +126,13 @@ def _make_local() -> None:
             block.make_local()
 
 
-def _meshes(chosen: set[bpy.types.Object], to_frame: Matrix) -> list[bpy.types.Mesh]:
-    """Return what is shown of the chosen objects, instances included, as meshes that stand in the frame."""
+def _meshes(sources: set[bpy.types.Object], to_frame: Matrix) -> list[bpy.types.Mesh]:
+    """Return the visible geometry of the source objects and their instances as meshes in the frame."""
     depsgraph = bpy.context.evaluated_depsgraph_get()
     meshes = []
     for instance in depsgraph.object_instances:
         owner = instance.parent if instance.is_instance else instance.object
-        if owner is None or owner.original not in chosen or not instance.show_self:
+        if owner is None or owner.original not in sources or not instance.show_self:
             continue
         mesh = _mesh(instance.object, depsgraph)
         if mesh is not None:
@@ -142,11 +142,11 @@ def _meshes(chosen: set[bpy.types.Object], to_frame: Matrix) -> list[bpy.types.M
 
 
 def _mesh(evaluated: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> bpy.types.Mesh | None:
-    """Return an evaluated object's faces as a mesh of its own; None where it has none."""
+    """Return a new mesh of an evaluated object, or None if it has no faces."""
     try:
         mesh = bpy.data.meshes.new_from_object(evaluated, preserve_all_data_layers=True, depsgraph=depsgraph)
     except RuntimeError:
-        return None  # of a type that has no mesh: a camera, a light, an empty
+        return None  # the object's type has no mesh: a camera, a light, an empty
     if mesh is None or not mesh.polygons:
         return None
     mesh.use_fake_user = False

@@ -1,7 +1,7 @@
-"""Quads out of the triangles that an exporter cut them into: glTF has no quads, but keeps their halves together.
+"""Restoring of quads that an exporter triangulated: glTF has no quads, but keeps the halves of one adjacent.
 
-Not a search for good quads, as Blender's *Tris to Quads* is: either every two triangles in a row are a quad, all cut in
-the way of one exporter, or nothing is joined.
+Unlike Blender's *Tris to Quads*, this does not search for good quads: either every two successive triangles form a
+quad, all triangulated in the way of one exporter, or nothing is joined.
 """
 
 from __future__ import annotations
@@ -9,38 +9,38 @@ from __future__ import annotations
 import bpy
 import numpy as np
 
-from .merging import CORNER, FACE, attributes_of, corner_normals_of, remake
+from .merging import CORNER, FACE, attributes_of, corner_normals_of, rebuild
 from .topology import Array, Faces, Remap, read_faces
 
 SAME_NORMAL = 1e-3
-_BLENDERS = {(2, 0), (1, 2)}
-"""How Blender's exporter cuts: along the first diagonal, or the other one where the quad is not convex."""
+_BLENDER_SIDES = {(2, 0), (1, 2)}
+"""The shared sides after Blender's exporter: the first diagonal, or the other one if the quad is not convex."""
 
 
 def join_pairs(mesh: bpy.types.Mesh) -> int:
-    """Join all triangles of a mesh in pairs, and return how many quads that makes; 0 where it is not exactly that.
+    """Join all triangles of a mesh in pairs; return the number of quads, or 0 if the mesh is not all such pairs.
 
-    Both halves of a quad have one material, and the same UVs, colours and normals where they meet.
+    Both halves of a quad must have the same material, and the same UVs, colours and normals at their common side.
     """
     faces = read_faces(mesh)
     if not len(faces.start) or len(faces.start) % 2 or (faces.sides != 3).any():
         return 0
-    cut = _cut(faces.vertex.reshape(-1, 2, 3))
-    if cut is None:
+    sides = _common_sides(faces.vertex.reshape(-1, 2, 3))
+    if sides is None:
         return 0
     first = 6 * np.arange(len(faces.start) // 2)
-    halves = first + cut[:, 0], first + 3 + cut[:, 1]  # the corners at which the sides that meet start
-    if not _look_alike(mesh, *halves):
+    halves = first + sides[:, 0], first + 3 + sides[:, 1]  # the first corners of the common sides
+    if not _attributes_match(mesh, *halves):
         return 0
     corner = np.stack([_next(halves[0], 1), _next(halves[0], 2), _next(halves[1], 1), _next(halves[1], 2)], axis=1)
     vertices = np.arange(len(mesh.vertices))
     quads = Faces(faces.vertex[corner.ravel()], np.arange(0, corner.size, 4))
-    remake(mesh, Remap(quads, 2 * np.arange(len(first)), corner.ravel(), vertices, vertices))
+    rebuild(mesh, Remap(quads, 2 * np.arange(len(first)), corner.ravel(), vertices, vertices))
     return len(first)
 
 
-def _cut(pairs: Array) -> Array | None:
-    """Return the sides (n, 2) with which the triangles (n, 2, 3) of each pair meet; None where that is not one way."""
+def _common_sides(pairs: Array) -> Array | None:
+    """Return the common sides (n, 2) of triangle pairs (n, 2, 3), or None if the pairs do not match one exporter."""
     one, other = pairs[:, 0], pairs[:, 1]
     meets = np.stack(
         [
@@ -51,14 +51,14 @@ def _cut(pairs: Array) -> Array | None:
         axis=1,
     )
     ways = {(int(way) // 3, int(way) % 3) for way in np.flatnonzero(meets.any(axis=0))}
-    if (meets.sum(axis=1) != 1).any() or not (len(ways) == 1 or ways <= _BLENDERS):
+    if (meets.sum(axis=1) != 1).any() or not (len(ways) == 1 or ways <= _BLENDER_SIDES):
         return None
     way = meets.argmax(axis=1)
     return np.stack([way // 3, way % 3], axis=1)
 
 
-def _look_alike(mesh: bpy.types.Mesh, one: Array, other: Array) -> bool:
-    """Tell whether what is shown on both sides of all cuts is the same."""
+def _attributes_match(mesh: bpy.types.Mesh, one: Array, other: Array) -> bool:
+    """Return whether the attributes on both sides of all diagonals are equal."""
     ends = np.concatenate([one, _next(one, 1)]), np.concatenate([_next(other, 1), other])
     for attribute in attributes_of(mesh):
         if attribute.domain == CORNER and (attribute.values[ends[0]] != attribute.values[ends[1]]).any():

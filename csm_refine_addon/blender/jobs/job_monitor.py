@@ -256,7 +256,7 @@ class JobMonitor(JobCache):
         self._deliveries.keep_only([job.id for job in ready])
         for job in ready:
             if job.id not in waiting and not (placed or self._is_bringing):
-                self._is_bringing = self._deliveries.bring_next(job)
+                self._is_bringing = self._deliveries.append_next(job)
                 placed = not self._is_bringing and self._place(context, job)
         lost = None if placed or self._is_bringing else self.lost.next_job(context, self.jobs, self._turned_at)
         placed |= lost is not None and self._place(context, lost)

@@ -11,25 +11,25 @@ import bpy
 from ...core.models import Job
 
 if TYPE_CHECKING:  # numpy comes in when it is needed
-    from ..background.chunked_append import Delivery
+    from ..background.chunked_append import ChunkedAppend
 
 
 class Deliveries:
     """What has been brought in so far, by job."""
 
     def __init__(self) -> None:
-        self._under_way: dict[str, Delivery] = {}
+        self._under_way: dict[str, ChunkedAppend] = {}
 
-    def bring_next(self, job: Job) -> bool:
+    def append_next(self, job: Job) -> bool:
         """Bring in the next part of a job's result; False: there is none left, so it can be placed."""
-        from ..background.chunked_append import Delivery
+        from ..background.chunked_append import ChunkedAppend
 
         if job.id not in self._under_way:
-            self._under_way[job.id] = Delivery(Path(job.blend_path))
+            self._under_way[job.id] = ChunkedAppend(Path(job.blend_path))
         delivery = self._under_way[job.id]
         if delivery.is_complete:
             return False
-        delivery.bring_next()
+        delivery.append_next()
         return True
 
     def take(self, job: Job) -> bpy.types.Object | None:

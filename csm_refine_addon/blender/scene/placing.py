@@ -21,7 +21,7 @@ from ...core.axes import Vector3
 from ...core.errors import MeshUnusable
 from ...core.models import Box, MeshCounts, Placement
 from ..background import box_fit, chunked_append, mesh_io, topology
-from ..background.prepare import Wanted, finish
+from ..background.prepare import PrepareOptions, finish
 from ..geometry.bounds import rotation_matrix
 from ..geometry.object_hierarchy import with_children
 from ..geometry.visible_meshes import Array, extent, own_pieces
@@ -97,7 +97,8 @@ def import_here(
         beside = _present(BESIDE)
         obj = mesh_io.import_mesh(mesh_path, Path(scratch))
         bpy.data.batch_remove(_present(BESIDE) - beside)
-        report = finish(obj, Wanted(name, placement.box, fit, quads, placement.mirrored), mesh_path.stat().st_size)
+        options = PrepareOptions(name, placement.box, fit, quads, placement.mirrored)
+        report = finish(obj, options, mesh_path.stat().st_size)
         for collection in list(obj.users_collection):
             collection.objects.unlink(obj)
         context.view_layer.update()

@@ -108,7 +108,7 @@ def fit_text(job: Job) -> str:
     from ..background import box_fit  # brings numpy
 
     difference = box_fit.difference(job.report.box, box_fit.expected_box(box))
-    is_fitted = job.fit_to_box and difference >= box_fit.SAME
+    is_fitted = job.fit_to_box and difference >= box_fit.TOLERANCE
     return (FITTED_TEXT if is_fitted else READY_TEXT).format(difference=job_text.fit_error(difference))
 
 
