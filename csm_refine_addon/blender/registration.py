@@ -54,7 +54,7 @@ def _remove_classes() -> None:
 def on_load(*_arguments: Any) -> None:
     """Another file is open."""
     job_monitor.current().file_loaded()
-    selection_bounds.forget()
+    selection_bounds.reset()
     object_metadata.forget()
 
 
@@ -120,7 +120,7 @@ def _start_pump() -> None:
     preferences.forget_choices()
     job_list.forget()
     job_monitor.start_anew()
-    selection_bounds.forget()
+    selection_bounds.reset()
     sidebar_visibility.forget()
     sidebar_visibility.when_drawn(job_monitor.wake)
 
@@ -157,7 +157,7 @@ def _remove_command() -> None:
 
 
 STEPS = (
-    (i18n.add, i18n.take_away),
+    (i18n.register, i18n.unregister),
     (_add_classes, _remove_classes),
     (properties.add, properties.take_away),
     (object_metadata.add, object_metadata.take_away),

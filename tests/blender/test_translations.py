@@ -80,7 +80,7 @@ def test_a_name_stays(name):
 )
 def test_lines(text, expected):
     """Lines end at spaces and between wide characters, no line begins with a closing mark, and long words are cut."""
-    assert lines.broken(text, lambda part: lines.columns(part) <= 9) == expected
+    assert lines.wrap(text, lambda part: lines.columns(part) <= 9) == expected
 
 
 @pytest.mark.parametrize("language", tables.LANGUAGES)
@@ -165,9 +165,9 @@ def _texts_of(kind):
 def test_without_languages_all_is_english(tmp_path, monkeypatch):
     """A Blender without translations enables the add-on, and shows English."""
     with panel.enabled(tmp_path / "home", monkeypatch):
-        assert i18n.on_language in bpy.app.handlers.translation_update_post
+        assert i18n.on_language_change in bpy.app.handlers.translation_update_post
         assert i18n.shown("Ready to be placed") == "Ready to be placed"
-    assert i18n.on_language not in bpy.app.handlers.translation_update_post
+    assert i18n.on_language_change not in bpy.app.handlers.translation_update_post
 
 
 @pytest.mark.parametrize("text", ["Refining Cube 42 %", "Sending 7 of 9", "2 refines running"])

@@ -1,1 +1,1 @@
-"""Objects in the scene -> their box, origin and extent, in numbers."""
+"""Bounding boxes, origins and rotations of objects in the scene."""

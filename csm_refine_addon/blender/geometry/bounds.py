@@ -1,4 +1,4 @@
-"""Objects in the scene -> their oriented box and origin, from evaluated geometry."""
+"""Oriented bounding box, origin and rotation of objects, from evaluated geometry."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from .object_hierarchy import with_children
 from .visible_meshes import Array, extent, visible_pieces
 
 SHEAR = 1e-4
-"""Cosine between two axes of a matrix from which on it counts as sheared; float32 noise stays below 1e-6."""
+"""A matrix is sheared if the cosine between two of its axes is larger; float32 noise stays below 1e-6."""
 FLAT = 1e-6
-"""A side below this part of the diagonal counts as zero."""
+"""A side below this fraction of the diagonal is zero."""
 FINITE = 1e30
-"""Blender's cached box has the greatest float32, 3.4e38, in place of an infinite coordinate."""
-NOR = "{} and no {}"
+"""Larger coordinates are infinite: Blender's cached box has the largest float32, 3.4e38, instead."""
+JOIN_SIDES = "{} and no {}"
 SIDES = ("width (X)", "depth (Y)", "height (Z)")
 
 
 def find_object(view_layer: bpy.types.ViewLayer, name: str) -> bpy.types.Object:
-    """Return the object of this name. Raises InputError where the view layer has none."""
+    """Return the object of this name. Raises InputError if the view layer has none."""
     found = view_layer.objects.get(name)
     if found is None:
         raise InputError(f"There is no object “{name}” in the view layer “{view_layer.name}”.", "Check the name.")
@@ -37,9 +37,9 @@ def find_object(view_layer: bpy.types.ViewLayer, name: str) -> bpy.types.Object:
 
 
 def selection(view_layer: bpy.types.ViewLayer) -> tuple[bpy.types.Object, list[bpy.types.Object]]:
-    """Return the active object and all selected ones; an active object that is not selected gives way to one that is.
+    """Return the active object and all selected ones; if the active object is not selected, the first selected one.
 
-    Raises InputError where nothing is selected.
+    Raises InputError if nothing is selected.
     """
     chosen = list(view_layer.objects.selected)
     if not chosen:
@@ -49,10 +49,10 @@ def selection(view_layer: bpy.types.ViewLayer) -> tuple[bpy.types.Object, list[b
 
 
 def frame(active: bpy.types.Object) -> Measured:
-    """Return an object's origin and rotation alone, with warnings about its matrix. ``box`` is None.
+    """Return an object's origin and rotation, with warnings about its matrix. ``box`` is None.
 
-    The rotation is that of ``matrix_world.decompose()``, for a sheared matrix the nearest one.
-    Raises InputError where the matrix has a zero axis or is not finite.
+    The rotation is that of ``matrix_world.decompose()``; for a sheared matrix, the nearest rotation.
+    Raises InputError if the matrix has a zero axis or is not finite.
     """
     matrix = active.matrix_world
     linear = np.array(matrix, dtype=np.float64)[:3, :3]
@@ -80,21 +80,21 @@ def measure(
     thickness: float | None = None,
     allow_flat: bool = False,
 ) -> Measured:
-    """Return the common box of ``objects`` (none: of ``active``) in the rotation of ``active``, from its origin.
+    """Return the common box of ``objects``, or of ``active`` if empty, in the frame of ``active``.
 
-    Counted is what the viewport shows of them and of their children: evaluated geometry with modifiers and
-    instances. Blender axes and units. A flat side is given the ``thickness`` that the user typed, around the middle;
-    ``allow_flat`` leaves it at zero, for who needs no more than the origin's place.
-    Raises InputError, with the cure, where there is no geometry, it is not finite, or flat.
+    The box contains all visible geometry of the objects and their children: evaluated, with modifiers and instances.
+    Blender axes and units. A flat side gets the ``thickness``, centred; with ``allow_flat`` it stays zero, for callers
+    that need only the origin's position relative to the box.
+    Raises InputError if there is no geometry, or it is not finite or flat.
     """
     found = frame(active)
     pieces = visible_pieces(depsgraph, with_children(objects or [active]))
     if not pieces:
-        raise _without_geometry(active, depsgraph)
+        raise _no_geometry_error(active, depsgraph)
     low, high = extent(pieces, rotation_matrix(found.rotation), np.array(found.origin))
     if not (np.abs([low, high]) < FINITE).all():
         raise InputError(f"“{active.name}” has vertices that are not finite numbers.", "Clean up its geometry.")
-    size = _thickened(high - low, thickness, active.name, allow_flat=allow_flat)
+    size = _with_thickness(high - low, thickness, active.name, allow_flat=allow_flat)
     box = Box(_vector((low + high) / 2), _vector(size))
     return dataclasses.replace(found, box=box, merged_names=_merged(active, objects))
 
@@ -107,9 +107,9 @@ def measure_for(
     *,
     thickness: float | None = None,
 ) -> Measured:
-    """Return as much as ``choices`` need: where they need no geometry, an object without any gives its frame alone.
+    """Measure what ``choices`` need; if they need no geometry, return the frame of an object that has none.
 
-    Raises InputError as :func:`measure`, for what is needed only.
+    Raises InputError as :func:`measure`, if geometry is needed.
     """
     if choices.bounds is BoundsSource.AUTO and choices.pivot is not PivotSource.OBJECT:
         return _framed(active, objects)
@@ -131,7 +131,7 @@ def _merged(active: bpy.types.Object, objects: Sequence[bpy.types.Object]) -> tu
 
 
 def rotation_matrix(rotation: models.Quaternion) -> Array:
-    """Return the (3, 3) rotation matrix, float64, of a quaternion w, x, y, z of about unit length."""
+    """Return the (3, 3) float64 rotation matrix of a quaternion w, x, y, z, which is normalized first."""
     w, x, y, z = np.array(rotation, dtype=np.float64) / np.linalg.norm(rotation)
     return np.array(
         [
@@ -143,12 +143,12 @@ def rotation_matrix(rotation: models.Quaternion) -> Array:
 
 
 def _nearest_rotation(linear: Array) -> Quaternion:
-    """Return the rotation nearest to a (3, 3) matrix, mirrored or not, by its polar decomposition (Higham 1986)."""
+    """Return the nearest rotation to a (3, 3) matrix, also a mirrored one, by polar decomposition (Higham 1986)."""
     left, _, right = np.linalg.svd(linear * np.sign(np.linalg.det(linear)))
     return Matrix((left @ right).tolist()).to_quaternion()
 
 
-def _thickened(size: Array, thickness: float | None, name: str, *, allow_flat: bool) -> Array:
+def _with_thickness(size: Array, thickness: float | None, name: str, *, allow_flat: bool) -> Array:
     flat = size <= FLAT * np.linalg.norm(size)
     if not flat.any():
         return size
@@ -156,11 +156,11 @@ def _thickened(size: Array, thickness: float | None, name: str, *, allow_flat: b
         return np.where(flat, thickness, size)
     if allow_flat:
         return np.where(flat, 0.0, size)
-    sides = functools.reduce(NOR.format, (side for side, is_flat in zip(SIDES, flat, strict=True) if is_flat))
+    sides = functools.reduce(JOIN_SIDES.format, (side for side, is_flat in zip(SIDES, flat, strict=True) if is_flat))
     raise InputError(f"“{name}” is flat: it has no {sides}.", "Give it a thickness, or type the bounds.")
 
 
-def _without_geometry(active: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> InputError:
+def _no_geometry_error(active: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> InputError:
     if not active.visible_get(view_layer=depsgraph.view_layer):
         return InputError(f"“{active.name}” is hidden.", "Show it in the viewport, or type the bounds.")
     return InputError(

@@ -1,4 +1,4 @@
-"""Which objects belong together. Needs no numpy: enabling the extension brings this in."""
+"""Parent-child relations of objects. Does not import NumPy: this module is loaded when the extension is enabled."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import bpy
 
 
 def with_children(objects: Sequence[bpy.types.Object]) -> list[bpy.types.Object]:
-    """Return the objects and all that are parented to them, each once."""
+    """Return the objects and all their direct and indirect children, each once."""
     children = defaultdict(list)
     for child in bpy.data.objects:
         if child.parent:
             children[child.parent].append(child)
     found: dict[bpy.types.Object, None] = {}
-    waiting = list(objects)
-    while waiting:
-        current = waiting.pop()
+    remaining = list(objects)
+    while remaining:
+        current = remaining.pop()
         if current not in found:
             found[current] = None
-            waiting += children[current]
+            remaining += children[current]
     return list(found)

@@ -1,4 +1,4 @@
-"""What a refine takes from objects, read off their attributes alone: nothing is evaluated."""
+"""Warnings about data of objects that a refine will remove; reads properties only, without evaluation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .object_hierarchy import with_children
 
 
 def losses_of(objects: Sequence[bpy.types.Object]) -> tuple[str, ...]:
-    """Return what a mesh made out of these objects and their children will not have, as far as they are shown."""
+    """Return a warning for each kind of data that the objects and their visible children will lose."""
     shown = [obj for obj in with_children(objects) if obj.visible_get()]
     return sentences(
         armature=any(map(_has_armature, shown)),
@@ -27,7 +27,7 @@ def _has_armature(obj: bpy.types.Object) -> bool:
 
 def _has_shape_keys(obj: bpy.types.Object) -> bool:
     keys: Any = getattr(obj.data, "shape_keys", None)
-    return keys is not None and len(keys.key_blocks) > 1  # the first one is the mesh as it is
+    return keys is not None and len(keys.key_blocks) > 1  # the first one is the basis
 
 
 def _is_animated(obj: bpy.types.Object) -> bool:

@@ -1,7 +1,7 @@
-"""The selection's box and pivot as the panel shows them: measured by the timer, kept here for ``draw``.
+"""Cache of the selection's box and pivot for the panel; the timer updates it, ``draw`` reads it.
 
-Measuring may evaluate a heavy mesh, so it happens neither in ``draw`` nor in a handler, but between two turns of the
-timer: only after something changed, only while the panel is looked at, and with pauses of twenty times its cost.
+Measuring may evaluate a heavy mesh, so it happens in the timer, not in ``draw`` or a handler: only after a change, only
+while the panel is visible, and at intervals of at least twenty times its duration.
 """
 
 from __future__ import annotations
@@ -22,70 +22,70 @@ AT_ONCE = BoundsOptions()
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reading:
-    """What was measured last: an object, or nothing and (where a choice needs it) the sentence why."""
+    """The latest measurement: an object, or None with the error (if the options need geometry)."""
 
     measured: Measured | None = None
     problem: CsmError | None = None
     losses: tuple[str, ...] = ()
-    """What a session made out of the selection will not have."""
+    """Warnings about data that a session made from the selection will lose."""
 
     def warning(self, *, of_frame: bool, of_losses: bool) -> Measured | None:
-        """Return what was measured with these warnings alone; a new session's mesh is turned with its frame."""
+        """Return the measurement with only the selected kinds of warnings, or None if nothing was measured."""
         if self.measured is None:
             return None
         warnings = (*(self.measured.warnings if of_frame else ()), *(self.losses if of_losses else ()))
         return dataclasses.replace(self.measured, warnings=warnings)
 
 
-class _Readout:
+class _Cache:
     def __init__(self) -> None:
         self.reading = Reading()
         self.stale = True
         self.due_at = -math.inf
 
 
-_readout = _Readout()
+_cache = _Cache()
 
 
 def current() -> Reading:
-    """Return the last reading."""
-    return _readout.reading
+    """Return the latest reading."""
+    return _cache.reading
 
 
 def mark_stale() -> None:
-    """Note that selection, geometry or choices changed. Free: handlers and ``update=`` callbacks call it."""
-    _readout.stale = True
+    """Mark the reading as outdated. Costs nothing, so handlers and ``update=`` callbacks call it on each change."""
+    _cache.stale = True
 
 
 def is_stale() -> bool:
-    """Tell whether something is to be measured anew, as soon as that is due."""
-    return _readout.stale
+    """Return whether the reading is outdated."""
+    return _cache.stale
 
 
-def forget() -> None:
-    """Drop the reading, for a newly loaded file."""
-    _readout.__init__()  # type: ignore[misc]  # back to how it began
+def reset() -> None:
+    """Reset the cache, after a file was loaded."""
+    _cache.__init__()  # type: ignore[misc]  # resets all attributes
 
 
 def update(context: bpy.types.Context, choices: BoundsOptions, thickness: float, now: float) -> bool:
-    """Measure anew where that is due; tell whether the reading changed. ``now`` is a monotonic clock's, in seconds."""
-    if not _readout.stale or now < _readout.due_at:
+    """Measure again if due; return whether the reading changed. ``now`` is in seconds of a monotonic clock."""
+    if not _cache.stale or now < _cache.due_at:
         return False
-    from . import bounds  # noqa: F401  # brings numpy, once: that is no part of what measuring costs
+    from . import bounds  # noqa: F401  # imports NumPy outside the measured time
 
-    _readout.stale = False
+    _cache.stale = False
     began = time.perf_counter()
-    reading = take(context, choices, thickness)
+    reading = measure_selection(context, choices, thickness)
     cost = time.perf_counter() - began
-    _readout.due_at = now + max(LEAST_PAUSE_S, PAUSE_PER_COST * cost)
-    changed = reading != _readout.reading
-    _readout.reading = reading
+    _cache.due_at = now + max(LEAST_PAUSE_S, PAUSE_PER_COST * cost)
+    changed = reading != _cache.reading
+    _cache.reading = reading
     return changed
 
 
-def take(context: bpy.types.Context, choices: BoundsOptions = AT_ONCE, thickness: float = 0.0) -> Reading:
+def measure_selection(context: bpy.types.Context, choices: BoundsOptions = AT_ONCE, thickness: float = 0.0) -> Reading:
     """Measure the selection now."""
-    from . import bounds  # brings numpy
+    from . import bounds  # imports NumPy
     from .object_losses import losses_of
 
     try:

@@ -1,4 +1,4 @@
-"""Lengths in the scene's own units, as its unit settings say."""
+"""Formatting of lengths in the scene's units."""
 
 from __future__ import annotations
 
@@ -14,25 +14,27 @@ TEMPLATE = "{0} × {1} × {2} {unit}"
 
 
 def size_text(settings: Any, size: Vector3) -> str:
-    """Return three sides in one unit: the scene's, or where that is adaptive the one that suits the longest side.
+    """Format three sides in the scene's unit; if that is Adaptive, in the unit that suits the longest side.
 
-    ``settings`` is ``scene.unit_settings``. Without a unit system the numbers stand alone.
+    ``settings`` is ``scene.unit_settings``. Without a unit system, the numbers have no unit.
     """
     units = SYSTEMS.get(settings.system)
     if units is None:
         return TEMPLATE.format(*map(number, size), unit="").strip()
     metres = [side * settings.scale_length for side in size]
-    _, length, unit = next((each for each in units if each[0] == settings.length_unit), _suiting(units, max(metres)))
+    _, length, unit = next(
+        (each for each in units if each[0] == settings.length_unit), _suitable_unit(units, max(metres))
+    )
     return TEMPLATE.format(*(number(side / length) for side in metres), unit=unit)
 
 
 def number(value: float) -> str:
-    """Return a length in about three digits: a sidebar's line holds three of them."""
+    """Format a length with about three digits: three lengths must fit in a line of the sidebar."""
     if value < 1.0:
         return f"{value:.3g}"
     text = f"{value:.{2 if value < 10.0 else 1 if value < 100.0 else 0}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _suiting(units: tuple[tuple[str, float, str], ...], longest: float) -> tuple[str, float, str]:
+def _suitable_unit(units: tuple[tuple[str, float, str], ...], longest: float) -> tuple[str, float, str]:
     return next((each for each in units if longest >= each[1]), units[-1])

@@ -1,8 +1,8 @@
-"""All that a user reads, in Blender's language.
+"""Translation of user-visible text into Blender's language.
 
-What Blender shows as it stands (labels, descriptions, literal texts of layouts) it translates itself out of the table
-that is registered here. What is put together from parts goes through :func:`shown` where it is shown, and nowhere else:
-journal, logs and the command line speak English. Only the table of the language in use is read.
+Blender translates fixed text (labels, descriptions, literals in layouts) with the table that this module registers.
+Composed text is translated by :func:`shown` where it is displayed, and only there: the job store, logs and the command
+line are in English. Only the table of the current language is loaded.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from bpy.app.handlers import persistent
 from . import tables
 
 CONTEXT = "CSM Refine"
-"""Of our classes: Blender's own catalogue goes first, and has "Refine" in another sense in Japanese and Chinese."""
+"""Translation context of this extension: Blender's own catalogue has "Refine" in another sense in ja and zh."""
 CONTEXTS = ("*", "Operator", CONTEXT)
 _LETTER = re.compile(r"[^\W\d_]")
 
 
 def shown(text: str, where: str = "interface") -> str:
-    """Return a text in Blender's language; one that is not in its table, or no language of ours, stays English.
+    """Translate a text into Blender's language; return it unchanged if there is no translation.
 
-    ``where`` is what the user's preferences translate or leave: ``interface``, ``tooltips`` or ``reports``.
+    ``where`` selects the translation preference to follow: ``interface``, ``tooltips`` or ``reports``.
     """
     table = _in_use(where)
     return table.translated(text) if table is not None and _LETTER.search(text) else text
 
 
 def in_report(text: str) -> str:
-    """Return a text for an operator's report."""
+    """Translate the text of an operator's report."""
     return shown(text, "reports")
 
 
 def in_tooltip(text: str) -> str:
-    """Return a text for a tooltip: a description, or why a button is grey."""
+    """Translate the text of a tooltip: a description, or why a button is disabled."""
     return shown(text, "tooltips")
 
 
@@ -47,38 +47,38 @@ def _in_use(where: str) -> tables.Table | None:
     return None if language is None else tables.load(language)
 
 
-class _Given:
+class _Registered:
     locale = ""
-    """Of the table that Blender has from us; empty: none."""
+    """Locale of the registered table; empty if none is registered."""
 
 
-def _give(locale: str) -> None:
-    """Have Blender know the table of this locale, and no other."""
-    if locale == _Given.locale:
+def _register_table(locale: str) -> None:
+    """Register the table of this locale with Blender in place of the previous one."""
+    if locale == _Registered.locale:
         return
     catalogues: Any = bpy.app.translations
-    if _Given.locale:
+    if _Registered.locale:
         catalogues.unregister(__name__)
     language = tables.language_of(locale)
-    _Given.locale = locale if language is not None else ""
+    _Registered.locale = locale if language is not None else ""
     if language is not None:
         texts = tables.load(language).texts.items()
         catalogues.register(__name__, {locale: {(where, key): text for key, text in texts for where in CONTEXTS}})
 
 
 @persistent
-def on_language(*_arguments: Any) -> None:
-    """Blender speaks another language, or says it in other places."""
-    _give(bpy.app.translations.locale)
+def on_language_change(*_arguments: Any) -> None:
+    """Update the registered table after a change of Blender's language preferences."""
+    _register_table(bpy.app.translations.locale)
 
 
-def add() -> None:
-    """Give Blender the table of its language, now and whenever that changes."""
-    bpy.app.handlers.translation_update_post.append(on_language)
-    on_language()
+def register() -> None:
+    """Register the table of Blender's language, now and after each change."""
+    bpy.app.handlers.translation_update_post.append(on_language_change)
+    on_language_change()
 
 
-def take_away() -> None:
-    """Undo :func:`add`."""
-    bpy.app.handlers.translation_update_post.remove(on_language)
-    _give("")
+def unregister() -> None:
+    """Undo :func:`register`."""
+    bpy.app.handlers.translation_update_post.remove(on_language_change)
+    _register_table("")

@@ -1,4 +1,4 @@
-"""Breaks a text into lines, in languages with spaces between words and in those without."""
+"""Line breaking of text, for scripts with and without spaces between words."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import unicodedata
 from collections.abc import Callable, Iterator
 
 
-def broken(text: str, fits: Callable[[str], bool]) -> list[str]:
-    """Return the text in lines that fit: broken at spaces and between wide characters, and inside a word too long.
+def wrap(text: str, fits: Callable[[str], bool]) -> list[str]:
+    """Break text into lines that fit: at spaces, between wide characters, and inside words that are too long.
 
-    No line begins with a closing mark of East Asian scripts, or ends with an opening one.
+    No line starts with a closing mark of East Asian scripts, or ends with an opening one.
     """
     lines = [""]
     for piece in _pieces(text):
@@ -17,17 +17,17 @@ def broken(text: str, fits: Callable[[str], bool]) -> list[str]:
         if fits(longer.strip()):
             lines[-1] = longer
             continue
-        lines += _cut(piece.strip(), fits)
+        lines += _split_word(piece.strip(), fits)
     return [line.strip() for line in lines if line.strip()]
 
 
 def columns(text: str) -> int:
-    """Return how many columns a text takes in a font with fixed width: a wide character takes two."""
+    """Return the width of a text in columns of a monospaced font: wide characters take two."""
     return sum(2 if _is_wide(letter) else 1 for letter in text)
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """Yield the parts between which a line may end; a space stands at the beginning of the part after it."""
+    """Yield the parts between which a line may break; a space belongs to the part after it."""
     piece = ""
     for letter in " ".join(text.split()):
         if piece and _may_break(piece[-1], letter):
@@ -52,8 +52,8 @@ def _is_wide(letter: str) -> bool:
     return unicodedata.east_asian_width(letter) in ("W", "F")
 
 
-def _cut(word: str, fits: Callable[[str], bool]) -> list[str]:
-    """Return a word in pieces that fit; a path has no spaces."""
+def _split_word(word: str, fits: Callable[[str], bool]) -> list[str]:
+    """Split a word that is too long, such as a path, into pieces that fit."""
     pieces = [""]
     for letter in word:
         if fits(pieces[-1] + letter) or not pieces[-1]:

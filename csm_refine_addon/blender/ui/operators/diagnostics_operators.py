@@ -10,7 +10,7 @@ import bpy
 
 from ....core.errors import CsmError, InputError
 from ...i18n import in_report, shown
-from ...i18n.lines import broken, columns
+from ...i18n.lines import columns, wrap
 from .operator_base import reported
 
 if TYPE_CHECKING:  # zip and its kin come in when the operator is pressed
@@ -85,7 +85,7 @@ class CSM_OT_diagnostics(bpy.types.Operator):
         column.label(text=shown(summary(_shown)), translate=False)
         from ....core.diagnostics import NOTE
 
-        for line in broken(shown(NOTE), lambda part: columns(part) <= COLUMNS):
+        for line in wrap(shown(NOTE), lambda part: columns(part) <= COLUMNS):
             column.label(text=line, translate=False)
         layout.template_list("CSM_UL_lines", "", self, "lines", self, "active", rows=ROWS, maxrows=ROWS)
 

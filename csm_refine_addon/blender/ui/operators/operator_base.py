@@ -11,7 +11,7 @@ from ....core.errors import CsmError, InputError
 from ....core.jobs.state_machine import IllegalTransition
 from ....core.models import Job
 from ...i18n import in_report, shown
-from ...i18n.lines import broken
+from ...i18n.lines import wrap
 from ...jobs import job_cache, job_list, job_monitor, job_text
 from ...jobs.job_text import JobAction
 
@@ -50,7 +50,7 @@ def note(layout: bpy.types.UILayout, text: str, icon: str = "INFO") -> None:
     column = layout.column(align=True)
     column.scale_y = 0.8
     font: Any = blf  # the stubs know of no return value
-    for number, line in enumerate(broken(shown(text), lambda part: font.dimensions(0, part)[0] <= room)):
+    for number, line in enumerate(wrap(shown(text), lambda part: font.dimensions(0, part)[0] <= room)):
         column.label(text=line, icon="BLANK1" if number else icon, translate=False)
 
 

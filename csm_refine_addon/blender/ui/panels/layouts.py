@@ -7,7 +7,7 @@ from typing import Any
 import bpy
 
 from ...i18n import shown
-from ...i18n.lines import broken
+from ...i18n.lines import wrap
 
 FRAME = 68.0
 """What tabs, frame and padding take of a region's width, in points: seen in Blender 5.2 with its default theme."""
@@ -35,7 +35,7 @@ def wrapped(context: bpy.types.Context, text: str, taken: float = 0.0) -> list[s
 
     blf.size(0, context.preferences.ui_styles[0].widget.points * _scale(context))
     room = room_of(context, taken)
-    return broken(text, lambda part: _width(part) <= room)
+    return wrap(text, lambda part: _width(part) <= room)
 
 
 def _width(text: str) -> float:
