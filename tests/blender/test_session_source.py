@@ -112,5 +112,6 @@ def test_what_is_linked_from_a_library_is_copied(tmp_path, kind):
     before = {repr(block) for block in (*bpy.data.objects, *bpy.data.meshes)}
     names = session_source.write(obj, [], tmp_path / "source.blend")
     assert {repr(block) for block in (*bpy.data.objects, *bpy.data.meshes)} == before
-    session_source.export(session_source._brought(str(tmp_path / "source.blend"), names), tmp_path / "source.glb")
+    objects = session_source._append_objects(str(tmp_path / "source.blend"), names)
+    session_source.export(objects, tmp_path / "source.glb")
     assert len(trimesh.load(tmp_path / "source.glb", force="mesh").triangles) == 8
