@@ -39,7 +39,7 @@ class Address:
 
 
 def parse(text: str) -> Address:
-    """Return a URL in parts. Raises InputError, whose sentence holds no more of the URL than its host and port."""
+    """Return a URL in parts. Raises InputError; its message contains only host and port of the URL."""
     found = _URL.fullmatch(text)
     if not found or not text.isprintable() or "\\" in text:
         raise InputError("The service's address is not a URL with http or https.", _EXAMPLE)
@@ -56,7 +56,7 @@ def parse(text: str) -> Address:
 
 
 def is_loopback(address: str) -> bool:
-    """Tell whether a base URL, or LOCAL, stays on this machine: such requests need no online access."""
+    """Return whether a base URL, or LOCAL, is on this machine: such requests need no online access."""
     if address == LOCAL:
         return True
     try:
@@ -66,7 +66,7 @@ def is_loopback(address: str) -> bool:
 
 
 def is_loopback_host(host: str) -> bool:
-    """Tell whether a host is ``localhost``, in 127.0.0.0/8, or ``::1``; no other form of these counts."""
+    """Return whether a host is ``localhost``, in 127.0.0.0/8, or ``::1``; no other form counts."""
     try:
         number = ipaddress.ip_address(host)
     except ValueError:
@@ -75,7 +75,7 @@ def is_loopback_host(host: str) -> bool:
 
 
 def is_same_service(first: str, second: str) -> bool:
-    """Tell whether two base URLs, or LOCAL, name one service.
+    """Return whether two base URLs, or LOCAL, are the same service.
 
     The case of the host, the scheme's own port and slashes at the end make no difference.
     """
@@ -92,7 +92,7 @@ def _identity(address: str) -> tuple[object, ...]:
 
 
 def _is_host(host: str, *, is_ipv6: bool) -> bool:
-    """Tell whether a host is a name, or an address in its usual form (of IPv4, four decimal numbers)."""
+    """Return whether a host is a name, or an address in its usual form (of IPv4, four decimal numbers)."""
     try:
         if is_ipv6:
             return bool(ipaddress.IPv6Address(host))

@@ -1,7 +1,7 @@
 """Blender (Z up, -Y front) <-> API (Y up, +Z front): box and pivot.
 
 API axes are those of glTF: +X right, +Y up, +Z front. Blender's object axes are +X right, +Z up, -Y front.
-Everything in Blender axes here stands in the object's own rotated frame, not in the world's.
+All values in Blender axes are in the object's own rotated frame, not in world space.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def blender_from_pivot_point(pivot_point: Vector3) -> Vector3:
 
 
 def origin_fraction(box_centre: Vector3, box_size: Vector3) -> Vector3:
-    """Return where the origin stands in a box, as a fraction of its size from its centre (Blender axes).
+    """Return the position of the origin in a box, as a fraction of its size from its centre (Blender axes).
 
     ``box_centre`` is relative to the origin. A side of size zero gives 0.
     """
@@ -60,7 +60,7 @@ def clamp_pivot(pivot: Vector3) -> Vector3:
 
 
 class NamedPivot(NamedTuple):
-    """A point of the box that has a name; ``pivot_point`` in API axes: right, top, front."""
+    """A named point of the box; ``pivot_point`` in API axes: right, top, front."""
 
     identifier: str
     name: str
@@ -107,7 +107,7 @@ def nearest_pivot(pivot_point: Vector3) -> NamedPivot:
 
 
 def named_pivot(pivot_point: Vector3) -> NamedPivot | None:
-    """Return the named point that a pivot is, to float32's rounding, or None where it has no name."""
+    """Return the named point equal to a pivot within float32 rounding, or None."""
     nearest = nearest_pivot(pivot_point)
     same = all(abs(a - b) < 1e-6 for a, b in zip(pivot_point, nearest.pivot_point, strict=True))
     return nearest if same else None

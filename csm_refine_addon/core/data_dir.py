@@ -1,4 +1,4 @@
-"""The folder of journal and downloads: where it is, and what stands where in it."""
+"""The data directory: its location and the layout of its files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class DataDir:
 
     @property
     def journal(self) -> Path:
-        """The SQLite journal of all jobs."""
+        """The SQLite database of the job store."""
         return self.folder / "journal.sqlite"
 
     @property
@@ -32,7 +32,7 @@ class DataDir:
 
     @property
     def worker_log(self) -> Path:
-        """What the worker process says."""
+        """The log of the worker process."""
         return self.folder / "worker.log"
 
     @property
@@ -50,23 +50,23 @@ class DataDir:
         return self._made(self.jobs / job_id)
 
     def source(self, job_id: str) -> Path:
-        """Return the copy of the objects that a job's session is to be made of.
+        """Return the path of the .blend with the source objects for a job's new session.
 
-        It is kept while that can be tried again, also after the job has failed, was cancelled or stopped: until the
-        session exists, or the job is removed. The mesh file made of it goes when its upload has ended in any way.
+        It is kept for retries, also after the job failed, was cancelled or stopped, until the session exists or the
+        job is removed. The mesh file exported from it is deleted when its upload has succeeded or failed.
         """
         return self.jobs / job_id / "source.blend"
 
     def delete_job_folder(self, job_id: str) -> bool:
-        """Delete the folder of a job that there is not, or not any more; False where something of it stays."""
-        import shutil  # here: enabling the extension does not wait for it
+        """Delete the folder of a removed job; False if some of it could not be deleted."""
+        import shutil  # here, so that enabling the extension stays fast
 
         folder = self.jobs / job_id
         shutil.rmtree(folder, ignore_errors=True)
         return not folder.exists()
 
     def clear_job_folder(self, job_id: str) -> None:
-        """Delete what a cancelled job has on disk, except for its :meth:`source`, which *Retry* may need."""
+        """Delete the files of a cancelled job, except its :meth:`source`, which *Retry* may need."""
         import shutil
 
         folder, source = self.jobs / job_id, self.source(job_id)
@@ -84,8 +84,8 @@ class DataDir:
         return self._made(self.service)
 
     def ensure(self) -> DataDir:
-        """Open the folder and see that it can be written, or raise StorageError."""
-        import tempfile  # and with it shutil and zip: nothing that enabling the add-on should wait for
+        """Create the folder and check that it is writable. Raises StorageError."""
+        import tempfile  # imports shutil and zipfile: here, so that enabling the extension stays fast
 
         self.open()
         try:
@@ -96,7 +96,7 @@ class DataDir:
         return self
 
     def open(self) -> None:
-        """Make the folder, or check that an existing one is the user's alone. Raises StorageError."""
+        """Create the folder, or check that only the user can access an existing one. Raises StorageError."""
         try:
             private_files.open_data_dir(self.folder)
         except OSError as error:
@@ -118,7 +118,7 @@ class DataDir:
 
 
 def resolve_data_dir(default: Path | None = None) -> DataDir:
-    """Return the home that ``CSM_REFINE_HOME`` names, else ``default``, else the platform's user data folder."""
+    """Return the directory in ``CSM_REFINE_HOME``, else ``default``, else one in the platform's user data folder."""
     named = os.environ.get(HOME_VARIABLE)
     if named:
         return DataDir(Path(os.path.expanduser(named)).absolute())  # Path.expanduser raises for an unknown user

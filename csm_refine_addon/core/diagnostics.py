@@ -1,4 +1,4 @@
-"""A bundle for a bug report: what is in it, and writing it. The text that is shown is the text that is written."""
+"""Diagnostics bundle for a bug report. The displayed text and the written text are the same."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NOTE = (
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One text of the bundle, with the name of the file that it becomes."""
+    """One text of the bundle, with its file name."""
 
     name: str
     text: str
@@ -40,7 +40,7 @@ def collect(
 ) -> tuple[Part, ...]:
     """Return the bundle's parts: versions, settings, each job with its history, and the logs' last lines.
 
-    A log that is not there has no part.
+    A missing log has no part.
     """
     known = list(jobs)
     parts = [Part("versions.json", _json(versions)), Part("settings.json", _json(settings))]
@@ -53,12 +53,12 @@ def collect(
 
 
 def job_document(job: Job, history: Sequence[tuple[float, str]]) -> dict[str, object]:
-    """Return a job as JSON with when it came into which state."""
+    """Return a job as JSON, with the time and state of each transition."""
     return {**job.to_json(), "history": [{"at": at, "state": state} for at, state in history]}
 
 
 def last_lines(path: Path, count: int = LOG_LINES) -> str:
-    """Return the last lines of a log, none of them endless; an empty text where it cannot be read."""
+    """Return the last lines of a log, each at most LINE_LIMIT characters; empty if it cannot be read."""
     try:
         with path.open("rb") as log:
             log.seek(max(0, path.stat().st_size - LOG_BYTES))
@@ -69,7 +69,7 @@ def last_lines(path: Path, count: int = LOG_LINES) -> str:
 
 
 def as_text(parts: Sequence[Part]) -> str:
-    """Return the whole bundle as one text: just what is shown."""
+    """Return the whole bundle as one text, as it is displayed."""
     return "\n\n".join([NOTE, *(f"=== {part.name}\n{part.text}" for part in parts)]) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Errors of the disk: what a full one, and a data folder that cannot be written, mean to the user."""
+"""User messages for disk errors: a full disk, and a data folder that is not writable."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 FULL = "The service's disk is full. Free some space on it."
 CLOSED = "The service cannot write to its data folder. Make it writable."
 EXIT_CODE = 28
-"""Of a process of a refine that a full disk has ended."""
+"""Exit code of a refine process that failed because of a full disk."""
 RESERVE_BYTES = 1 << 20
 """A disk with less free space counts as full."""
 _ERRORS = {
@@ -24,18 +24,18 @@ _SQLITE_ERRORS = {
 
 
 def sentence(error: BaseException) -> str:
-    """Return what to tell the user of an error; empty where it is none of the disk."""
+    """Return the user message of a disk error; empty for any other error."""
     if isinstance(error, sqlite3.Error):
         return _SQLITE_ERRORS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "")
     return _ERRORS.get(error.errno or 0, "") if isinstance(error, OSError) else ""
 
 
 def exit_code(error: BaseException) -> int:
-    """Return with which exit code a process of a refine ends by an error; operators of Blender only have its text."""
+    """Return the exit code of a refine process for an error; errors of Blender's operators contain only its text."""
     has_no_room = sentence(error) == FULL or f"[Errno {errno.ENOSPC}]" in str(error)
     return EXIT_CODE if has_no_room else 1
 
 
 def is_full(folder: Path) -> bool:
-    """Return whether the disk of a folder has no room for a file of some size."""
+    """Return whether the disk of a folder has less than RESERVE_BYTES free."""
     return shutil.disk_usage(folder).free < RESERVE_BYTES

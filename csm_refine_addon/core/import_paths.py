@@ -1,4 +1,4 @@
-"""Where imports may come from: ``sys.path`` without the current folder, which may hold a file of any module's name.
+"""Import paths: ``sys.path`` without the current folder, in which a file could shadow any module.
 
 Imports nothing that Python has not loaded before, so that it can be a program's first import.
 """
@@ -18,12 +18,12 @@ def without_current_folder() -> "list[str]":
 
 
 def leave_current_folder_out() -> None:
-    """Import nothing from the current folder from now on. For programs: in others it may be meant to be there."""
+    """Remove the current folder from ``sys.path``. Only for programs: a host process may need it there."""
     sys.path[:] = without_current_folder()
 
 
 def folder_of(name: str) -> str:
-    """Return the folder that a module was imported from, or would be; empty where there is none.
+    """Return the folder that a module was imported from, or would be; empty if there is none.
 
     The current folder does not count, unless it was imported from there. Once ``bpy`` is imported as a Python module,
     ``sys.path`` has a folder with another ``bpy``, which cannot be imported by itself.

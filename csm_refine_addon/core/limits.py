@@ -1,4 +1,4 @@
-"""What a mesh file may ask of this machine, in one place; a pipeline with larger meshes sets what it needs.
+"""Resource limits for mesh files and background Blenders; a pipeline with larger meshes can raise them.
 
 ``CSM_REFINE_LIMITS`` holds a JSON object with any of the names below: ``{"faces": 80000000, "image_pixels": 1e9}``.
 """
@@ -19,16 +19,16 @@ VARIABLE = "CSM_REFINE_LIMITS"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The defaults are some ten times what a refine returns. Sizes in bytes, times in seconds."""
+    """The defaults are about ten times the values of a refine result. Sizes in bytes, times in seconds."""
 
     json_bytes: int = 16 << 20
     """A GLB's description; as Python objects it takes up to twenty times as much."""
     json_depth: int = 64
     vertices: int = 50_000_000
-    """Of all objects together, so one mesh that is shown a thousand times counts a thousand times."""
+    """Of all objects together: a mesh with a thousand instances counts a thousand times."""
     faces: int = 50_000_000
     nodes: int = 20_000
-    """Also of other things that a file has many of: meshes, accessors, materials, animation channels."""
+    """Also the limit for each of meshes, accessors, materials and animation channels."""
     node_depth: int = 256
     image_pixels: int = 16384 * 16384
     """Of one image; unpacked, a pixel takes four bytes or sixteen."""
@@ -56,12 +56,12 @@ class Limits:
 
 
 def current() -> Limits:
-    """Return the limits as the environment sets them. Raises InputError where it cannot be read."""
+    """Return the limits from the environment. Raises InputError if the variable is invalid."""
     return _read(os.environ.get(VARIABLE, ""))
 
 
 def out_of_memory() -> PrepareFailed:
-    """Return the error of a mesh that needs more memory than there is for it."""
+    """Return the error of a mesh that exceeds the memory limit."""
     return PrepareFailed(
         "The mesh needs more memory than a background Blender may use.",
         f"Use a simpler mesh, or raise memory_bytes in {VARIABLE}.",

@@ -1,4 +1,4 @@
-"""Mesh counts as JSON, and whether what stands in the scene is what was prepared and what the service reported."""
+"""Mesh counts as JSON, and the comparison of placed, prepared and reported counts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SIDES = {"3": "triangles", "4": "quads", "more": "ngons"}
 
 
 def document(counts: MeshCounts) -> dict[str, Any]:
-    """Return counts as they stand in the session of the local service and in the command line's JSON."""
+    """Return counts as JSON, for the session of the local service and the command line."""
     found = dataclasses.asdict(counts)
     faces = {sides: found.pop(name) for sides, name in _SIDES.items()}
     return {"faces": faces, **found, "watertight": counts.is_watertight}
@@ -38,9 +38,9 @@ def read(found: object) -> MeshCounts | None:
 
 
 def completed(counts: MeshCounts, prepared: MeshCounts | None) -> MeshCounts:
-    """Return counts of the object in the scene, with what takes long to count as it was counted in the background.
+    """Return counts of the object in the scene, with the slow counts taken from the background measurement.
 
-    They are the same mesh where faces by sides and vertices are the same; else what was not counted stays unknown.
+    The meshes count as the same if their faces by sides and vertices are equal; else missing counts stay None.
     """
     if counts.is_watertight is not None or prepared is None:
         return counts
@@ -48,18 +48,18 @@ def completed(counts: MeshCounts, prepared: MeshCounts | None) -> MeshCounts:
 
 
 def in_scene(job: Job) -> MeshCounts | None:
-    """Return the counts of the object that was placed; None where none is, or nobody counted."""
+    """Return the counts of the placed object; None if there is none, or it was not counted."""
     return job.placed_counts if job.state is JobState.PLACED else None
 
 
 def placed(job: Job) -> dict[str, Any] | None:
-    """Return what stands in the scene as the command line's JSON has it; None where nothing was placed."""
+    """Return the counts of the placed object as JSON for the command line; None if nothing was placed."""
     found = in_scene(job)
     return {**document(found), "dimensions": job.placed_size} if found else None
 
 
 def warnings(job: Job) -> tuple[str, ...]:
-    """Return a sentence for each way in which the mesh in the scene is less than what was reported."""
+    """Return a warning for each count in which the placed mesh is worse than the reported one."""
     found, made = in_scene(job), job.reported_counts
     if found is None:
         return ()

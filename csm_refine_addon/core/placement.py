@@ -26,7 +26,7 @@ from .errors import InputError
 from .models import Box, Placement, Quaternion
 
 OUTSIDE = 1e-5
-"""How far beyond the box, as a fraction of it, an origin may lie before it is worth a sentence: float32 noise."""
+"""Tolerance for an origin outside the box, as a fraction of it, before a warning: float32 rounding."""
 OUTSIDE_WARNING = (
     "The origin lies outside the bounds: the nearest pivot that can be sent is sent, "
     "and the origin is put back when the result is placed."

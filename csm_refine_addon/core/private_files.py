@@ -1,8 +1,8 @@
-"""Folders and files of the data folder, readable and writable by the user of this process alone.
+"""Folders and files of the data folder, readable and writable only by the user of this process.
 
 Folders have mode 0700 and files 0600, whatever the umask is. It is not changed for that: the window of Blender writes
 files of the user's in the same process. On Windows the modes are not used; what is in the user's profile folder has
-its access control list, which admits the user, administrators and the system.
+its access control list, which allows the user, administrators and the system.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _log = logging.getLogger("csm_refine.storage")
 
 
 def open_data_dir(folder: Path) -> None:
-    """Make the data folder where there is none, and require that it is the user's alone.
+    """Create the data folder if missing, and require that only the user can access it.
 
-    One that others can only read is closed to them. A symbolic link counts as the folder that it leads to, and has to
-    be the user's own, or root's. Raises OSError, and StorageError where the folder belongs to another user (root is no
-    exception) or others can write to it: what they put there would be taken for the user's.
+    Read access of others is removed. A symbolic link counts as its target, and has to be owned by the user or root.
+    Raises OSError, and StorageError if the folder belongs to another user (root is no exception) or if others can
+    write to it: their files would be trusted as the user's.
     """
     make_folder(folder)
     if not HAS_MODES:
@@ -62,7 +62,7 @@ def make_folder(folder: Path) -> None:
                 raise
             continue
         if HAS_MODES:
-            path.chmod(_FOLDER)  # the umask may have taken rights of the user's own
+            path.chmod(_FOLDER)  # the umask may have removed the user's own rights
 
 
 def opener(path: str, flags: int) -> int:

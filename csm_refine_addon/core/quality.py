@@ -1,4 +1,4 @@
-"""What a result is like at a glance: what is off, and what is only worth knowing. Pure, for panel and tests."""
+"""Quality findings of a result: warnings and notes, computed from the job alone."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from . import mesh_counts
 from .models import Job, MeshCounts, MeshReport, Texture
 
 BIG_CORRECTION = 0.02
-"""From this difference on, relative to the box's diagonal, the mesh was visibly stretched or moved to fit."""
+"""From this difference, relative to the box's diagonal, the correction of the mesh is visible."""
 BAD_FIT = 1e-3
-"""A placed result that is so far from its box is visibly off."""
+"""From this fit error, relative to the box's diagonal, a placed result differs visibly from its box."""
 
 NO_PIXELS = "The texture “{name}” has no pixels."
 ONE_COLOUR = "The texture “{name}” is one colour all over."
@@ -27,14 +27,14 @@ OPEN_ONE = "Open surface: one edge does not have two faces."
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A sentence about a result. ``is_warning``: something is off; else it is only worth knowing."""
+    """A warning (``is_warning``) or a note about a result."""
 
     text: str
     is_warning: bool
 
 
 def findings(job: Job) -> tuple[Finding, ...]:
-    """Return what the user should know about a job's result, warnings first; nothing where there is no report."""
+    """Return the findings of a job's result, warnings first; empty without a report."""
     report = job.report
     if report is None:
         return ()
@@ -46,18 +46,18 @@ def findings(job: Job) -> tuple[Finding, ...]:
 
 
 def counts_of(job: Job) -> MeshCounts | None:
-    """Return the counts of what stands in the scene, else of what was prepared; None where nobody counted."""
+    """Return the counts of the placed object, else of the prepared mesh; None if not counted."""
     return mesh_counts.in_scene(job) or (job.report.counts if job.report else None)
 
 
 def of_joined(job: Job) -> tuple[str, ...]:
-    """Return that quads were made of triangles, where they were."""
+    """Return a note if triangles were joined to quads."""
     count = job.report.joined_quads if job.report else 0
     return (JOINED.format(count=count),) if count else ()
 
 
 def percent(part: float) -> str:
-    """Return a difference relative to the box's diagonal as it is shown."""
+    """Return a fraction as a displayed percentage."""
     return f"{part * 100:.3g} %"
 
 

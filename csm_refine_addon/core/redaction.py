@@ -1,8 +1,8 @@
-"""Takes secrets and personal names out of a text.
+"""Redaction of secrets and personal names in a text.
 
-These are keys and whatever looks like one, signatures, cookies, authorization headers, what stands in a URL after its
-host, e-mail addresses, and the user's home folder, which becomes ``~``. They are looked for in the text as it reads
-without its percent-encoding and its escapes as in JSON, of which one may be in another, and taken out of it as it is.
+It removes keys and strings that look like keys, signatures, cookies, authorization headers, the part of URLs after the
+host and e-mail addresses, and replaces the user's home folder by ``~``. The patterns are matched in the text with
+percent-encoding and JSON escapes decoded, also nested ones; the matches are replaced in the original text.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from .models import Secret
 TAKEN_OUT = "[taken out]"
 Span = tuple[int, int]
 Finding = tuple[int, int, str]
-"""From where to where in the decoded text, and what takes its place."""
+"""Start and end in the decoded text, and the replacement."""
 
 _ENCODED = re.compile(r"((?:%[0-9a-f]{2})+)|\\u([0-9a-f]{4})|\\([\\/])", re.IGNORECASE)
 _DEPTH = 6
-"""As many encodings inside each other are read."""
+"""Maximum number of nested encodings."""
 _START = r"(?:(?<!\w)|(?<=\\[nrt]))"
 _IS = r"\\?[\"']?\s*[=:]\s*b?"
 _QUOTED = r"\\\"((?:(?!\\\")[^\r\n])*)\\\"|\"((?:\\.|[^\"\\\r\n])*)\"|'((?:\\.|[^'\\\r\n])*)'"
@@ -53,7 +53,7 @@ _HOMES = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Redactor:
-    """Takes secrets out of a text. ``secrets`` are known ones, whatever their form; ``home`` is the user's folder."""
+    """Removes secrets from a text. ``secrets`` are known secrets of any form; ``home`` is the user's home folder."""
 
     secrets: tuple[Secret, ...] = ()
     home: str = ""
@@ -63,7 +63,7 @@ class Redactor:
         return _without(text, lambda plain: [*self._secrets(plain), *self._homes(plain)])
 
     def without_secrets(self, text: str) -> str:
-        """Return the text without keys, signatures and the like, for the user's own eyes: folders stay as they are."""
+        """Return the text without secrets, but with folders unchanged, for display to the user."""
         return _without(text, self._secrets)
 
     def _secrets(self, plain: str) -> list[Finding]:
@@ -80,7 +80,7 @@ class Redactor:
 
 
 def _without(text: str, find: Callable[[str], Sequence[Finding]]) -> str:
-    """Replace what is found in the text as it is, and in what it reads as without each of its encodings."""
+    """Replace the findings in the text and in each of its decodings."""
     findings = [
         (places[start][0], places[end - 1][1], instead)
         for plain, places in _decodings(text)
@@ -94,7 +94,7 @@ def _without(text: str, find: Callable[[str], Sequence[Finding]]) -> str:
 
 
 def _in_url(url: re.Match[str]) -> Iterator[Finding]:
-    """Yield name and password, and what stands after the host; all of it where it is not clear which part is which."""
+    """Yield user name and password, and the part after the host; the whole URL if it cannot be split."""
     start = url.start(1)
     known = _AUTHORITY.match(url[1])
     user, rest = (known[1] or "", known[2]) if known else ("", url[1])
@@ -105,7 +105,7 @@ def _in_url(url: re.Match[str]) -> Iterator[Finding]:
 
 
 def _found(pattern: re.Pattern[str], plain: str, instead: str) -> Iterator[Finding]:
-    """Yield what the pattern's groups have found, or all of it where it has none."""
+    """Yield the matches of the pattern's groups, or whole matches if it has none."""
     for found in pattern.finditer(plain):
         for group in range(1, pattern.groups + 1) if pattern.groups else (0,):
             if found[group]:
@@ -113,7 +113,7 @@ def _found(pattern: re.Pattern[str], plain: str, instead: str) -> Iterator[Findi
 
 
 def _apart(findings: Sequence[Finding]) -> list[Finding]:
-    """Return findings in order; of those that overlap, one over all of them, with what stands in for the first one."""
+    """Return findings in order; merge overlapping ones, with the replacement of the first."""
     merged: list[Finding] = []
     for start, end, instead in sorted(findings, key=lambda found: (found[0], -found[1])):
         if merged and start < merged[-1][1]:
@@ -125,9 +125,9 @@ def _apart(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def _decodings(text: str) -> Iterator[tuple[str, Sequence[Span]]]:
-    """Yield a text as it is, then each time without the encoding that is left, for as long as there is one.
+    """Yield the text, then repeatedly the text with one more level of encoding decoded, until none is left.
 
-    With each comes from where to where each of its characters is in the text.
+    Each comes with the span of each of its characters in the original text.
     """
     places: list[Span] = [(at, at + 1) for at in range(len(text))]
     yield text, places

@@ -1,4 +1,4 @@
-"""Secrets that this machine makes for itself, each in a file that only its owner may read."""
+"""Locally generated secrets, each in a file that only its owner can read."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _log = logging.getLogger("csm_refine.secrets")
 
 
 def load_or_create_secret(path: Path) -> Secret:
-    """Return the secret in a file; 32 random letters and digits are made if there is none. Raises StorageError.
+    """Return the secret in a file; create one of 32 random letters and digits if missing. Raises StorageError.
 
-    Rights that it has got on its way, by a copy or a backup, are taken from it again, with a warning.
+    If other users can read the file, for example after a copy or a backup, its mode is corrected with a warning.
     """
     if not os.path.exists(path):
         _make(path)
@@ -29,7 +29,7 @@ def load_or_create_secret(path: Path) -> Secret:
 
 
 def _make(path: Path) -> None:
-    """Make the file, whole from the start: another process that comes at this moment reads it, or made it first."""
+    """Create the complete file atomically; if another process created it first, keep that one."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -51,7 +51,7 @@ def _make(path: Path) -> None:
 
 
 def rights(path: Path) -> int:
-    """Return the file's mode; 0 on Windows, whose rights stand elsewhere."""
+    """Return the file's mode; 0 on Windows, which uses access control lists."""
     return path.stat().st_mode if os.name == "posix" else 0
 
 
@@ -64,7 +64,7 @@ def _read(path: Path) -> Secret:
     if kept:
         _close_to_others(path)
         return Secret(kept)
-    path.unlink(missing_ok=True)  # made, never written: the machine went down in between
+    path.unlink(missing_ok=True)  # created but not written: the machine crashed in between
     return load_or_create_secret(path)
 
 

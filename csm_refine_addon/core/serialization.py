@@ -1,4 +1,4 @@
-"""Dataclasses out of plain JSON: the inverse of ``dataclasses.asdict``, driven by the fields' types."""
+"""Decoder from plain JSON to dataclasses by field types: the inverse of ``dataclasses.asdict``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def decode(kind: type[T], document: Mapping[str, Any], *, strict: bool = False) 
     """Return the dataclass ``kind`` filled from ``document``; ``strict``: numbers and texts are of their field's type.
 
     Unknown keys are dropped and missing ones take their default, so that a newer or older version can read it.
-    Raises TypeError, ValueError or KeyError where a value does not fit its field.
+    Raises TypeError, ValueError or KeyError if a value does not fit its field.
     """
     readers = _readers(typing.cast("Any", kind), strict)
     return kind(**{name: read(document[name]) for name, read in readers if name in document})
@@ -25,7 +25,7 @@ def decode(kind: type[T], document: Mapping[str, Any], *, strict: bool = False) 
 
 @functools.cache
 def _readers(kind: type[Any], strict: bool) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
-    """Return how each field is read. Kept: so a journal of 1,000 jobs is read in 35 ms, not in 700."""
+    """Return a reader for each field. Cached: 1,000 jobs are decoded in 35 ms instead of 700 ms."""
     hints = typing.get_type_hints(kind)
     return tuple((field.name, _reader(hints[field.name], strict)) for field in dataclasses.fields(kind))
 

@@ -1,4 +1,4 @@
-"""Writing to stdout and stderr, to which nobody may listen: closed from the start, a reader gone, a full disk."""
+"""Write to stdout and stderr; never raise if they are closed, disconnected or on a full disk."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import TextIO
 
 
 def write(stream: TextIO | None, text: str) -> OSError | None:
-    """Write to a stream at once, or not at all, and return why not. Never raises.
+    """Write and flush a text; return the OSError if that fails, else None. Never raises.
 
-    ``None`` is what Python has for a stream that was closed from the start: nobody wants to know. The same holds for
-    one that is closed meanwhile. What a stream's encoding has no letters for is written as escapes.
+    A stream that is None (closed before Python started) or closed is ignored. Characters outside its encoding are
+    written as escapes.
     """
     if stream is None:
         return None
@@ -19,6 +19,6 @@ def write(stream: TextIO | None, text: str) -> OSError | None:
         stream.flush()
     except OSError as error:
         return error
-    except ValueError:  # closed meanwhile
+    except ValueError:  # the stream is closed
         pass
     return None

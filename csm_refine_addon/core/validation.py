@@ -1,4 +1,4 @@
-"""Checks of what a user typed or chose, before anything is sent: each returns the clean value or raises a sentence."""
+"""Validation of user input before anything is sent: each function returns the clean value or raises CsmError."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _USUAL_KEY = re.compile(r"[0-9A-Za-z]{32}", re.ASCII)
 
 
 def session_code(text: str) -> str:
-    """Return the session code that stands in a pasted code, API URL or mesh URL (CSM API reference).
+    """Return the session code in a pasted code, API URL or mesh URL (CSM API reference).
 
     Of three numbers the first two are kept: the third names a variant's folder. Raises InputError.
     """
@@ -86,7 +86,7 @@ def api_key(text: str) -> Secret:
 
 
 def is_usual_key(key: Secret) -> bool:
-    """Tell whether a key has the vendor's usual form, 32 letters and digits: another form is worth a warning only."""
+    """Return whether a key has the vendor's usual form, 32 letters and digits: another form is worth a warning only."""
     return bool(_USUAL_KEY.fullmatch(key.reveal()))
 
 
