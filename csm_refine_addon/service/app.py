@@ -1,4 +1,4 @@
-"""The API as a WSGI application: routes, checks of who asks, envelopes."""
+"""The HTTP API as a WSGI application: routes, request checks, response envelopes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ..remesh.refine_settings import PICTURE
 from . import responses
 from .auth import HostCheck, host_name, is_from_web_page, is_valid_key
 from .client_leases import ClientLeases
-from .refine_queue import Refining
+from .refine_queue import RefineQueue
 from .request_schema import parse_order
 from .sessions import Session, Sessions, Stage
 from .signed_urls import SignedUrls
@@ -40,7 +40,7 @@ _V2 = "/image-to-3d-sessions"
 _LOCAL = "/local/sessions"
 _STATUS_OF_ERROR: dict[type[CsmError], int] = {SessionUnknown: 404, SessionNotRefinable: 409, BodyTooLarge: 413}
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-"""Answers hold signed addresses, which no cache shall keep."""
+"""Responses contain signed URLs, which must not be cached."""
 _NO_IMAGE_MODEL = (
     "This service has no image model: it refines meshes that you bring. "
     "Send a GLB, an OBJ or a zip of OBJ with MTL and textures to POST /local/sessions."
@@ -48,7 +48,7 @@ _NO_IMAGE_MODEL = (
 
 
 class Api:
-    """The handlers, over the store, the queue and the signed links."""
+    """The request handlers."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Api:
         key: Secret,
         hosts: HostCheck,
         sessions: Sessions,
-        refining: Refining,
+        refining: RefineQueue,
         links: SignedUrls,
         users: ClientLeases,
         uploads: UploadFolder,
@@ -93,12 +93,12 @@ class Api:
             ("DELETE", f"{_LOCAL}/<code>/refine", self.cancel),
             ("GET", "/local/info", self.info),
             ("GET", PROOF_PATH, self.prove_key),
-            ("PUT", "/local/users/<user>", self.hold),
-            ("DELETE", "/local/users/<user>", self.let_go),
+            ("PUT", "/local/users/<user>", self.acquire_lease),
+            ("DELETE", "/local/users/<user>", self.release_lease),
         ]
 
     def _check_caller(self) -> None:
-        """Refuse strangers before any route is looked at, so that none can be told from an address without one."""
+        """Refuse unauthorized requests before routing, so that the response does not reveal which routes exist."""
         request = bottle.request
         if not self._hosts.allows(request.get_header("Host", "")):
             raise _refused(403, "This service is reached by another name.")
@@ -116,7 +116,7 @@ class Api:
         return _answer(200, "Generating Mesh", responses.queue_record(session))
 
     def preview(self, code: str) -> Any:
-        parse_order(read_json_body(*_input()))  # checked, and of no consequence: the preview is the user's own mesh
+        parse_order(read_json_body(*_input()))  # validated only: the preview is the uploaded mesh
         return _answer(200, "Generating Preview Mesh", self._data(self._sessions.back_to_preview(code)))
 
     def session(self, code: str) -> Any:
@@ -148,7 +148,7 @@ class Api:
     # Ours
 
     def create_from_mesh(self) -> Any:
-        """Answer with a session at ``preview_done`` that is made out of the mesh file in the body."""
+        """Create a session at ``preview_done`` from the mesh file in the body."""
         with self._uploads.receive(*_input()) as mesh:
             kind = mesh_files.check(mesh, allow_blend=True)
             session = self._sessions.create(mesh, kind, losses(mesh, kind))
@@ -176,17 +176,17 @@ class Api:
         return _answer(200, "Retrieved", data)
 
     def prove_key(self) -> Any:
-        """Answer a challenge, without the key on loopback: a client asks before it sends the key."""
+        """Answer a challenge; on loopback without the key, because clients verify the service before they send it."""
         challenge = bottle.request.query.get("challenge", "")
         if not is_challenge(challenge):
             raise InputError("A challenge has 64 hexadecimal digits.", "Take 32 random bytes.")
         return _answer(200, "Proved", {"proof": proof(self._key, challenge, self._hosts.url)})
 
-    def hold(self, user: str) -> Any:
+    def acquire_lease(self, user: str) -> Any:
         self._users.acquire(_checked_user(user))
         return _answer(200, "Held", {})
 
-    def let_go(self, user: str) -> Any:
+    def release_lease(self, user: str) -> Any:
         self._users.release(_checked_user(user))
         return _answer(200, "Let go", {})
 
@@ -205,16 +205,16 @@ class Api:
         return self._refining.percent(session) if session.stage is not Stage.PREVIEW_DONE else 0
 
     def _mesh_urls(self, session: Session) -> dict[str, str]:
-        """The refined mesh's addresses; none until a refine has ended, so that no old mesh is taken for new."""
+        """Return the refined mesh's URLs; empty during a refine, so that clients do not load the previous result."""
         if session.stage is not Stage.REFINE_DONE:
             return {}
         return {kind: self._url(session, session.result, f"mesh.{kind}") for kind in session.formats}
 
     def _blend_version(self, session: Session) -> tuple[int, ...]:
-        """Return the version of the Blender that wrote the result's .blend; empty where there is none."""
+        """Return the version of the Blender that wrote the result's .blend; empty if there is none."""
         if session.stage is not Stage.REFINE_DONE or MeshKind.BLEND not in session.formats:
             return ()
-        with contextlib.suppress(MeshUnusable):  # removed for a later refine just now
+        with contextlib.suppress(MeshUnusable):  # a later refine may have replaced the file
             return blend_files.version(self._sessions.result_file(session, "mesh.blend"))
         return ()
 
@@ -224,7 +224,7 @@ class Api:
 
 
 def _in_envelope(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn our errors into error envelopes; log each request without its query."""
+    """Convert exceptions to error responses; log each request without its query."""
 
     def handle(**arguments: str) -> Any:
         started = time.monotonic()
@@ -242,7 +242,7 @@ def _in_envelope(handler: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _storage_failure(error: OSError | sqlite3.Error) -> Any:
-    """Return the answer to an error of the disk; raise what is another one."""
+    """Return the response to a disk or database error; raise any other error again."""
     sentence = disk_errors.sentence(error)
     if not sentence and not recovery.is_damage(error):
         raise error
@@ -265,7 +265,7 @@ def _failure(status: int, sentence: str) -> Any:
 
 
 def _refused(status: int, sentence: str) -> Any:
-    """Return a refusal without a length: Waitress closes the connection after it, and has no other way to be told."""
+    """Return an error response without a Content-Length, which makes Waitress close the connection."""
     _note(status, 0.0)
     refusal = _failure(status, sentence)
     refusal.body = iter([refusal.body.encode()])
@@ -273,12 +273,12 @@ def _refused(status: int, sentence: str) -> Any:
 
 
 def _note(status: int, seconds: float) -> None:
-    """Log a request, without its query and of a path no more than any of ours has."""
+    """Log a request without its query; the path is truncated to 100 characters."""
     log.info("%s %s %d %.3f s", bottle.request.method, ascii(bottle.request.path[:100]), status, seconds)
 
 
 def _error_page(error: Any) -> str:
-    """Return the envelope for what Bottle itself refuses: no such route, method not allowed, a failure of ours."""
+    """Return the envelope for Bottle's own errors: unknown route, method not allowed, unhandled exception."""
     bottle.response.content_type = "application/json"
     for name, value in _HEADERS.items():
         bottle.response.set_header(name, value)
@@ -291,7 +291,7 @@ def _error_page(error: Any) -> str:
 
 
 def _input() -> tuple[Any, int]:
-    """The body and its length, which Waitress has counted where none was said."""
+    """Return the body and its length, which Waitress has counted if the request has no Content-Length."""
     return bottle.request.environ["wsgi.input"], max(0, bottle.request.content_length)
 
 

@@ -1,8 +1,8 @@
-"""The queue of ordered refines: each one in a folder of its own, by one background Blender after the other.
+"""The queue of refines: each one runs in its own folder, as a chain of background Blender processes.
 
-Which Blenders run is the ladder's to say (:mod:`.refinery.ladder`). As many refines at a time as there are workers. A
-crash, a refusal and the time limit end in ``refine_failed`` with a sentence where they leave not even the cleaned mesh;
-a stop of the service ends the processes and leaves the sessions as they are, to be continued at the next start.
+The fallback chain (:mod:`..remesh.fallback`) selects the processes. The number of workers limits how many refines run
+at the same time. A crash, an error or the time limit ends in ``refine_failed`` with a message if not even the cleaned
+mesh is left. When the service stops, it kills the processes; the next start continues the sessions.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ log = logging.getLogger(__name__)
 
 TIME_LIMIT_S = 3600.0
 MAX_TRIES = 3
-"""So often a refine that never ends is started, as each end of the service in the middle counts as one."""
+"""A refine that was interrupted by this many ends of the service fails."""
 STOP_S = 1.0
 AGAIN_S = 2.0
-"""After so long an end that could not be written is tried again: a full disk shall not keep a session for ever."""
+"""Interval of retries to write the end of a refine, for example on a full disk."""
 SPOILED = "Blender ended unexpectedly while it refined the mesh (%s). Try again, or with a simpler mesh."
 
 
-class Refining:
+class RefineQueue:
     """Runs what :class:`Sessions` holds in ``training_refine``."""
 
     def __init__(
@@ -50,36 +50,36 @@ class Refining:
         self.time_limit_s = time_limit_s
         self._queue: queue.SimpleQueue[Session | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        # By the name of the run: a session that is ordered again after a cancel has a new one.
+        # Keys are run names: a session that is refined again after a cancel has a new one.
         self._pending: set[str] = set()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._cancelled: set[str] = set()
-        """Whose folder goes as soon as nothing works in it."""
+        """Runs whose folder is deleted as soon as no process uses it."""
         self._unwritten: dict[str, tuple[Session, Callable[[], object]]] = {}
-        """Ends that the store could not take yet, and what writes them."""
+        """Ends that could not be written to the store yet, with the functions that write them."""
         self._stopping = False
         self._threads = [threading.Thread(target=self._work, name=f"refine {n}", daemon=True) for n in range(workers)]
 
     def start(self) -> None:
-        """Start the workers, and go on with what an earlier run of the service left."""
+        """Start the workers; continue the unfinished refines of an earlier run of the service."""
         for session in self._sessions.unfinished():
             self.add(session)
         for thread in self._threads:
             thread.start()
 
     def add(self, session: Session) -> None:
-        """Put a session at ``training_refine`` in the queue."""
+        """Add a session at ``training_refine`` to the queue."""
         with self._lock:
             self._pending.add(session.run)
         self._queue.put(session)
 
     def is_busy(self) -> bool:
-        """Tell whether a refine is running or waiting; one whose end cannot be written keeps nobody here."""
+        """Return whether a refine is running or waiting, other than one that only waits for its end to be written."""
         with self._lock:
             return bool(self._pending - self._unwritten.keys() or self._processes)
 
     def counts(self) -> tuple[int, int]:
-        """Return how many refines are running, and how many wait."""
+        """Return the numbers of running and of waiting refines."""
         with self._lock:
             return len(self._processes), len(self._pending - self._processes.keys())
 
@@ -117,7 +117,7 @@ class Refining:
         self._sessions.delete(code)
 
     def stop(self) -> None:
-        """End all processes and workers, within about a second; the sessions keep their stage."""
+        """Stop all processes and workers within about a second; the sessions keep their stage."""
         with self._lock:
             self._stopping = True
             for process in self._processes.values():
@@ -140,7 +140,7 @@ class Refining:
     def _take(self, session: Session) -> None:
         try:
             self._refine(session)
-        except Exception as error:  # the top of a worker: one session's trouble must not end it
+        except Exception as error:  # top level of a worker: an error of one session must not end the thread
             log.exception("the refine of %s could not be run", session.code)
             self._fail(session, disk_errors.sentence(error) or SPOILED % "the service could not run it")
         finally:
@@ -156,28 +156,28 @@ class Refining:
                 return
             self._sessions.start_try(session.code)
             self._prepare(session, folder)
-            returncode = self._climb(session, folder)
+            returncode = self._run_fallback_chain(session, folder)
             if returncode and disk_errors.is_full(folder):
                 returncode = disk_errors.EXIT_CODE
             for part in folder.glob("mesh.*") if returncode != 0 else ():
                 part.unlink()
-        except _GivenUp:
+        except _Abandoned:
             return
         finally:
             shutil.rmtree(folder / SCRATCH, ignore_errors=True)
         self._conclude(session, folder, returncode)
 
-    def _climb(self, session: Session, folder: Path) -> int | None:
-        allowance = fallback.TimeBudget(self.time_limit_s)
+    def _run_fallback_chain(self, session: Session, folder: Path) -> int | None:
+        budget = fallback.TimeBudget(self.time_limit_s)
 
         def run(module: str, request: Mapping[str, str], limit_s: float) -> int | None:
-            granted_s = allowance.for_step(limit_s)
+            granted_s = budget.for_step(limit_s)
             return self._run_step(session, module, request, granted_s) if granted_s else None
 
         return fallback.refine(folder, run)
 
     def _tidy(self, session: Session) -> None:
-        """Remove what there is of a cancelled refine; nobody works on it now."""
+        """Delete the folder of a cancelled refine after its process has ended."""
         with self._lock:
             is_cancelled = session.run in self._cancelled
             self._cancelled.discard(session.run)
@@ -204,25 +204,25 @@ class Refining:
     def _run_step(self, session: Session, module: str, request: Mapping[str, str], limit_s: float) -> int | None:
         """Run a module in a background Blender and return its exit code, None where it took longer than the limit.
 
-        Raises _GivenUp where the refine was cancelled, or the service stops.
+        Raises _Abandoned where the refine was cancelled, or the service stops.
         """
         process = self._started(session, module, request)
         log.info("%s: %s started, process %d", session.code, module, process.pid)
-        timed_out = _ended_late(process, limit_s)
+        timed_out = _wait_or_kill(process, limit_s)
         log.info("%s: %s ended with %s", session.code, module, process.returncode)
         if not self._is_wanted(session):
             with self._lock:
                 self._processes.pop(session.run, None)
-            raise _GivenUp
+            raise _Abandoned
         return None if timed_out else process.returncode
 
     def _started(self, session: Session, module: str, request: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        """Start a step's process, unless it was cancelled by now; a service that stops finds it in the table."""
+        """Start a step's process and register it, so that cancel and stop can kill it; raise if already cancelled."""
         folder = self._sessions.run_folder(session)
         with self._lock, (folder / "log.txt").open("ab") as output:
             if self._stopping or session.run not in self._pending:
                 self._processes.pop(session.run, None)  # the step before it
-                raise _GivenUp
+                raise _Abandoned
             process = self._blender.start(module, request, folder / SCRATCH, output)
             self._processes[session.run] = process
         return process
@@ -247,7 +247,7 @@ class Refining:
         self._end(session, lambda: self._sessions.fail(session.code, sentence))
 
     def _end(self, session: Session, write: Callable[[], object]) -> None:
-        """Write a refine's end, unless it was cancelled or the service stops; where that fails, later."""
+        """Write a refine's end, unless it was cancelled or the service stops; on failure, retry later."""
         with self._lock:
             self._processes.pop(session.run, None)
             known = self._unwritten.pop(session.run, None)
@@ -272,8 +272,8 @@ class Refining:
             self._tidy(session)
 
 
-class _GivenUp(Exception):
-    """Nobody wants this refine any more."""
+class _Abandoned(Exception):
+    """The refine was cancelled, or the service is stopping."""
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
@@ -285,8 +285,8 @@ def kill(process: subprocess.Popen[bytes]) -> None:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def _ended_late(process: subprocess.Popen[bytes], limit_s: float) -> bool:
-    """Wait for the end; at the limit, make it end and return True."""
+def _wait_or_kill(process: subprocess.Popen[bytes], limit_s: float) -> bool:
+    """Wait for the process to end; if it exceeds the limit, kill it and return True."""
     try:
         process.wait(limit_s)
     except subprocess.TimeoutExpired:

@@ -37,7 +37,7 @@ from .auth import HostCheck, is_loopback
 from .client_leases import ClientLeases
 from .http_limits import Listener
 from .mesh_server import MeshServer
-from .refine_queue import TIME_LIMIT_S, Refining
+from .refine_queue import TIME_LIMIT_S, RefineQueue
 from .service_key import key_origin, service_key
 from .sessions import Sessions
 from .signed_urls import SignedUrls
@@ -142,7 +142,7 @@ def _serve(settings: Settings) -> int:
         api_socket = stack.enter_context(_listen(settings.host, settings.port))
         files_socket = stack.enter_context(_listen_for_files(settings))
         stop = _StopSignals(stack)
-        refining = Refining(sessions, settings.blender, settings.workers, settings.time_limit_s)
+        refining = RefineQueue(sessions, settings.blender, settings.workers, settings.time_limit_s)
         users = ClientLeases()
         api, files = _applications(settings, key, sessions, refining, users, api_socket, files_socket)
         refining.start()
@@ -169,7 +169,7 @@ def _applications(
     settings: Settings,
     key: Secret,
     sessions: Sessions,
-    refining: Refining,
+    refining: RefineQueue,
     users: ClientLeases,
     api_socket: socket.socket,
     files_socket: socket.socket,

@@ -19,7 +19,7 @@ from csm_refine_addon.core.models import Secret
 from csm_refine_addon.core.processes.background import find_background_blender
 from csm_refine_addon.core.providers.client import Client
 from csm_refine_addon.service.client_leases import GRACE_S, LEASE_S, ClientLeases
-from csm_refine_addon.service.refine_queue import Refining
+from csm_refine_addon.service.refine_queue import RefineQueue
 from csm_refine_addon.service.sessions import Order, Sessions
 from tests.support import sample_meshes
 
@@ -358,7 +358,7 @@ def test_a_disk_that_is_full_for_a_while_costs_no_worker_and_no_result(start_ser
 def test_an_end_that_cannot_be_written_keeps_no_service_that_nobody_uses(waiting_blender, tmp_path):
     """It does not count as work, so a service ends unused on a full disk, too; the next one takes the session up."""
     sessions = Sessions(tmp_path / "sessions")
-    refining = Refining(sessions, find_background_blender(waiting_blender), workers=1)
+    refining = RefineQueue(sessions, find_background_blender(waiting_blender), workers=1)
     (tmp_path / "mesh.glb").write_bytes(sample_meshes.glb())
     session = sessions.order_refine(sessions.create(tmp_path / "mesh.glb", MeshKind.GLB).code, Order())
     refining.start()
