@@ -83,6 +83,10 @@ class RemoteStatus:
     word: str
     kind: RemoteKind
     percent: float | None = None
+    step: str = ""
+    """What a refine of the local service is doing, as :mod:`~..remesh.progress` names it; empty: not known."""
+    attempt: int = 1
+    """Counts how often the step was begun: another method is tried where one fails."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

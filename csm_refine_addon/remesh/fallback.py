@@ -16,7 +16,7 @@ from typing import Any
 
 from ..core import serialization
 from . import tuning
-from .methods import rungs_for
+from .methods import name_of, rungs_for
 from .refine_settings import RefineSettings, Topology
 
 Run = Callable[[str, Mapping[str, str], float], "int | None"]
@@ -86,8 +86,8 @@ def climbed(folder: Path, settings: RefineSettings, run: Run) -> list[Attempt] |
     """Return the attempts, in their order; None where the mesh cannot be read, as the report says."""
     attempts: list[Attempt] = []
     limit_s = tuning.METHOD_LIMIT_S + settings.budget * tuning.METHOD_LIMIT_S_PER_FACE
-    for method in rungs_for(settings.topology):
-        code = run("remesh.run_method", {"folder": str(folder), "method": method}, limit_s)
+    for number, method in enumerate(rungs_for(settings.topology), start=1):
+        code = run("remesh.run_method", {"folder": str(folder), "method": method, "try": str(number)}, limit_s)
         if code == UNUSABLE:
             return None
         attempts.append(_attempt(folder, method, code))
@@ -132,7 +132,7 @@ def _notes(choice: str, attempts: Sequence[Attempt]) -> list[str]:
     A sentence has one fault: so it can be translated.
     """
     notes = [
-        f"The method {one.method} was not taken: {fault}."
+        f"The method {name_of(one.method)} was not taken: {fault}."
         for one in attempts
         if one.method != choice
         for fault in one.faults
@@ -140,8 +140,9 @@ def _notes(choice: str, attempts: Sequence[Attempt]) -> list[str]:
     if choice == CLEANED:
         return [*notes, "No method could refine this mesh: it was cleaned only."]
     chosen = next(one for one in attempts if one.method == choice)
-    faulty = [f"The method {choice} is the best of those tried, though: {fault}." for fault in chosen.faults]
-    return [*notes, *(faulty or [f"Made by the method {choice}."]), *chosen.notes]
+    name = name_of(choice)
+    faulty = [f"The method {name} is the best of those tried, though: {fault}." for fault in chosen.faults]
+    return [*notes, *(faulty or [f"Made by the method {name}."]), *chosen.notes]
 
 
 def _add_attempts(path: Path, attempts: list[dict[str, Any]]) -> None:

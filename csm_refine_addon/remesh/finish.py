@@ -17,7 +17,7 @@ from ..core.errors import CsmError
 from . import tuning
 from .comparison_picture import Picture
 from .final_fit import fit
-from .progress import Progress, refusal, write_whole
+from .progress import Progress, Step, refusal, write_whole
 from .refine_settings import PICTURE, RefineSettings
 from .result_writer import write
 from .retexture import dressed
@@ -45,6 +45,7 @@ def refine(folder: Path, order: dict[str, Any]) -> dict[str, Any]:
     """Do the work of one order and return its report. Raises MeshUnusable."""
     progress = Progress(folder / "progress")
     settings = serialization.decode(RefineSettings, order.get("settings", {}))
+    progress.begin(Step.UNWRAPPING if order.get("choice") else Step.READING)
     progress.reached(5)
     obj, notes = read_source(folder, order, settings)
     picture = Picture(obj)
@@ -57,6 +58,7 @@ def refine(folder: Path, order: dict[str, Any]) -> dict[str, Any]:
         obj = dressed(shape, obj, settings.texture_resolution, progress)
     box, pivot = order.get("scaled_bbox"), order.get("pivot_point")
     notes += fit(obj.data, box, pivot, keep_aspect=settings.preserve_aspect_ratio, frame=frame)
+    progress.begin(Step.WRITING)
     progress.reached(80)
     formats, failed = write(obj, folder, order["code"], progress)
     low, high = mesh_io.vertex_bounds(obj)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
@@ -11,10 +12,33 @@ from typing import Any
 from ..core.errors import CsmError
 
 
+class Step(enum.StrEnum):
+    """What a refine is doing."""
+
+    QUEUED = "queued"
+    READING = "reading"
+    QUADS = "quads"
+    TRIANGLES = "triangles"
+    UNWRAPPING = "unwrapping"
+    BAKING = "baking"
+    WRITING = "writing"
+
+
+def read_step(folder: Path) -> tuple[str, int] | None:
+    """Return the step of the refine in a folder, and for the how many-th time it was begun; None: not known."""
+    try:
+        name, number = (folder / STEP_FILE).read_text("ascii").split()
+        return name, int(number)
+    except (OSError, ValueError):
+        return None
+
+
 def _unheard(_share: float) -> None:
     """Where nobody asked how far a stage is."""
 
 
+STEP_FILE = "step"
+"""Beside the file with the percentage."""
 _listening: ContextVar[Callable[[float], None]] = ContextVar("listening", default=_unheard)
 
 
@@ -32,6 +56,10 @@ class Progress:
             self._percent = int(path.read_text("ascii"))
         self._began = max(0, self._percent)
         self._whole = max(0.0, share * (end - self._began))
+
+    def begin(self, step: Step, attempt: int = 1) -> None:
+        """Note which step begins, and for the how many-th time."""
+        write_whole(self._path.with_name(STEP_FILE), f"{step} {attempt}")
 
     def reached(self, percent: float) -> None:
         """Say that so many percent of this process's work are done."""

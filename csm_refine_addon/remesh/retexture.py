@@ -11,7 +11,7 @@ from . import tuning
 from .baking import Textures, baked
 from .material_sampling import Look
 from .packing import packed
-from .progress import Progress
+from .progress import Progress, Step
 from .surface import Array, Surface, to_mesh
 from .unwrapping import flattened
 
@@ -29,6 +29,7 @@ def dressed(shape: Surface, source: bpy.types.Object, size: int, progress: Progr
     mesh.polygons.foreach_set("use_smooth", np.ones(len(mesh.polygons), bool))
     mesh.update()
     progress.reached(40)
+    progress.begin(Step.BAKING)
     look = Look(source.data)
     with progress.stage(40, 92):
         textures = baked(mesh, look, size)

@@ -19,7 +19,7 @@ from ..core.errors import CsmError
 from . import tuning
 from .decimation import fewer_triangles
 from .evaluate import judged
-from .progress import Progress, refusal, write_whole
+from .progress import Progress, Step, refusal, write_whole
 from .quads import few_quads
 from .refine_settings import RefineSettings, Symmetry, Topology
 from .small_components import beside
@@ -33,7 +33,7 @@ def main(request: Mapping[str, str]) -> int:
     folder, method = Path(request["folder"]), request["method"]
     try:
         limit_memory(tuning.MEMORY_LIMIT)
-        attempt(folder, method)
+        attempt(folder, method, int(request.get("try", 1)))
     except CsmError as error:
         write_whole(folder / "report.json", json.dumps(refusal(error)))
         return error.exit_code
@@ -43,14 +43,17 @@ def main(request: Mapping[str, str]) -> int:
     return 0
 
 
-def attempt(folder: Path, method: str) -> None:
-    """Run one method on the shape of the order's mesh, and write down what came of it."""
+def attempt(folder: Path, method: str, number: int = 1) -> None:
+    """Run one method, the ``number``-th that is tried, on the shape of the order's mesh; write down what came of it."""
     progress = Progress(folder / "progress", share=tuning.RUNG_SHARE, end=tuning.RUNGS_END)
     order = json.loads((folder / "order.json").read_text("utf-8"))
     settings = serialization.decode(RefineSettings, order.get("settings", {}))
+    step = Step.QUADS if settings.topology is Topology.QUADS else Step.TRIANGLES
+    progress.begin(Step.READING if number == 1 else step, number)
     progress.reached(2)
     shape = shape_of_source(folder, order, settings)
     mirror = settings.symmetry is Symmetry.ON or (settings.symmetry is Symmetry.AUTO and is_symmetric(shape))
+    progress.begin(step, number)
     with progress.stage(8, 95):
         result, dropped = refined(shape, method, settings, mirror=mirror)
     # What a lopsided one has on one side only is meant to go.

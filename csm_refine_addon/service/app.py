@@ -194,7 +194,8 @@ class Api:
         preview = {session.original.rpartition(".")[2]: self._url(session, "original", session.original)}
         picture = self._url(session, session.result, PICTURE) if self._has_picture(session) else ""
         percent, urls, version = self._percent(session), self._mesh_urls(session), self._blend_version(session)
-        return responses.session_data(session, percent, urls, preview, picture, version)
+        step = self._refining.step(session) if session.stage is Stage.TRAINING_REFINE else None
+        return responses.session_data(session, percent, urls, preview, picture, version, step)
 
     def _has_picture(self, session: Session) -> bool:
         return session.stage is Stage.REFINE_DONE and self._sessions.result_file(session, PICTURE).is_file()

@@ -26,6 +26,7 @@ from ..core import disk_errors, mesh_counts
 from ..core.errors import SessionNotRefinable, SessionUnknown
 from ..core.processes.background import SCRATCH, BackgroundBlender
 from ..remesh import fallback
+from ..remesh.progress import Step, read_step
 from .sessions import Session, Sessions
 
 log = logging.getLogger(__name__)
@@ -88,6 +89,13 @@ class RefineQueue:
         with contextlib.suppress(OSError, ValueError):
             return min(99, max(0, int((self._sessions.run_folder(session) / "progress").read_text("ascii"))))
         return 0
+
+    def step(self, session: Session) -> tuple[str, int] | None:
+        """Return what a session's refine is doing, and for the how many-th time; None: not known."""
+        with self._lock:
+            if session.run in self._pending - self._processes.keys():
+                return Step.QUEUED, 1
+        return read_step(self._sessions.run_folder(session))
 
     def cancel(self, code: str) -> Session:
         """End a session's refine, running or waiting, in ``refine_failed``.

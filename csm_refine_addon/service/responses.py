@@ -39,12 +39,14 @@ def session_data(
     preview: Mapping[str, str],
     picture: str = "",
     blend_version: Sequence[int] = (),
+    step: tuple[str, int] | None = None,
 ) -> dict[str, Any]:
     """Return a session in the v2 form. ``urls`` and ``preview`` map formats to signed URLs; missing ones become ``""``.
 
     Extensions to the CSM API: ``mesh_url_blend`` and ``blend_version`` (see :func:`mesh_urls`), ``error_message``,
-    ``picture_url`` (source and result side by side), ``warnings`` (data that a refine will remove from the mesh),
-    ``method``, ``notes`` and ``result`` (about the result). ``percentage`` is always 0, as in the hosted service.
+    ``picture_url`` (source and result side by side), ``step`` (of a running refine, with its number of tries),
+    ``warnings`` (data that a refine will remove from the mesh), ``method``, ``notes`` and ``result`` (about the
+    result). ``percentage`` is always 0, as in the hosted service.
     """
     order, settings = session.order, session.order.settings
     is_done = session.stage is Stage.REFINE_DONE
@@ -80,6 +82,7 @@ def session_data(
         "created_at": _time(session.created_at),
         "session_status": _SESSION_STATUS[session.stage],
         "percent_done": percent,
+        "step": {"id": step[0], "try": step[1]} if step else None,
         "error_message": session.message,
         "picture_url": picture,
         "warnings": list(session.warnings),

@@ -117,6 +117,25 @@ def test_a_running_job_shows_the_services_own_word_percent_and_last_answer(home)
     assert "warming_the_oven" in said(JOBS)
 
 
+@pytest.mark.parametrize(
+    ("word", "step", "words"),
+    [
+        ("training_refine", ("quads", 2), "Finding quads, 2nd try"),
+        ("training_refine", ("baking", 1), "Baking textures"),
+        ("training_refine", ("queued", 1), "Queued"),
+        ("training_refine", ("", 1), "Refining"),
+        ("training_refine", ("a_step_of_a_newer_service", 1), "Refining"),
+        ("preview_done", ("", 1), "Queued"),
+    ],
+)
+def test_what_the_service_is_doing_is_in_plain_words(home, word, step, words):
+    """A running job names its step and the service's known words in plain words; none of the raw ones is drawn."""
+    kind = RemoteKind.REFINABLE if word == "preview_done" else RemoteKind.RUNNING
+    show(home, panel.job(JobState.RUNNING, remote=RemoteStatus(word, kind, 42.0, *step)))
+    assert words in said(JOBS)
+    assert word not in said(JOBS)
+
+
 def test_a_percent_is_a_bar(home):
     """Where the service tells how far it is, a bar shows it."""
     show(home, panel.job(JobState.RUNNING))

@@ -347,3 +347,20 @@ def test_a_long_text_takes_no_time(text):
     started = time.process_time()
     assert len(csm_schema.read_reply(400, json.dumps({"message": text}).encode()).text) <= 500
     assert time.process_time() - started < 1.0
+
+
+@pytest.mark.parametrize(
+    ("step", "found"),
+    [
+        ({"id": "quads", "try": 2}, ("quads", 2)),
+        (None, ("", 1)),
+        ({"id": "http://a.example/?sig=1", "try": 1}, ("", 1)),
+        ({"id": "quads", "try": True}, ("", 1)),
+        ({"id": "quads", "try": 10**9}, ("", 1)),
+    ],
+)
+def test_the_step_of_a_refine(step, found):
+    """It is read where it is a plain name with a number of tries, and left out else."""
+    data = {"session_code": "SESSION_1_1", "status": "training_refine", "step": step}
+    status = csm_schema.read_session(csm_schema.Reply(200, "", data)).status
+    assert (status.step, status.attempt) == found

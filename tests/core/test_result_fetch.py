@@ -50,10 +50,10 @@ def test_a_running_refine_is_followed(house, api):
 
 @pytest.mark.parametrize("word", ["preview_done", "uploaded", "preview_failed", "refine_failed"])
 def test_a_session_without_a_result_is_said(house, api, word):
-    """Nothing to fetch is a sentence with the session's word and a cure; *Retry* reads it again, and does not post."""
+    """Nothing to fetch is a sentence with a cure; *Retry* reads it again, and does not post."""
     job = fetch(house, session_2024(word))
     assert (job.state, job.error.code) == (S.FAILED, errors.SessionNotRefinable.code)
-    assert word in job.error.message
+    assert job.remote.word == word
     assert job.error.action
     for again in (state_machine.retried, state_machine.sent_again):
         taken_up = house.journal.change(job.id, lambda job, again=again: again(job, house.clock()))

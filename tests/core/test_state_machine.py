@@ -91,11 +91,11 @@ def test_active_is_what_has_a_next_step(state):
     ],
 )
 def test_what_cannot_be_refined(word, sentence):
-    """A session without a preview mesh ends the job before anything is sent, with its own word in the sentence."""
+    """A session without a preview mesh ends the job before anything is sent; the job keeps the session's word."""
     found = state_machine.baseline_read(job(), session(word), NOON)
     assert (found.state, found.error.code, found.sent_at) == (S.FAILED, "session_not_refinable", None)
     assert sentence in found.error.message
-    assert word in found.error.message
+    assert found.remote.word == word
 
 
 @pytest.mark.parametrize("word", ["training_refine", "in_progress"])
@@ -179,10 +179,10 @@ def test_trap_3_an_end_without_a_mesh_is_looked_at_again():
 
 
 def test_a_failed_refine():
-    """The sentence holds the service's status and what it says."""
+    """The sentence holds what the service says; its word stays with the job."""
     found = state_machine.polled(sent(), session("refine_failed", message="No surface."), NOON)
     assert (found.state, found.error.code) == (S.FAILED, "refine_failed")
-    assert "refine_failed" in found.error.message
+    assert found.remote.word == "refine_failed"
     assert "No surface." in found.error.message
 
 

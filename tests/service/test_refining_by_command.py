@@ -85,7 +85,7 @@ def test_triangles_by_command(terminal, service, tmp_path):
     session = service.session(document["session"])
     assert (session["method"], session["topology"], session["faces"]) == ("tris_1_collapse", "tris", FACES)
     assert session["notes"] == document["notes"]
-    assert "Made by the method tris_1_collapse." in session["notes"]
+    assert "Made by the method Decimate and Fit." in session["notes"]
     assert download(session["picture_url"]).startswith(PNG)
     job = terminal.job(document["job"])
     assert Path(job.picture_path).read_bytes().startswith(PNG)

@@ -22,7 +22,7 @@ import trimesh
 
 from csm_refine_addon.core.mesh_files import MeshKind
 from csm_refine_addon.remesh import fallback, tuning
-from csm_refine_addon.remesh.methods import rungs_for
+from csm_refine_addon.remesh.methods import name_of, rungs_for
 from csm_refine_addon.remesh.refine_settings import Topology
 from csm_refine_addon.service.upload_losses import losses
 from tests.support import raw_meshes
@@ -171,8 +171,8 @@ def test_the_best_of_the_faulty_is_taken_and_the_report_says_why(tmp_path):
     code, choices = ladder_with(folder, trying=lambda method: verdict(folder, method, *scores[method]))
     assert (code, choices) == (0, [third])
     notes = json.loads((folder / "order.json").read_text())["notes"]
-    assert any(first in note and "parts are lost" in note for note in notes)
-    assert any(third in note and "another number of faces" in note for note in notes)
+    assert any(name_of(first) in note and "parts are lost" in note for note in notes)
+    assert any(name_of(third) in note and "another number of faces" in note for note in notes)
 
 
 def test_crashes_and_late_rungs_leave_the_cleaned_mesh(tmp_path):

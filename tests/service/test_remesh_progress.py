@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from csm_refine_addon.remesh import surface
-from csm_refine_addon.remesh.progress import Progress, turns
+from csm_refine_addon.remesh.progress import Progress, Step, read_step, turns
 from tests.support import raw_shapes
+
+from .conftest import wait_for
 
 
 class Seen:
@@ -114,3 +116,27 @@ def test_a_method_tells_how_far_it_is(tmp_path, method):
         refine(surface.of_triangles(points, np.asarray(triangles)), 200)
     assert progress.told == sorted(progress.told)
     assert len(set(progress.told)) > 6
+
+
+def test_the_step_and_its_tries_are_in_the_session(start_service, tmp_path):
+    """A session names what its refine is doing, and for the how many-th time; one that waits is queued."""
+    lines = "echo quads 2 > ../step; sleep 1000 & wait"
+    program = tmp_path / "python_stalled"
+    program.write_text(f"#!/bin/sh\n{lines}\n")
+    program.chmod(0o755)
+    service = start_service("--blender", str(program), "--workers", "1")
+    first, second = service.create(), service.create()
+    for code in (first, second):
+        service.order(code, topology="quads")
+    found = wait_for(lambda: (seen := service.session(first))["step"] and seen)
+    assert (found["step"], service.session(second)["step"]) == ({"id": "quads", "try": 2}, {"id": "queued", "try": 1})
+
+
+def test_each_process_notes_its_step(tmp_path):
+    """A method that is tried second says so from its beginning, the end of a refine what it writes."""
+    progress = Progress(tmp_path / "progress")
+    progress.begin(Step.QUADS, 2)
+    assert read_step(tmp_path) == ("quads", 2)
+    progress.begin(Step.WRITING)
+    assert read_step(tmp_path) == ("writing", 1)
+    assert read_step(tmp_path / "nothing") is None

@@ -8,7 +8,7 @@ from ...core import mesh_counts
 from ...core.axes import Vector3
 from ...core.errors import HELD_BACK, PrepareFailed
 from ...core.jobs import state_machine
-from ...core.models import Job, JobState
+from ...core.models import Job, JobState, RemoteKind, RemoteStatus
 
 S = JobState
 
@@ -46,6 +46,33 @@ SHORT_WORDS: dict[JobState, str] = {
 CANCELLED = "Cancelled"
 
 
+STEPS: dict[str, str] = {
+    "queued": "Queued",
+    "reading": "Reading the mesh",
+    "quads": "Finding quads",
+    "triangles": "Reducing triangles",
+    "unwrapping": "Unwrapping",
+    "baking": "Baking textures",
+    "writing": "Writing files",
+}
+"""What the local service says that a refine is doing."""
+TRIES = {2: "{}, 2nd try", 3: "{}, 3rd try"}
+REMOTE_WORDS: dict[str, str] = {
+    "unprocessed": "Queued",
+    "queued": "Queued",
+    "preview_done": "Queued",
+    "training_refine": "Refining",
+    "in_progress": "Refining",
+    "incomplete": "Refining",
+}
+"""The services' words while a refine runs: right after it was sent, the session may still be as before."""
+REMOTE_KINDS: dict[RemoteKind, str] = {
+    RemoteKind.BEFORE: "Before the preview",
+    RemoteKind.BROKEN: "Preview has failed",
+    RemoteKind.REFINABLE: "Preview is ready",
+    RemoteKind.DONE: "Refined",
+    RemoteKind.FAILED: "Refine has failed",
+}
 OFF_BY = "{percent} off its box"
 
 
@@ -145,14 +172,21 @@ def merged_names(job: Job) -> tuple[str, ...]:
 
 
 def status(job: Job) -> str:
-    """Return the service's own word while it works, else how the job stands."""
+    """Return what the service is doing while it works, else how the job stands."""
     if job.state is S.RUNNING and job.remote is not None:
-        return job.remote.word
+        return remote_status(job.remote)
     if job.state is S.PREPARED and not job.request.session_code:
         return "Making the session"
     if job.state is S.PREPARED and job.fetch_only:
         return "Reading the session"
     return state_word(job)
+
+
+def remote_status(remote: RemoteStatus) -> str:
+    """Return what a service says, in plain words; a word that is not known as it is."""
+    if remote.step in STEPS:
+        return TRIES.get(remote.attempt, "{}").format(STEPS[remote.step])
+    return REMOTE_WORDS.get(remote.word.lower()) or REMOTE_KINDS.get(remote.kind, remote.word)
 
 
 def state_word(job: Job) -> str:

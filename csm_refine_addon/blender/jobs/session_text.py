@@ -17,14 +17,7 @@ STAGES: dict[str, str] = {
     "spin_generate_failed": "Views have failed",
     "preview_failed": "Preview has failed",
 }
-STAGES_BY_KIND: dict[RemoteKind, str] = {
-    RemoteKind.BEFORE: "Before the preview",
-    RemoteKind.BROKEN: "Preview has failed",
-    RemoteKind.REFINABLE: "Preview is ready",
-    RemoteKind.RUNNING: "Being refined",
-    RemoteKind.DONE: "Refined",
-    RemoteKind.FAILED: "Refine has failed",
-}
+STAGES_BY_KIND = {**job_text.REMOTE_KINDS, RemoteKind.RUNNING: "Being refined"}
 VERDICTS: dict[RemoteKind, str] = {
     RemoteKind.BEFORE: "No preview to refine yet",
     RemoteKind.BROKEN: "It cannot be refined",

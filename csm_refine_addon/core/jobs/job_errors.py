@@ -14,14 +14,13 @@ if TYPE_CHECKING:
 
 def not_refinable(session: Session) -> CsmError:
     """Return the error of a session without a preview mesh."""
-    word = session.status.word
     if session.status.kind is RemoteKind.BROKEN:
         return errors.SessionNotRefinable(
-            f"The session {session.code} failed before its preview mesh (its status is {word}).",
+            f"The session {session.code} failed before its preview mesh.",
             "Take another session.",
         )
     return errors.SessionNotRefinable(
-        f"The session {session.code} has no preview mesh yet (its status is {word}).",
+        f"The session {session.code} has no preview mesh yet.",
         "Wait until its preview is done, then refine.",
     )
 
@@ -30,22 +29,22 @@ def refine_failed(session: Session) -> CsmError:
     """Return the error of a refine that the service failed, with its message."""
     message = f": {session.message.rstrip('.')}" if session.message else ""
     return errors.RefineFailed(
-        f"The service failed the refine (its status is {session.status.word}){message}.",
+        f"The service failed the refine{message}.",
         "Retry sends it again; if it fails again, try another box or another session.",
     )
 
 
-def no_mesh(session: Session) -> CsmError:
+def no_mesh() -> CsmError:
     """Return the error of a finished session that never lists a mesh."""
     return errors.MeshUnusable(
-        f"The service says {session.status.word}, but gives no mesh.", "Retry later; it may still be finishing."
+        "The service says that the refine is done, but gives no mesh.", "Retry later; it may still be finishing."
     )
 
 
-def refine_missing(job: Job, session: Session) -> CsmError:
+def refine_missing(job: Job) -> CsmError:
     """Return the error of a refine that this job did not send and that the session no longer shows."""
     return errors.RefineFailed(
-        f"The refine that the session showed has ended without a result (its status is {session.status.word}).",
+        "The refine that the session showed has ended without a result.",
         "Refine it, or take another session." if job.fetch_only else "Nothing was sent; Retry sends the refine.",
     )
 

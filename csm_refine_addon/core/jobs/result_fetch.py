@@ -25,6 +25,6 @@ def result_read(job: Job, session: Session, now: float) -> Job:
 
 def _without_result(session: Session) -> errors.CsmError:
     return errors.SessionNotRefinable(
-        f"The session {session.code} has no refined mesh to fetch (its status is {session.status.word}).",
+        f"The session {session.code} has no refined mesh to fetch.",
         "Refine it, or take another session.",
     )

@@ -189,7 +189,7 @@ def polled(job: Job, session: Session, now: float) -> Job:
     elif kind is RemoteKind.DONE and _is_new(job, session):
         return _finished(job, session, now)
     elif kind is RemoteKind.REFINABLE and job.sent_at is None:
-        return _refine_missing(job, session, now)
+        return _refine_missing(job, now)
     return dataclasses.replace(job, due_at=now + backoff.poll_interval(job))
 
 
@@ -197,16 +197,16 @@ def _finished(job: Job, session: Session, now: float) -> Job:
     if session.mesh_urls:
         return move(job, S.DOWNLOADING, empty_ends=0, bytes_done=0, bytes_total=None, due_at=now)
     if job.empty_ends + 1 >= retry_policy.EMPTY_RESULT_LIMIT:
-        return failed(job, job_errors.no_mesh(session), now)
+        return failed(job, job_errors.no_mesh(), now)
     return dataclasses.replace(job, empty_ends=job.empty_ends + 1, due_at=now + backoff.poll_interval(job))
 
 
-def _refine_missing(job: Job, session: Session, now: float) -> Job:
+def _refine_missing(job: Job, now: float) -> Job:
     """A refine that this job did not send is missing: fail after retry_policy.MISSING_REFINE_LIMIT reads."""
     if job.empty_ends + 1 < retry_policy.MISSING_REFINE_LIMIT:
         return dataclasses.replace(job, empty_ends=job.empty_ends + 1, due_at=now + backoff.poll_interval(job))
     nothing = dataclasses.replace(job, accepted_at=None, seen_running=False, empty_ends=0)
-    return failed(nothing, job_errors.refine_missing(job, session), now)
+    return failed(nothing, job_errors.refine_missing(job), now)
 
 
 def baseline_of(session: Session) -> Baseline:

@@ -70,6 +70,8 @@ NOT_TAKEN = frozenset({400, 401, 402, 403, 404, 409, 422, 429, 503})
 MAX_TEXT = 8192
 """Signs of a text that is taken for one; a signed URL has up to some 2,000."""
 MOST_SENTENCES = 20
+MOST_TRIES = 99
+_STEP = re.compile(r"[a-z_]{1,40}")
 _V3_URL_KEYS = {"glb": "glb_url", "obj": "obj_url", "fbx": "fbx_url"}
 
 
@@ -224,7 +226,7 @@ def _session(data: Mapping[str, Any], hidden: Secret | None) -> Session:
     blend = _url(data, "mesh_url_blend")
     return Session(
         _text(data, "session_code") or _text(data, "_id"),
-        RemoteStatus(_for_the_user(word, hidden), kind, _percent(data)),
+        RemoteStatus(_for_the_user(word, hidden), kind, _percent(data), *_step(data)),
         _text(data, "updated_at"),
         _v3_urls(data) or _v2_urls(data),
         _for_the_user(_text(data, "error") or _text(data, "error_message"), hidden),
@@ -260,6 +262,15 @@ def _percent(data: Mapping[str, Any]) -> float | None:
     if isinstance(percent, bool) or not isinstance(percent, int | float) or not 0 <= percent <= 100:
         return None
     return float(percent)
+
+
+def _step(data: Mapping[str, Any]) -> tuple[str, int]:
+    """``step`` of the local service: what a refine that runs is doing, and for the how many-th time."""
+    step = data.get("step")
+    name = _text(step, "id") if isinstance(step, dict) else ""
+    number = step.get("try") if isinstance(step, dict) else None
+    is_number = isinstance(number, int) and not isinstance(number, bool) and 0 < number <= MOST_TRIES
+    return (name, int(number or 1)) if _STEP.fullmatch(name) and is_number else ("", 1)
 
 
 def _v2_urls(data: Mapping[str, Any]) -> dict[str, Secret]:

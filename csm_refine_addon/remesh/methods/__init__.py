@@ -8,6 +8,20 @@ from __future__ import annotations
 
 import pkgutil
 
+NAMES = {
+    "quads_1_quadriflow": "QuadriFlow",
+    "quads_2_voxels": "QuadriFlow on Voxels",
+    "quads_3_subdivided": "Paired Triangles",
+    "tris_1_collapse": "Decimate and Fit",
+    "tris_2_plain": "Decimate",
+}
+"""For users."""
+
+
+def name_of(method: str) -> str:
+    """Return a method's name for users; that of its file where it has none."""
+    return NAMES.get(method, method)
+
 
 def rungs_for(topology: str) -> list[str]:
     """Return the names of the rungs for a topology, best first."""

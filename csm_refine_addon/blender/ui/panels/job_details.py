@@ -64,7 +64,7 @@ def _draw_facts(layout: bpy.types.UILayout, job: Job) -> None:
     fact(column, "Service", preferences.service_name(job.service))
     fact(column, "State", job_text.state_word(job))
     if job.remote is not None:
-        fact(column, "Service says", job.remote.word, is_given=True)
+        fact(column, "Service says", job_text.remote_status(job.remote))
     if job.request.scaled_bbox is not None:
         fact(column, "W × H × D", job_text.triple(job.request.scaled_bbox))
     if job.request.pivot_point is not None:
@@ -79,6 +79,8 @@ def _draw_facts(layout: bpy.types.UILayout, job: Job) -> None:
 def _draw_progress(layout: bpy.types.UILayout, job: Job) -> None:
     part = job_text.progress(job)
     if part is not None:
+        if job.state is JobState.RUNNING and job.remote is not None and job.remote.step in job_text.STEPS:
+            layout.label(text=shown(job_text.status(job)), translate=False)
         layout.progress(factor=part[0], text=shown(part[1]), translate=False)
 
 

@@ -9,6 +9,7 @@ import bpy
 from ....core.errors import CsmError
 from ....core.jobs.lookups import Lookup, SeenSession
 from ....core.models import LOCAL
+from ....core.providers.csm_schema import STATUS_WORDS
 from ... import preferences
 from ...i18n import shown
 from ...jobs import job_monitor, session_text
@@ -52,12 +53,13 @@ def _draw_seen(layout: bpy.types.UILayout, seen: SeenSession | None, now: float)
 
 
 def _word(seen: SeenSession | None) -> str:
-    """Return the service's own word, with how far it is where it says that."""
+    """Return how far the session is, where the service says that; in front, a word of it that is not known."""
     if seen is None:
         return ""
     percent = seen.status.percent
     is_telling = percent is not None and 0 < percent < 100
-    return f"{seen.status.word}, {percent:.0f} %" if is_telling else seen.status.word
+    unknown = "" if seen.status.word.lower() in STATUS_WORDS else seen.status.word
+    return ", ".join(filter(None, (unknown, f"{percent:.0f} %" if is_telling else "")))
 
 
 def _draw_picture(layout: bpy.types.UILayout, seen: SeenSession | None, scale: float) -> None:
