@@ -91,7 +91,7 @@ class RefineQueue:
         return 0
 
     def step(self, session: Session) -> tuple[str, int] | None:
-        """Return what a session's refine is doing, and for the how many-th time; None: not known."""
+        """Return the current step of a session's refine and its attempt number, or None if unknown."""
         with self._lock:
             if session.run in self._pending - self._processes.keys():
                 return Step.QUEUED, 1
@@ -100,7 +100,7 @@ class RefineQueue:
     def cancel(self, code: str) -> Session:
         """End a session's refine, running or waiting, in ``refine_failed``.
 
-        Raises SessionUnknown, and SessionNotRefinable where there is none.
+        Raises SessionUnknown, or SessionNotRefinable if none is running or waiting.
         """
         with self._lock:
             run = self._sessions.find(code).run
@@ -210,9 +210,9 @@ class RefineQueue:
         (folder / "order.json").write_text(json.dumps(order), "utf-8")
 
     def _run_step(self, session: Session, module: str, request: Mapping[str, str], limit_s: float) -> int | None:
-        """Run a module in a background Blender and return its exit code, None where it took longer than the limit.
+        """Run a module in a background Blender and return its exit code, or None if it exceeded the limit.
 
-        Raises _Abandoned where the refine was cancelled, or the service stops.
+        Raises _Abandoned if the refine was cancelled or the service stops.
         """
         process = self._started(session, module, request)
         log.info("%s: %s started, process %d", session.code, module, process.pid)

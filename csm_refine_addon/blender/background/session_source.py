@@ -49,7 +49,7 @@ def write(active: bpy.types.Object, objects: Sequence[bpy.types.Object], path: P
 def _local(objects: Sequence[bpy.types.Object]) -> Iterator[list[bpy.types.Object]]:
     """Yield the objects, with copies of the linked ones in their place until the block ends.
 
-    Of a linked object, ``libraries.write`` writes no more than where it is linked from.
+    For a linked object, ``libraries.write`` writes only a reference to its library.
     """
     copies: list[Any] = []
     try:
