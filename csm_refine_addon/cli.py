@@ -2,7 +2,7 @@
 
 stdout carries results only: a line of text, or with ``--json`` exactly one JSON object as the last line, in failures
 too. Progress and warnings go to stderr. The exit codes are those of the error tree. SIGINT, SIGTERM and SIGHUP end a
-command with 130 and leave its job in the journal.
+command with 130 and leave its job in the job store.
 """
 
 if __name__ == "__main__":
@@ -32,7 +32,7 @@ from .core.stdio import write
 
 _log = logging.getLogger("csm_refine.cli")
 _VECTORS = {"--bbox": BOX_NAMES, "--pivot": PIVOT_NAMES}
-"""Options that take one of these names, or three numbers; what comes after is not theirs."""
+"""Options that take one of these names, or three numbers; later arguments are parsed separately."""
 _CHARGES = "it may be charged again"
 _NEGATIVE_NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$", re.IGNORECASE | re.ASCII)
 
@@ -42,7 +42,7 @@ class _Unexpected(CsmError):
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are InputErrors, so that they come out like every other one."""
+    """A parser whose errors are InputErrors, so that they are reported like every other error."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, **options)
@@ -53,14 +53,14 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code; never raises, but for ``--help``'s SystemExit turned into 0."""
+    """Run one command and return its exit code; never raise (the SystemExit of ``--help`` becomes 0)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     with interrupts.handled():
         return commands.serve(arguments[1:]) if arguments[:1] == ["serve"] else _told(arguments)
 
 
 def _told(arguments: list[str]) -> int:
-    """Run a command and say what came of it."""
+    """Run a command, write its result to stdout and its remarks and error to stderr, and return its exit code."""
     started_at = time.monotonic()
     found = _run(arguments)
     interrupts.ignore()
@@ -74,22 +74,22 @@ def _told(arguments: list[str]) -> int:
         tell(remark)
     if found.error:
         tell(outcome.sentence(found))
-    if unsaid is None or isinstance(unsaid, BrokenPipeError):  # such a reader has seen enough
+    if unsaid is None or isinstance(unsaid, BrokenPipeError):  # the reader closed the pipe on purpose
         return found.exit_code
     tell(f"What came of it could not be written to stdout: {unsaid.strerror}. The journal has it; see status.")
     return found.exit_code or StorageError.exit_code
 
 
 def exit_process(code: int) -> NoReturn:
-    """End a process that has used ``bpy``, and nothing that Blender writes at its end comes behind the result.
+    """End a process that has used ``bpy`` before Blender can write anything after the result.
 
     At a usual exit some Blenders crash or hang (4.2 and 4.5, as a module), and a Blender program writes its version to
-    stdout. What it would do besides in the background is to delete its temporary folder.
+    stdout. In the background, a usual exit would also delete Blender's temporary folder; this function deletes it.
     """
     for stream in (sys.stdout, sys.stderr):
         write(stream, "")
     folder = sys.modules["bpy"].app.tempdir if "bpy" in sys.modules else ""
-    if os.path.basename(os.path.normpath(folder)).startswith("blender_"):  # not the folder in which it lies
+    if os.path.basename(os.path.normpath(folder)).startswith("blender_"):  # never its parent folder
         shutil.rmtree(folder, ignore_errors=True)
     os._exit(code)
 
@@ -114,7 +114,7 @@ def _run(arguments: list[str]) -> outcome.Outcome:
 
 
 def _unexpected(error: Exception) -> CsmError:
-    """Return what to say about an error that is none of ours."""
+    """Return the CsmError that reports an unexpected exception; log its traceback."""
     if isinstance(error, ModuleNotFoundError) and error.name == "requests":  # every Blender has it
         return InputError("This Python has no module requests.", "Install it: python -m pip install requests")
     _log.exception("unexpected")
@@ -122,7 +122,7 @@ def _unexpected(error: Exception) -> CsmError:
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments with the words of each box and pivot in one: argparse would give them all that follow."""
+    """Return the arguments with each box and pivot joined to one; argparse would also take the arguments after them."""
     found: list[str] = []
     rest = list(arguments)
     while rest:

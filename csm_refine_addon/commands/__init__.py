@@ -1,1 +1,1 @@
-"""The command line's rooms: what each command does, what all of them need, and what they say."""
+"""The commands of the command line, their shared context, and their output."""

@@ -1,4 +1,4 @@
-"""What each command does: it checks everything first, then works through the journal, and returns an outcome."""
+"""The commands: each checks its arguments first, then works on the job store, and returns an outcome."""
 
 from __future__ import annotations
 

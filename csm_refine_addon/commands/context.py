@@ -1,4 +1,4 @@
-"""A command's view of the product: home, journal, services, progress."""
+"""The context of a command: data directory, job store, client factory, progress."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TAKE_OVER = "Use that key to go on, or add --take-over to go on with this one."
 
 
 class CommandContext:
-    """A command's view of the product: home, journal, services, progress. Usable inside its ``with`` block.
+    """The context of a command: data directory, job store, client factory, progress. Usable inside its ``with`` block.
 
     The job that it has in hand stands in the options as ``at_hand``, for whoever says what a command came to.
     """

@@ -1,4 +1,4 @@
-"""Ctrl-C, and the signals with which a farm or a closed terminal ends a program, interrupt a command."""
+"""Signal handling of commands: SIGINT, SIGTERM (render farms) and SIGHUP (a closed terminal) interrupt a command."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _state = {"received": False, "raises": True}
 
 @contextmanager
 def handled() -> Iterator[None]:
-    """Raise KeyboardInterrupt in this block for each of these signals; in another than the main thread, change nothing.
+    """Raise KeyboardInterrupt in this block for each of SIGNALS; change nothing outside the main thread.
 
-    A Blender without a window has handlers of its own, so Python installs none. A signal that is ignored, as ``nohup``
-    has it, stays so.
+    A Blender without a window installs its own handlers, so Python installs none. A signal that is ignored, as under
+    ``nohup``, stays ignored.
     """
     _state.update(received=False, raises=True)
     is_main = threading.current_thread() is threading.main_thread()
@@ -37,20 +37,20 @@ def handled() -> Iterator[None]:
         yield
     finally:
         sys.unraisablehook = report
-        for number, handler in before.items():  # one that is not Python's cannot be put back by it
+        for number, handler in before.items():  # Python cannot restore a handler that it did not install
             signal.signal(number, handler or signal.SIG_DFL)
 
 
 def ignore() -> None:
-    """Raise nothing more: the command has ended, and its result is being written."""
+    """Raise no more KeyboardInterrupt, so that the result of an ended command is written completely."""
     _state["raises"] = False
 
 
 def pause(seconds: float) -> bool:
-    """Wait, and return False. Raises KeyboardInterrupt, within a second also for a signal that came before.
+    """Wait, and return False. Raises KeyboardInterrupt within a second, also for an earlier signal.
 
-    Python drops what is raised while it deletes an object, and a signal may arrive just then. Nothing is lost by
-    that, so the user sees no traceback of it.
+    Python drops an exception that is raised while it deletes an object, and a signal may arrive at that moment. The
+    flag keeps the signal, so the traceback of the dropped exception is not shown.
     """
     ends_at = time.monotonic() + seconds
     while not _state["received"] and (left := ends_at - time.monotonic()) > 0:

@@ -1,4 +1,4 @@
-"""What a command comes to: a line of text, a JSON document, an error, an exit code."""
+"""The outcome of a command: a line of text, a JSON document, an error, an exit code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EMPTY: dict[str, Any] = {**dict.fromkeys(_KEYS.split()), "warnings": (), "notes"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a command came to: a line for stdout, the JSON document, an error, the exit code, sentences for stderr."""
+    """The outcome of a command: a line for stdout, the JSON document, an error, the exit code, sentences for stderr."""
 
     text: str = ""
     document: Mapping[str, Any] = field(default_factory=lambda: dict(EMPTY))
@@ -32,14 +32,14 @@ class Outcome:
 
 
 def failure(error: CsmError, job: Job | None = None, *, is_about_several: bool = False) -> Outcome:
-    """Return the outcome of an error that ended a command: with the job that it had in hand, where it had one."""
+    """Return the outcome of an error that ended a command, with the command's current job if there is one."""
     said = dataclasses.asdict(state_machine.job_error(error))
     found = {"jobs": []} if is_about_several else document(job) if job else EMPTY
     return Outcome(document={**found, "error": said}, error=said, exit_code=error.exit_code)
 
 
 def of_job(job: Job, text: str = "") -> Outcome:
-    """Return the outcome of a command about one job; ``text`` is said only where the job has no error."""
+    """Return the outcome of a command about one job; ``text`` is kept only if the job has no error."""
     error = dataclasses.asdict(job.error) if job.error else None
     return Outcome(text if not error else "", document(job), error, exit_code(job), (*_warnings(job), *job.notes))
 
@@ -49,18 +49,18 @@ def _warnings(job: Job) -> tuple[str, ...]:
 
 
 def warned(found: Outcome, warnings: tuple[str, ...]) -> Outcome:
-    """Return an outcome whose document has the warnings that were written to stderr before, in front of its own."""
+    """Return an outcome whose document starts with the warnings that were already written to stderr."""
     said = (*warnings, *found.document.get("warnings", ()))
     return dataclasses.replace(found, document={**found.document, "warnings": said}) if warnings else found
 
 
 def interrupted() -> errors.Interrupted:
-    """Return what Ctrl-C comes to, and a signal that ends the program."""
+    """Return the error for Ctrl-C, or for a signal that ends the program."""
     return errors.Interrupted("Interrupted.", "The job stays in the journal; wait follows it on.")
 
 
 def not_ended(job: Job, seconds: float) -> errors.FollowTimeout:
-    """Return what the end of a command's own time comes to: the job is left as it is."""
+    """Return the error for a command whose time limit has passed; the job is left as it is."""
     return errors.FollowTimeout(
         f"The job {job.id} has not ended within {seconds:.0f} s; it stays as it is.",
         "wait follows it on, without sending it again.",
@@ -68,7 +68,7 @@ def not_ended(job: Job, seconds: float) -> errors.FollowTimeout:
 
 
 def together(outcomes: Sequence[Outcome]) -> Outcome:
-    """Return one outcome of several, with the first exit code that is not 0; what the others say are remarks."""
+    """Return one outcome of several, with the first exit code that is not 0; the other errors become remarks."""
     text = "\n".join(outcome.text for outcome in outcomes if outcome.text)
     worst = next((outcome for outcome in outcomes if outcome.exit_code), Outcome())
     remarks = tuple(
@@ -82,12 +82,12 @@ def together(outcomes: Sequence[Outcome]) -> Outcome:
 
 
 def sentence(found: Outcome) -> str:
-    """Return an outcome's error in words; empty where it has none."""
+    """Return an outcome's error as text; empty if it has none."""
     return " ".join(part for part in (found.error["message"], found.error["action"]) if part) if found.error else ""
 
 
 def document(job: Job) -> dict[str, Any]:
-    """Return a job as the JSON object that scripts rely on."""
+    """Return a job as the JSON object of ``--json``; scripts rely on its keys."""
     return {
         **EMPTY,
         "job": job.id,
@@ -110,7 +110,7 @@ def document(job: Job) -> dict[str, Any]:
 
 
 def exit_code(job: Job) -> int:
-    """Return the exit code for how a job stands: 0 unless it failed, stopped or is unclear."""
+    """Return the exit code for a job's state: 0 unless it failed, stopped or is unclear."""
     if job.state is JobState.UNCERTAIN:
         return errors.OutcomeUncertain.exit_code
     if job.state is JobState.STOPPED:

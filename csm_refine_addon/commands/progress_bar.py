@@ -1,6 +1,6 @@
-"""What is said beside the results: sentences, and the progress of a job, a bar on a terminal, else a line per change.
+"""Messages and progress on stderr: a bar on a terminal, else one line for each change.
 
-Nobody has to listen: a pipe that is closed, a terminal that is gone, a full disk or no stream at all never fail a job.
+A closed pipe, a closed terminal, a full disk or a missing stream never fails a job.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _WORDS = {
 
 
 def tell(sentence: str) -> None:
-    """Write a line to stderr, if anybody listens."""
+    """Write a line to stderr; never raise if it is closed."""
     write(sys.stderr, sentence + "\n")
 
 
 class Progress:
-    """Writes how a job goes on to ``stream``; the same text is never written twice in a row."""
+    """Writes a job's progress to ``stream``; the same text is never written twice in a row."""
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
@@ -40,7 +40,7 @@ class Progress:
         self._last = ""
 
     def __call__(self, job: Job) -> None:
-        """Show how the job stands."""
+        """Write the job's state and progress."""
         text = describe(job)
         if text == self._last:
             return
@@ -48,7 +48,7 @@ class Progress:
         write(self._stream, f"\r\x1b[K{bar(share(job))} {text}" if self._is_terminal else text + "\n")
 
     def end(self) -> None:
-        """Leave the bar's line."""
+        """End the line of the bar."""
         if self._is_terminal and self._last:
             write(self._stream, "\n")
 
@@ -70,7 +70,7 @@ def describe(job: Job) -> str:
 
 
 def share(job: Job) -> float | None:
-    """Return how much of the present stage is done, 0 to 1, or None where nobody knows."""
+    """Return how much of the present stage is done, 0 to 1, or None if unknown."""
     if job.state in (JobState.READY, JobState.PLACED):
         return 1.0
     if job.state is JobState.DOWNLOADING and job.bytes_total:

@@ -1,4 +1,4 @@
-"""What the preferences and the running Blender say, where there is one."""
+"""Settings of a command: from the preferences and the running Blender if there is one, else the defaults."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from ..core.providers.client_factory import DEFAULT_TIMEOUT_S
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the preferences and the running Blender say; the defaults hold where there is no Blender."""
+    """Settings from the preferences and the running Blender; the defaults apply without Blender."""
 
     home: DataDir
     service: str = ""
     key: Callable[[], Secret | None] = lambda: None
-    """Gives the key of the preferences; raises KeyMissing where that cannot be one."""
+    """Returns the key of the preferences; raises KeyMissing if it cannot be a key."""
     key_command: str = ""
-    """Prints the key; it comes before ``key``."""
+    """A command that prints the key; it takes precedence over ``key``."""
     allow_plain_http: bool = False
     fit_to_box: bool = True
     poll_s: tuple[float, float] = job_factory.POLL_S
@@ -34,11 +34,11 @@ class Settings:
     is_online: Callable[[], bool] = lambda: True
     open_file: Callable[[], str] = lambda: ""
     window: Callable[[], str] = lambda: ""
-    """Names this Blender and its open file, where that was never saved."""
+    """Returns an id of this Blender and its open file, if the file was never saved."""
 
 
 def settings() -> Settings:
-    """Return what holds in this process."""
+    """Return the settings of this process."""
     if has_blender():
         found: Settings = blender().settings()
         return found
@@ -46,12 +46,12 @@ def settings() -> Settings:
 
 
 def has_blender() -> bool:
-    """Tell whether this Python has ``bpy``, as Blender's own or as a module."""
+    """Return whether this Python has ``bpy``, as Blender's own or as a module."""
     return "bpy" in sys.modules or importlib.util.find_spec("bpy") is not None
 
 
 def blender(need: str = "It needs Blender") -> ModuleType:
-    """Return the module that works in Blender. Raises InputError where there is none."""
+    """Return the module ``headless``, which needs Blender. Raises InputError without Blender."""
     if not has_blender():
         raise InputError(
             f"{need}, and this Python has none.", "Run it in Blender; submit, wait and fetch work without."
@@ -62,7 +62,7 @@ def blender(need: str = "It needs Blender") -> ModuleType:
 
 
 def can_prepare(binary_path: str) -> bool:
-    """Tell whether there is a Blender to prepare meshes with in the background."""
+    """Return whether a background Blender that can prepare meshes is found."""
     try:
         find_background_blender(binary_path)
     except PrepareFailed:

@@ -1,7 +1,7 @@
 """Mesh files before any Blender opens them: their kind by the first bytes, cheap checks, safe unpacking.
 
 Each check reads a file once at most, in blocks; what it takes in is bounded by :mod:`..limits`. An importer may still
-fail on what passes: it works confined (:mod:`.process_limits`).
+fail on a file that passes; it runs in a process with limits (:mod:`..processes.process_limits`).
 """
 
 from __future__ import annotations

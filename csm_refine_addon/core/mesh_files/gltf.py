@@ -1,4 +1,4 @@
-"""What a glTF document says, held against the bytes that came with it; glTF 2.0, sections 3.5 to 3.9 and 5."""
+"""Checks of a glTF document against its binary data; glTF 2.0, sections 3.5 to 3.9 and 5."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many pixels an image unpacks to, by its header: a few kilobytes may declare gigabytes.
+"""The number of pixels of an image by its header: a few kilobytes may declare gigabytes.
 
 PNG (RFC 2083), JPEG (ITU T.81), WebP (RFC 9649), BMP, TGA 2.0, TIFF 6.0, Radiance HDR, OpenEXR, DDS.
 """

@@ -1,4 +1,4 @@
-"""What kind of mesh file this is, by its first bytes; and the sentences that all kinds share."""
+"""The kind of a mesh file by its first bytes, and the error messages that all kinds share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OBJ and MTL: that there is a mesh, how much of one, and that nothing names files elsewhere."""
+"""Checks of OBJ and MTL: a mesh exists, its size is within limits, and no file name leads elsewhere."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Other processes: background Blenders, what they may do, and the local service."""
+"""Child processes: background Blenders, their limits, and the local service."""

@@ -1,4 +1,4 @@
-"""What needs a background Blender: preparing a mesh, and exporting the source of a new session."""
+"""Tasks of a background Blender: prepare a mesh, and export the source of a new session."""
 
 from __future__ import annotations
 

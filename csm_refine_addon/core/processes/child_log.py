@@ -1,4 +1,4 @@
-"""What a child process wrote last into its log: the reason that is given where it ended by itself."""
+"""The last lines of a child process's log: the reported reason if the process ended by itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the local service's libraries, bottle and waitress, are found: installed, or as wheels beside this package."""
+"""Lookup of the local service's libraries, bottle and waitress: installed, or as wheels beside this package."""
 
 from __future__ import annotations
 

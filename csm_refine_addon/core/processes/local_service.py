@@ -1,7 +1,7 @@
-"""Finds the local refine service, or starts it on demand, and says that it is still needed.
+"""Find the local refine service, start it on demand, and keep it running while it is needed.
 
-The service runs as a process of its own, shared by every Blender and command line of the same home folder. It stops
-by itself when nobody has said for a while that it is needed (``--until-unused``).
+The service runs as a process of its own, shared by every Blender and command line of the same data directory. It stops
+by itself when no client has renewed its need for a while (``--until-unused``).
 """
 
 from __future__ import annotations

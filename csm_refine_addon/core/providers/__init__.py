@@ -1,1 +1,1 @@
-"""The services' API: raw JSON, connections, downloads, and which key goes where."""
+"""Clients of the refine services: API schema, HTTP transport, downloads, rate limits, credentials."""

@@ -1,4 +1,4 @@
-"""The HTTP client: submit, read a session, download. One attempt per call; when to try again is ``flow``'s to say.
+"""The HTTP client: submit, read a session, download. One attempt per call; the state machine decides on retries.
 
 The key goes to the service's own host only: redirects of API calls are refused.
 """

@@ -1,4 +1,4 @@
-"""From a service's address to a client: which key goes where."""
+"""The client factory: creates the client of a service's address, with the key for that service."""
 
 from __future__ import annotations
 

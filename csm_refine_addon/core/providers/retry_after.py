@@ -1,4 +1,4 @@
-"""``Retry-After``: how long a service asks for patience (RFC 9110, 10.2.3)."""
+"""Parser of the ``Retry-After`` header (RFC 9110, 10.2.3)."""
 
 from __future__ import annotations
 
