@@ -46,7 +46,7 @@ def refine(options: Namespace) -> Outcome:
 
 
 def submit(options: Namespace) -> Outcome:
-    """Submit and return; the job goes on being known in the journal."""
+    """Submit and return; the job stays in the job store."""
     code, again_job = _code_or_job(options)
     with CommandContext(options) as desk:
         if again_job:
@@ -77,7 +77,7 @@ def _is_accepted(job: Job) -> bool:
 
 
 def _require_unchanged(options: Namespace) -> None:
-    """Raise InputError where ``--again JOB`` has other options: the job is sent as it was before."""
+    """Raise InputError if ``--again JOB`` has other options: the job is sent unchanged."""
     given = [name for name in _REQUEST_OPTIONS if getattr(options, name) not in (None, False)]
     if given:
         raise InputError(
@@ -87,7 +87,7 @@ def _require_unchanged(options: Namespace) -> None:
 
 
 def status(options: Namespace) -> Outcome:
-    """Take one look at the service."""
+    """Request a job's state from the service once."""
     with CommandContext(options) as desk:
         job = desk.find(options.target)
         code = job.request.session_code if job else validation.session_code(options.target or "")
@@ -125,7 +125,7 @@ def wait(options: Namespace) -> Outcome:
 
 
 def is_about_several(options: Namespace) -> bool:
-    """Tell whether a command's result is a list of jobs, in failures, too."""
+    """Return whether a command's result is a list of jobs, also if it fails."""
     return options.command is jobs or (options.command is wait and len(options.jobs) != 1)
 
 
@@ -183,7 +183,7 @@ def stop(options: Namespace) -> Outcome:
 
 
 def jobs(options: Namespace) -> Outcome:
-    """List the journal."""
+    """List the jobs of the job store."""
     with CommandContext(options) as desk:
         found = desk.journal.all()
         outcomes = [desk.seen(job) for job in found]
@@ -233,7 +233,7 @@ def serve(arguments: Sequence[str]) -> int:
 
 
 def _asked(options: Namespace, scene: Any) -> RefineParameters:
-    """Read box and pivot off the options and the object. Raises InputError."""
+    """Read box and pivot from the options and the object. Raises InputError."""
     if scene is None:
         if options.object or options.blend:
             raise InputError("--object and --blend need Blender.", "Give --bbox and --pivot in numbers.")
