@@ -86,14 +86,14 @@ class CommandContext:
 
     @functools.cached_property
     def _known_key(self) -> Secret | None:
-        """The key where it is known without a key command."""
+        """The key, if it is known without a key command."""
         try:
             return credentials.environment_key() or (None if self._settings.key_command else self._settings.key())
         except KeyMissing:
             return None
 
     def at_hand(self, job: Job) -> Job:
-        """Note how the job stands that the command is about, and return it."""
+        """Record the command's current job and return it."""
         self._options.at_hand = job
         return job
 
@@ -103,7 +103,7 @@ class CommandContext:
         return last if last and last.id == job.id else job
 
     def job(self, job_id: str) -> Job:
-        """Take the job of this id in hand. Raises InputError where there is none."""
+        """Make the job of this id the current job. Raises InputError if there is none."""
         return self.at_hand(self.journal.get(job_id))
 
     def check_service(self, service: str | None = None) -> None:
