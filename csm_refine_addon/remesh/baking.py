@@ -13,10 +13,10 @@ import bpy
 import numpy as np
 
 from . import tuning
-from .corner_attributes import Corners, Places
-from .material_sampling import Look
+from .corner_attributes import CornerAttributes, SurfacePoints
+from .material_sampling import MaterialSampler
 from .progress import turns
-from .raster import covered
+from .raster import rasterize
 from .sampling import srgb_of_linear
 from .surface import Array, Nearest, crosses, unit, weights_in
 
@@ -33,9 +33,9 @@ class Textures:
     surface: Array | None
 
 
-def baked(mesh: bpy.types.Mesh, look: Look, size: int) -> Textures:
+def bake_textures(mesh: bpy.types.Mesh, look: MaterialSampler, size: int) -> Textures:
     """Return textures of ``size`` squared for a mesh with a UV map and triangles or quads."""
-    canvas = _Canvas(mesh, size)
+    canvas = _BakeTarget(mesh, size)
     source = Nearest(look.points, look.triangles)
     facing = unit(crosses(look.points, look.triangles))
     colour, normal = np.zeros((size, size, 4), np.float32), np.zeros((size, size, 3), np.float32)
@@ -46,30 +46,30 @@ def baked(mesh: bpy.types.Mesh, look: Look, size: int) -> Textures:
         some = slice(turn * step, (turn + 1) * step)
         at = canvas.row[some], canvas.column[some]
         places, shading = canvas.places(some)
-        found, triangle = _opposite(places, shading, source, facing, canvas.reach)
-        seen = look.at(Places(triangle, weights_in(look.points, look.triangles, triangle, found)))
+        found, triangle = _source_points(places, shading, source, facing, canvas.reach)
+        seen = look.at(SurfacePoints(triangle, weights_in(look.points, look.triangles, triangle, found)))
         colour[at] = np.column_stack([srgb_of_linear(seen.colour[:, :3]), seen.colour[:, 3]])
         normal[at] = canvas.tangent_space(some, seen.normal) / 2 + 0.5
         if surface is not None:
             surface[at] = np.stack([np.ones(len(found)), seen.roughness, seen.metallic], axis=1)
         filled[at] = True
-    maps = [spread(values, filled) for values in (colour, normal) + ((surface,) if surface is not None else ())]
+    maps = [dilate(values, filled) for values in (colour, normal) + ((surface,) if surface is not None else ())]
     return Textures(maps[0], maps[1], maps[2] if surface is not None else None)
 
 
-class _Canvas:
+class _BakeTarget:
     """The texels of a mesh, and what it is like at each."""
 
     def __init__(self, mesh: bpy.types.Mesh, size: int) -> None:
-        shown = Corners(mesh)
+        shown = CornerAttributes(mesh)
         self.triangles, self.points = shown.triangles, shown.points
-        self.reach = float(np.linalg.norm(np.ptp(self.points, axis=0))) * tuning.BAKE_REACH
+        self.reach = float(np.linalg.norm(np.ptp(self.points, axis=0))) * tuning.BAKE_RAY_LENGTH
         uv, self._tangents = shown.coordinates(), shown.tangents()
         assert uv is not None  # noqa: S101 -- the mesh was just given one
         self._normals = shown.own_normals
-        triangle, row, column = covered(uv.astype(np.float64), size, size, grow=tuning.BAKE_GROW)
+        triangle, row, column = rasterize(uv.astype(np.float64), size, size, grow=tuning.BAKE_GROW)
         # A texel that two triangles reach belongs to the one it lies in, which is written last.
-        inside = covered(uv.astype(np.float64), size, size)
+        inside = rasterize(uv.astype(np.float64), size, size)
         self.triangle, self.row, self.column = (
             np.concatenate(both) for both in zip((triangle, row, column), inside, strict=True)
         )
@@ -82,12 +82,12 @@ class _Canvas:
 
     def places(self, some: slice) -> tuple[Array, Array]:
         """Return where texels are in space, and which way the mesh looks there."""
-        here = Places(self.triangle[some], self.weights[some])
+        here = SurfacePoints(self.triangle[some], self.weights[some])
         return here.blend(self.points[self.triangles]), unit(here.blend(self._normals))
 
     def tangent_space(self, some: slice, normals: Array) -> Array:
         """Return normals as a normal map says them: along tangent, bitangent and normal (MikkTSpace)."""
-        here = Places(self.triangle[some], self.weights[some])
+        here = SurfacePoints(self.triangle[some], self.weights[some])
         up = here.blend(self._normals)
         if self._tangents is None:
             return np.tile([0.0, 0.0, 1.0], (len(up), 1))
@@ -100,23 +100,25 @@ class _Canvas:
         return np.where(np.isfinite(found).all(axis=1, keepdims=True), found, (0.0, 0.0, 1.0))
 
 
-def _opposite(places: Array, shading: Array, source: Nearest, facing: Array, reach: float) -> tuple[Array, Array]:
+def _source_points(places: Array, shading: Array, source: Nearest, facing: Array, reach: float) -> tuple[Array, Array]:
     """Return for each place one above the triangle of the source that it stands for, and that triangle."""
     found, triangle = places.copy(), source.triangles(places)
-    odd = np.flatnonzero(np.einsum("ij,ij->i", facing[triangle], shading) < tuning.SAME_SIDE)
+    odd = np.flatnonzero(np.einsum("ij,ij->i", facing[triangle], shading) < tuning.SAME_SIDE_COSINE)
     best = np.full(len(odd), np.inf)
     for way in (-1.0, 1.0):
         hit, met = source.along(places[odd], shading[odd] * way, reach)
         far = np.linalg.norm(hit - places[odd], axis=1)
-        better = (met >= 0) & (far < best) & (np.einsum("ij,ij->i", facing[met], shading[odd]) > tuning.SAME_SIDE)
+        better = (
+            (met >= 0) & (far < best) & (np.einsum("ij,ij->i", facing[met], shading[odd]) > tuning.SAME_SIDE_COSINE)
+        )
         found[odd[better]], triangle[odd[better]], best[better] = hit[better], met[better], far[better]
     return found, triangle
 
 
-def spread(values: Array, filled: Array) -> Array:
+def dilate(values: Array, filled: Array) -> Array:
     """Return the picture with every empty texel filled: from its neighbours, further out from a coarser picture."""
     filled = filled.copy()
-    for _ in range(tuning.SPREAD_TEXELS):
+    for _ in range(tuning.DILATE_TEXELS):
         total, count = np.zeros_like(values), np.zeros(filled.shape, np.float32)
         for down, right in ((0, 1), (0, -1), (1, 0), (-1, 0)):
             near = np.roll(filled, (down, right), (0, 1))
@@ -125,10 +127,10 @@ def spread(values: Array, filled: Array) -> Array:
         fresh = ~filled & (count > 0)
         values[fresh] = total[fresh] / count[fresh][:, None]
         filled |= fresh
-    return _pulled(values, filled)
+    return _fill_from_coarser(values, filled)
 
 
-def _pulled(values: Array, filled: Array) -> Array:
+def _fill_from_coarser(values: Array, filled: Array) -> Array:
     """Fill what is left from the mean of the four texels below, halving until something is there."""
     if filled.all():
         return values
@@ -144,7 +146,7 @@ def _pulled(values: Array, filled: Array) -> Array:
     shape = (even[0] // 2, 2, even[1] // 2, 2, -1)
     count = weight.reshape(shape).sum(axis=(1, 3))
     small = (padded * weight).reshape(shape).sum(axis=(1, 3)) / np.maximum(count, 1)
-    small = _pulled(small, count[:, :, 0] > 0)
+    small = _fill_from_coarser(small, count[:, :, 0] > 0)
     large = small.repeat(2, axis=0).repeat(2, axis=1)[:rows, :columns]
     values[~filled] = large[~filled]
     return values

@@ -11,11 +11,11 @@ import heapq
 import numpy as np
 
 from . import tuning
-from .edges import edges_of
+from .edges import build_edges
 from .surface import Array, crosses
 
 
-def charts_of(points: Array, triangles: Array, owner: Array, target: int) -> Array:
+def build_charts(points: Array, triangles: Array, owner: Array, target: int) -> Array:
     """Return per triangle the number of its chart, from 0; triangles of one ``owner`` stay together.
 
     At most ``target`` charts, unless the mesh has more loose parts or would have to be bent too far for so few.
@@ -34,7 +34,7 @@ class _Regions:
         normals = np.stack([np.bincount(owner, weights=each[:, axis], minlength=count) for axis in range(3)], axis=1)
         sizes = np.bincount(owner, weights=np.linalg.norm(each, axis=1), minlength=count)
         whole = max(float(sizes.sum()), 1e-300)
-        edges = edges_of(triangles, len(points))
+        edges = build_edges(triangles, len(points))
         one, other = edges.pairs()
         lengths = np.linalg.norm(points[edges.start[one]] - points[edges.end[one]], axis=1) / np.sqrt(whole)
         self._size: list[float] = (sizes / whole).tolist()

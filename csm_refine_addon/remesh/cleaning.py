@@ -42,8 +42,8 @@ def clean(mesh: bpy.types.Mesh, *, merge: bool = True) -> None:
     if not mesh.polygons:
         raise MeshUnusable("Nothing is left of the mesh: its faces have no area.", "Take another mesh.")
     wrong = find_wrong_faces(_faces(mesh))
-    if len(wrong.at_odds) or len(wrong.inside_out):
-        _turn(mesh, wrong)
+    if len(wrong.inconsistent) or len(wrong.inside_out):
+        _repair_normals(mesh, wrong)
     if normals is not None:
         _restore_normals(mesh)
 
@@ -60,19 +60,19 @@ def edited_mesh(mesh: bpy.types.Mesh) -> Any:
     mesh.update()
 
 
-def _turn(mesh: bpy.types.Mesh, wrong: WrongFaces) -> None:
+def _repair_normals(mesh: bpy.types.Mesh, wrong: WrongFaces) -> None:
     with edited_mesh(mesh) as edited:
         edited.faces.ensure_lookup_table()
-        at_odds = [edited.faces[index] for index in wrong.at_odds]
+        inconsistent = [edited.faces[index] for index in wrong.inconsistent]
         inside_out = [edited.faces[index] for index in wrong.inside_out]
-        before = {face: face.normal.copy() for face in at_odds}
-        bmesh.ops.recalc_face_normals(edited, faces=at_odds)
+        before = {face: face.normal.copy() for face in inconsistent}
+        bmesh.ops.recalc_face_normals(edited, faces=inconsistent)
         bmesh.ops.reverse_faces(edited, faces=inside_out)
-        turned = [*inside_out, *(face for face in at_odds if face.normal.dot(before[face]) < 0)]
-        _turn_normals(edited, turned)
+        turned = [*inside_out, *(face for face in inconsistent if face.normal.dot(before[face]) < 0)]
+        _negate_custom_normals(edited, turned)
 
 
-def _turn_normals(edited: bmesh.types.BMesh, faces: Sequence[bmesh.types.BMFace]) -> None:
+def _negate_custom_normals(edited: bmesh.types.BMesh, faces: Sequence[bmesh.types.BMFace]) -> None:
     layer = edited.loops.layers.float_vector.get(_NORMALS)
     if layer is not None:
         for face in faces:

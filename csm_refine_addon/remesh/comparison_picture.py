@@ -16,10 +16,10 @@ import bpy
 import numpy as np
 
 from . import rendering
-from .corner_attributes import Places
-from .material_sampling import Look
+from .corner_attributes import SurfacePoints
+from .material_sampling import MaterialSampler
 from .rendering import Array
-from .sampling import reduced_pixels_of, srgb_of_linear
+from .sampling import reduced_image_pixels, srgb_of_linear
 from .source_materials import base_colour
 
 SIDE = 320
@@ -28,15 +28,15 @@ _LARGEST_TEXTURE = 1024
 _GREY = np.full((1, 1, 3), 0.5, np.float32)
 
 
-class Picture:
+class ComparisonPicture:
     """A refine's picture, begun with the source. What cannot be drawn costs the picture, never the refine."""
 
     def __init__(self, source: bpy.types.Object) -> None:
-        self._source = _drawn(source)
+        self._source = _try_render_views(source)
 
     def finished(self, result: bpy.types.Object, path: Path) -> list[str]:
         """Write it with the result, as one PNG; return a note where that failed."""
-        views = _drawn(result, layout=True) if self._source else None
+        views = _try_render_views(result, layout=True) if self._source else None
         try:
             if self._source and views:
                 write(path, self._source, views)
@@ -46,9 +46,9 @@ class Picture:
         return ["A picture of source and result could not be made."]
 
 
-def _drawn(obj: bpy.types.Object, *, layout: bool = False) -> Views | None:
+def _try_render_views(obj: bpy.types.Object, *, layout: bool = False) -> Views | None:
     try:
-        return look(obj, layout=layout)
+        return render_views(obj, layout=layout)
     except (ArithmeticError, LookupError, MemoryError, RuntimeError, ValueError):
         traceback.print_exc()
         return None
@@ -64,20 +64,20 @@ class Views:
     texture: Array
 
 
-def look(obj: bpy.types.Object, *, layout: bool = False) -> Views:
+def render_views(obj: bpy.types.Object, *, layout: bool = False) -> Views:
     """Return a mesh object's pictures as it stands; the layout stays empty where it is not asked for."""
     mesh: Any = obj.data
-    shown = Look(mesh, _texture_pixels)
+    shown = MaterialSampler(mesh, _texture_pixels)
     corners = shown.points[shown.triangles]
-    seen = rendering.look_at(corners, SIDE)
-    places = Places(seen.triangle, seen.weights)
+    seen = rendering.project_triangles(corners, SIDE)
+    places = SurfacePoints(seen.triangle, seen.weights)
     inner = _inner_edges(mesh, shown.corners.loops)
     colours = shown.colour(places)
     colours[:, :3] = srgb_of_linear(colours[:, :3])
     return Views(
-        rendering.shaded(seen, colours, places.blend(shown.corners.own_normals)),
-        rendering.wired(seen, corners, inner),
-        *(_layout(obj, shown, inner) if layout else (_paper(), _paper())),
+        rendering.render_shaded(seen, colours, places.blend(shown.corners.own_normals)),
+        rendering.render_wireframe(seen, corners, inner),
+        *(_layout(obj, shown, inner) if layout else (_background(), _background())),
     )
 
 
@@ -106,33 +106,33 @@ def _inner_edges(mesh: Any, loops: Array) -> Array:
     return np.asarray((loops - starts + 1) % totals + starts != np.roll(loops, -1, axis=1))
 
 
-def _layout(obj: bpy.types.Object, shown: Look, inner: Array) -> tuple[Array, Array]:
+def _layout(obj: bpy.types.Object, shown: MaterialSampler, inner: Array) -> tuple[Array, Array]:
     texture = next((_upright(image, shown.pixels(image)) for image in _textures(obj)), None)
-    alone = _paper() if texture is None else rendering.reduced(texture, SIDE)
+    alone = _background() if texture is None else rendering.render_texture(texture, SIDE)
     uvs = shown.corners.coordinates()
     if uvs is None:
-        return _paper(), alone
-    return rendering.unrolled(uvs, inner, _GREY if texture is None else texture, SIDE), alone
+        return _background(), alone
+    return rendering.render_uv_layout(uvs, inner, _GREY if texture is None else texture, SIDE), alone
 
 
 def _textures(obj: bpy.types.Object) -> Iterator[Any]:
     """Yield the images that the base colours of its materials are made of."""
     for slot in obj.material_slots:
         base = base_colour(slot.material)
-        behind = _behind(base) if base else ()
+        behind = _upstream_nodes(base) if base else ()
         yield from (node.image for node in behind if node.type == "TEX_IMAGE" and node.image and node.image.size[0])
 
 
-def _behind(socket: Any) -> Iterator[Any]:
+def _upstream_nodes(socket: Any) -> Iterator[Any]:
     """Yield the nodes that a socket gets its value from, the nearest first."""
     for link in socket.links:
         yield link.from_node
         for behind in link.from_node.inputs:
-            yield from _behind(behind)
+            yield from _upstream_nodes(behind)
 
 
 def _texture_pixels(image: Any) -> Array | None:
-    return reduced_pixels_of(image, _LARGEST_TEXTURE)
+    return reduced_image_pixels(image, _LARGEST_TEXTURE)
 
 
 def _upright(image: Any, pixels: Array | None) -> Array | None:
@@ -143,8 +143,8 @@ def _upright(image: Any, pixels: Array | None) -> Array | None:
     return srgb_of_linear(found) if image.is_float else found
 
 
-def _paper() -> Array:
-    return np.broadcast_to(rendering.PAPER, (SIDE, SIDE, 3))
+def _background() -> Array:
+    return np.broadcast_to(rendering.BACKGROUND, (SIDE, SIDE, 3))
 
 
 def _read(collection: Any, name: str) -> Array:

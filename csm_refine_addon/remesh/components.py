@@ -10,24 +10,24 @@ import numpy as np
 
 from ..blender.background.topology import connected_components
 from .cleaning import edited_mesh
-from .edges import edges_of
+from .edges import build_edges
 from .surface import Array, Surface, areas, of_mesh, triangles_of_mesh
 
 
-def part_of_face(faces: Array, count: int) -> Array:
+def component_of_face(faces: Array, count: int) -> Array:
     """Return per face the number of the part it belongs to, from 0, by shared vertices."""
-    edges = edges_of(faces, count)
+    edges = build_edges(faces, count)
     label = connected_components(count, edges.start[edges.first], edges.end[edges.first])
     return np.unique(label[faces[:, 0]], return_inverse=True)[1]
 
 
-def without_parts_below(surface: Surface, share: float) -> Surface:
+def without_small_components(surface: Surface, share: float) -> Surface:
     """Return the surface without parts that have less than this share of it; the largest part always stays."""
     kept = _is_kept(surface.faces, len(surface.points), face_areas(surface), share)
     return compact(Surface(surface.points, surface.faces[kept]))
 
 
-def drop_parts_below(mesh: bpy.types.Mesh, share: float) -> int:
+def delete_small_components(mesh: bpy.types.Mesh, share: float) -> int:
     """Remove the same parts of a Blender mesh, and return how many faces that were."""
     triangles, owner = triangles_of_mesh(mesh)
     points = of_mesh(mesh).points
@@ -41,7 +41,7 @@ def drop_parts_below(mesh: bpy.types.Mesh, share: float) -> int:
 
 
 def _is_kept(faces: Array, count: int, sizes: Array, share: float) -> Array:
-    part = part_of_face(faces, count)
+    part = component_of_face(faces, count)
     size = np.bincount(part, weights=sizes)
     keep = size >= share * size.sum()
     keep[size.argmax()] = True

@@ -15,7 +15,7 @@ from .surface import Array, of_mesh, of_triangles, to_mesh, unit, vertex_normals
 
 
 @dataclass(frozen=True)
-class Places:
+class SurfacePoints:
     """Points on a mesh: the triangle of each, and the weights of its corners (n, 3)."""
 
     triangle: Array
@@ -26,7 +26,7 @@ class Places:
         return np.einsum("ij,ijk->ik", self.weights, corners[self.triangle])
 
 
-class Corners:
+class CornerAttributes:
     """A mesh in Blender's triangles; whatever is asked of it is read once.
 
     ``points`` (v, 3) and ``triangles`` (t, 3) are its shape, ``loops`` (t, 3) the corners of its faces that those of

@@ -11,25 +11,25 @@ from .components import compact
 from .surface import Surface, of_mesh, to_mesh
 
 
-def collapsed(shape: Surface, faces: int) -> Surface:
+def collapse_edges(shape: Surface, faces: int) -> Surface:
     """Return the shape with about so many triangles."""
     ratio = min(1.0, faces / max(len(shape.faces), 1))
-    return without_folded(modified(shape, "DECIMATE", ratio=ratio, use_collapse_triangulate=True))
+    return without_coincident_faces(apply_modifier(shape, "DECIMATE", ratio=ratio, use_collapse_triangulate=True))
 
 
-def fewer_triangles(shape: Surface, faces: int) -> Surface:
+def reduce_triangles(shape: Surface, faces: int) -> Surface:
     """Return the shape as it is, where it has no more, else collapsed."""
-    return collapsed(shape, faces) if len(shape.faces) > faces else shape
+    return collapse_edges(shape, faces) if len(shape.faces) > faces else shape
 
 
-def without_folded(shape: Surface) -> Surface:
+def without_coincident_faces(shape: Surface) -> Surface:
     """Return triangles without those that lie back to back on the same corners: what is left of a tiny closed part."""
     _, which, times = np.unique(np.sort(shape.faces[:, :3], axis=1), axis=0, return_inverse=True, return_counts=True)
     single = times[which.ravel()] == 1
     return compact(Surface(shape.points, shape.faces[single])) if single.any() else shape
 
 
-def modified(shape: Surface, kind: str, **values: Any) -> Surface:
+def apply_modifier(shape: Surface, kind: str, **values: Any) -> Surface:
     """Return what a modifier of Blender makes of a shape."""
     mesh = to_mesh(shape, "modified")
     obj = bpy.data.objects.new("modified", mesh)

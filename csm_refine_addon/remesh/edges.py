@@ -42,7 +42,7 @@ class Edges:
         return two, two + 1
 
 
-def edges_of(faces: Array, count: int) -> Edges:
+def build_edges(faces: Array, count: int) -> Edges:
     """Return the edges of faces (f, 3) or (f, 4), -1 for no corner, of a mesh with ``count`` vertices."""
     faces = np.asarray(faces, np.int64)
     width = faces.shape[1]
@@ -61,35 +61,35 @@ def edges_of(faces: Array, count: int) -> Edges:
     return Edges(start[order], end[order], face[order], first, uses, keys[first], count)
 
 
-def rim_of(faces: Array, count: int) -> Array:
+def boundary_vertices(faces: Array, count: int) -> Array:
     """Return the vertices at open edges, ascending."""
-    edges = edges_of(faces, count)
+    edges = build_edges(faces, count)
     open_ = edges.first[edges.uses == 1]
     return np.unique(np.concatenate([edges.start[open_], edges.end[open_]]))
 
 
 @dataclass(frozen=True)
-class Soundness:
+class EdgeDefects:
     """How many edges are open, how many have more than two faces, and at how many two faces disagree about outside."""
 
     open: int
-    crowded: int
-    at_odds: int
+    non_manifold: int
+    inconsistent: int
 
     @property
     def is_closed(self) -> bool:
         """Watertight: each edge between two faces that agree."""
-        return not (self.open or self.crowded or self.at_odds)
+        return not (self.open or self.non_manifold or self.inconsistent)
 
 
-def soundness(surface: Surface) -> Soundness:
+def count_edge_defects(surface: Surface) -> EdgeDefects:
     """Count the faults of a surface's edges."""
-    edges = edges_of(surface.faces, len(surface.points))
+    edges = build_edges(surface.faces, len(surface.points))
     one, other = edges.pairs()
-    return Soundness(
+    return EdgeDefects(
         open=int((edges.uses == 1).sum()),
-        crowded=int((edges.uses > 2).sum()),
-        at_odds=int((edges.start[one] == edges.start[other]).sum()),
+        non_manifold=int((edges.uses > 2).sum()),
+        inconsistent=int((edges.start[one] == edges.start[other]).sum()),
     )
 
 

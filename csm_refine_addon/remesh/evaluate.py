@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 
 from . import tuning
-from .edges import Soundness, soundness, volume
-from .quad_regularization import off_square
+from .edges import EdgeDefects, count_edge_defects, volume
+from .quad_regularization import mean_angle_error
 from .refine_settings import Topology
 from .surface import Nearest, Surface, areas, samples
 
@@ -19,7 +19,7 @@ class Verdict:
 
     faces: int = 0
     quads: float = 0.0
-    off_square: float = 0.0
+    mean_angle_error: float = 0.0
     distance: float = 0.0
     """Mean, both ways, in 1e-4 of the diagonal."""
     lost: float = 0.0
@@ -31,55 +31,55 @@ class Verdict:
     faults: tuple[str, ...] = ()
 
 
-def judged(shape: Surface, result: Surface, topology: Topology, budget: int) -> Verdict:
+def evaluate_result(shape: Surface, result: Surface, topology: Topology, budget: int) -> Verdict:
     """Return the verdict on a result. What is no mesh at all has the fault "unusable"."""
     if len(result.faces) == 0 or not np.isfinite(result.points).all() or result.diagonal == 0:
         return Verdict(faults=("unusable",))
     distance, lost, missed = _distances(shape, result)
-    before, after = soundness(shape), soundness(result)
+    before, after = count_edge_defects(shape), count_edge_defects(result)
     quads = float(result.is_quad.mean())
     faults = [
-        *_faults_of_edges(before, after),
-        *(["parts are lost"] if lost > tuning.LOST_SURFACE or _shrinks(shape, result) else []),
+        *_edge_faults(before, after),
+        *(["parts are lost"] if lost > tuning.MAX_LOST_SURFACE or _box_shrank(shape, result) else []),
         *(["inside out"] if before.is_closed and volume(result) * volume(shape) < 0 else []),
-        *(["too few quads"] if topology is Topology.QUADS and quads < tuning.LEAST_QUADS else []),
-        *(["another number of faces"] if _misses(len(result.faces), len(shape.faces), budget, topology) else []),
+        *(["too few quads"] if topology is Topology.QUADS and quads < tuning.MIN_QUADS_SHARE else []),
+        *(["another number of faces"] if _is_off_budget(len(result.faces), len(shape.faces), budget, topology) else []),
     ]
-    off = off_square(result) if topology is Topology.QUADS else 0.0
+    off = mean_angle_error(result) if topology is Topology.QUADS else 0.0
     score = distance + 100 * lost + 2 * len(faults) + 0.2 * off
     return Verdict(len(result.faces), quads, off, distance, lost, missed, after.is_closed, score, tuple(faults))
 
 
-def _shrinks(shape: Surface, result: Surface) -> bool:
+def _box_shrank(shape: Surface, result: Surface) -> bool:
     """Tell whether what makes up the box is gone, so that fitting would stretch the rest."""
     ends = [(surface.points.min(axis=0), surface.points.max(axis=0)) for surface in (shape, result)]
     off = np.abs(np.subtract(*ends)).max(axis=0)
     size = np.ptp(shape.points, axis=0)
-    return bool((off > tuning.BOX_LOST * size)[size > tuning.FLAT_FRACTION * shape.diagonal].any())
+    return bool((off > tuning.MAX_BOX_LOSS * size)[size > tuning.FLAT_FRACTION * shape.diagonal].any())
 
 
 def _distances(shape: Surface, result: Surface) -> tuple[float, float, float]:
     """Return the mean distance both ways, in 1e-4 of the diagonal, and what of the source is lost, and missed."""
     one, other = (surface.triangles() for surface in (shape, result))
-    there = Nearest(result.points, other).distances(samples(shape.points, one, tuning.JUDGE_SAMPLES, 1)[0])
-    back = Nearest(shape.points, one).distances(samples(result.points, other, tuning.JUDGE_SAMPLES, 2)[0])
+    there = Nearest(result.points, other).distances(samples(shape.points, one, tuning.EVALUATION_SAMPLES, 1)[0])
+    back = Nearest(shape.points, one).distances(samples(result.points, other, tuning.EVALUATION_SAMPLES, 2)[0])
     scale = max(shape.diagonal, 1e-300)
     side = np.sqrt(areas(shape.points, one).sum() / len(result.faces))
     mean = float((there.mean() + back.mean()) / 2 / scale * 1e4)
-    return mean, float((there > tuning.FAR * scale).mean()), float((there > side / 2).mean())
+    return mean, float((there > tuning.FAR_DISTANCE * scale).mean()), float((there > side / 2).mean())
 
 
-def _faults_of_edges(before: Soundness, after: Soundness) -> list[str]:
+def _edge_faults(before: EdgeDefects, after: EdgeDefects) -> list[str]:
     return [
-        *(["edges with more than two faces"] if after.crowded else []),
+        *(["edges with more than two faces"] if after.non_manifold else []),
         *(["open edges in a closed mesh"] if after.open and not before.open else []),
-        *(["normals at odds"] if after.at_odds > before.at_odds else []),
+        *(["normals at odds"] if after.inconsistent > before.inconsistent else []),
     ]
 
 
-def _misses(faces: int, had: int, budget: int, topology: Topology) -> bool:
-    most = budget * (1 + tuning.FACES_OFF)
-    least = budget * (1 - tuning.FACES_OFF)
+def _is_off_budget(faces: int, had: int, budget: int, topology: Topology) -> bool:
+    most = budget * (1 + tuning.FACES_TOLERANCE)
+    least = budget * (1 - tuning.FACES_TOLERANCE)
     if topology is Topology.TRIS:
         least = min(least, had)
     return not least <= faces <= most

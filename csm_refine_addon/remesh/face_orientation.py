@@ -35,7 +35,7 @@ class Faces:
 class WrongFaces:
     """Face numbers: those of parts at odds with themselves, and those of parts that are closed and inside out."""
 
-    at_odds: Array
+    inconsistent: Array
     inside_out: Array
 
 
@@ -45,11 +45,11 @@ def find_wrong_faces(faces: Faces) -> WrongFaces:
     _, part = np.unique(part, return_inverse=True)
     count = int(part.max()) + 1
     open_edges, odd_edges = _edge_faults(faces)
-    at_odds = _any_in_part(odd_edges, faces, part, count)
-    is_open = _any_in_part(open_edges, faces, part, count)
+    inconsistent = _any_in_component(odd_edges, faces, part, count)
+    is_open = _any_in_component(open_edges, faces, part, count)
     volume = np.bincount(part, weights=_volumes(faces), minlength=count)
-    inside_out = ~at_odds & ~is_open & (volume < 0) & ~_in_a_larger_part(faces, part, count)
-    return WrongFaces(np.flatnonzero(at_odds[part]), np.flatnonzero(inside_out[part]))
+    inside_out = ~inconsistent & ~is_open & (volume < 0) & ~_is_nested(faces, part, count)
+    return WrongFaces(np.flatnonzero(inconsistent[part]), np.flatnonzero(inside_out[part]))
 
 
 def _edge_faults(faces: Faces) -> tuple[Array, Array]:
@@ -60,7 +60,7 @@ def _edge_faults(faces: Faces) -> tuple[Array, Array]:
     return uses != 2, (uses == 2) & (forward_uses != 1)
 
 
-def _any_in_part(edge_fault: Array, faces: Faces, part: Array, count: int) -> Array:
+def _any_in_component(edge_fault: Array, faces: Faces, part: Array, count: int) -> Array:
     faulty = part[faces.corner_face[edge_fault[faces.corner_edge]]]
     return np.bincount(faulty, minlength=count) > 0
 
@@ -77,18 +77,18 @@ def _volumes(faces: Faces) -> Array:
     return np.bincount(faces.corner_face, weights=volumes, minlength=len(faces.starts))
 
 
-def _in_a_larger_part(faces: Faces, part: Array, count: int) -> Array:
+def _is_nested(faces: Faces, part: Array, count: int) -> Array:
     """Return per part whether its box lies within the box of another one: a cavity's wall looks inwards rightly."""
     low, high = np.full((count, 3), np.inf), np.full((count, 3), -np.inf)
     corner_part = part[faces.corner_face]
     np.minimum.at(low, corner_part, faces.positions[faces.corner_vertex])
     np.maximum.at(high, corner_part, faces.positions[faces.corner_vertex])
-    order = np.argsort(-np.prod(high - low, axis=1))[:MAX_HOLLOW_PARTS]
+    order = np.argsort(-np.prod(high - low, axis=1))[:MAX_NESTING_COMPONENTS]
     inside = np.zeros(count, dtype=bool)
     for outer in order:
         inside |= np.all(low > low[outer], axis=1) & np.all(high < high[outer], axis=1)
     return inside
 
 
-MAX_HOLLOW_PARTS = 100
+MAX_NESTING_COMPONENTS = 100
 """Of so many parts, the largest, cavities are known: each costs a look at all parts."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..core import serialization
 from . import tuning
-from .methods import name_of, rungs_for
+from .methods import name_of, methods_for
 from .refine_settings import RefineSettings, Topology
 
 Run = Callable[[str, Mapping[str, str], float], "int | None"]
@@ -86,7 +86,7 @@ def climbed(folder: Path, settings: RefineSettings, run: Run) -> list[Attempt] |
     """Return the attempts, in their order; None where the mesh cannot be read, as the report says."""
     attempts: list[Attempt] = []
     limit_s = tuning.METHOD_LIMIT_S + settings.budget * tuning.METHOD_LIMIT_S_PER_FACE
-    for number, method in enumerate(rungs_for(settings.topology), start=1):
+    for number, method in enumerate(methods_for(settings.topology), start=1):
         code = run("remesh.run_method", {"folder": str(folder), "method": method, "try": str(number)}, limit_s)
         if code == UNUSABLE:
             return None

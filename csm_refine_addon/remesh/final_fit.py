@@ -39,7 +39,7 @@ def fit(
     if keep_aspect and scaled_bbox is not None:
         box = size * np.min(box[~is_flat] / size[~is_flat], initial=np.inf)
     pivot = np.array(axes.blender_from_pivot_point(_vector(pivot_point or (0.0, 0.0, 0.0))))
-    along = np.where(is_flat, 0.5, _to_the_rim((positions - low) / np.where(is_flat, 1.0, size)))
+    along = np.where(is_flat, 0.5, _snap_rim((positions - low) / np.where(is_flat, 1.0, size)))
     stretch = np.where(is_flat, 1.0, box / np.where(is_flat, 1.0, size))
     mesh_io.transform_mesh(mesh, Matrix.Diagonal(Vector((*stretch.tolist(), 1.0))))  # for the normals' sake
     placed = along * box + (-0.5 - pivot) * box
@@ -55,7 +55,7 @@ def _is_near(own: tuple[Array, Array], frame: tuple[Array, Array]) -> bool:
     return bool(all(np.all(np.abs(one - other) <= RIM / 2 * size) for one, other in zip(own, frame, strict=True)))
 
 
-def _to_the_rim(along: Array) -> Array:
+def _snap_rim(along: Array) -> Array:
     """Draw what lies in the rim of a box from 0 to 1 to its sides, exactly; what lies within stays."""
     found = np.empty_like(along)
     for axis, values in enumerate(along.T):

@@ -15,12 +15,12 @@ from ..blender.background import mesh_io, topology
 from ..core import disk_errors, mesh_counts, serialization
 from ..core.errors import CsmError
 from . import tuning
-from .comparison_picture import Picture
+from .comparison_picture import ComparisonPicture
 from .final_fit import fit
 from .progress import Progress, Step, refusal, write_whole
 from .refine_settings import PICTURE, RefineSettings
 from .result_writer import write
-from .retexture import dressed
+from .retexture import retexture_shape
 from .run_method import limit_memory
 from .source_reader import load, read_source
 
@@ -48,14 +48,14 @@ def refine(folder: Path, order: dict[str, Any]) -> dict[str, Any]:
     progress.begin(Step.UNWRAPPING if order.get("choice") else Step.READING)
     progress.reached(5)
     obj, notes = read_source(folder, order, settings)
-    picture = Picture(obj)
+    picture = ComparisonPicture(obj)
     choice = order.get("choice", "")
     progress.reached(6 if choice else 50)
     frame = mesh_io.vertex_bounds(obj)
     if choice:
         limit_memory(tuning.MEMORY_LIMIT)
         shape = load(folder / "scratch" / f"{choice}.npz")
-        obj = dressed(shape, obj, settings.texture_resolution, progress)
+        obj = retexture_shape(shape, obj, settings.texture_resolution, progress)
     box, pivot = order.get("scaled_bbox"), order.get("pivot_point")
     notes += fit(obj.data, box, pivot, keep_aspect=settings.preserve_aspect_ratio, frame=frame)
     progress.begin(Step.WRITING)

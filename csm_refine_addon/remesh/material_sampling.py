@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import bpy
 import numpy as np
 
-from .corner_attributes import Corners, Places
-from .sampling import pixels_of
+from .corner_attributes import CornerAttributes, SurfacePoints
+from .sampling import image_pixels
 from .source_materials import Material, Pixels
 from .surface import Array, unit
 
 
 @dataclass(frozen=True)
-class Seen:
+class MaterialSamples:
     """At each place: linear base colour (n, 4) with alpha, roughness and metalness (n,), and the normal (n, 3)."""
 
     colour: Array
@@ -25,16 +25,16 @@ class Seen:
     normal: Array
 
 
-class Look:
+class MaterialSampler:
     """The look of one mesh. ``points`` and ``triangles`` are its shape, in Blender's triangles; so are ``corners``.
 
     Each image is read when a value is first asked for that is made of it, once, and kept as long as the look itself;
     ``pixels`` gives it to whoever else wants it.
     """
 
-    def __init__(self, mesh: bpy.types.Mesh, read: Pixels = pixels_of) -> None:
+    def __init__(self, mesh: bpy.types.Mesh, read: Pixels = image_pixels) -> None:
         self.pixels: Pixels = functools.cache(read)
-        self.corners = corners = Corners(mesh)
+        self.corners = corners = CornerAttributes(mesh)
         self.points, self.triangles = corners.points, corners.triangles
         self._materials = [Material(one, corners, self.pixels) for one in mesh.materials or (None,)]
 
@@ -55,26 +55,28 @@ class Look:
         """Whether any material uses its alpha."""
         return any(material.has_alpha for material in self._materials)
 
-    def at(self, places: Places) -> Seen:
+    def at(self, places: SurfacePoints) -> MaterialSamples:
         """Return what is seen at each place."""
         count = len(places.triangle)
-        seen = Seen(self.colour(places), np.zeros(count), np.zeros(count), unit(places.blend(self.corners.normals)))
+        seen = MaterialSamples(
+            self.colour(places), np.zeros(count), np.zeros(count), unit(places.blend(self.corners.normals))
+        )
         for material, here, some in self._by_material(places):
             seen.roughness[here] = material.roughness(some)
             seen.metallic[here] = material.metallic(some)
             seen.normal[here] = material.normal(some, seen.normal[here])
         return seen
 
-    def colour(self, places: Places) -> Array:
+    def colour(self, places: SurfacePoints) -> Array:
         """Return the linear base colour at each place (n, 4), with alpha."""
         found = np.ones((len(places.triangle), 4))
         for material, here, some in self._by_material(places):
             found[here] = material.colour(some)
         return found
 
-    def _by_material(self, places: Places) -> Iterator[tuple[Material, Array, Places]]:
+    def _by_material(self, places: SurfacePoints) -> Iterator[tuple[Material, Array, SurfacePoints]]:
         """Yield each material that is there, with the numbers of its places and the places."""
         which = np.clip(self.corners.material[places.triangle], 0, len(self._materials) - 1)
         for number in np.unique(which):
             here = np.flatnonzero(which == number)
-            yield self._materials[number], here, Places(places.triangle[here], places.weights[here])
+            yield self._materials[number], here, SurfacePoints(places.triangle[here], places.weights[here])

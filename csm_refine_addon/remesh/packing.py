@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import tuning
-from .raster import Flat, covered, signed_areas
+from .raster import UVLayout, rasterize, signed_areas
 from .surface import TINY, Array
 
 SIDE = 320
 """Cells along a side of the square, with a border of one all around that counts as taken."""
 CELL = 1 / (SIDE - 2)
-_TAKEN = 4096.0
+_OCCUPIED = 4096.0
 """More than the border of any outline has cells: what a cell on another chart counts for."""
 
 
@@ -41,42 +41,42 @@ class _Outline:
         around = wide.copy()
         for axis in (0, 1):
             around |= np.roll(wide, 1, axis) | np.roll(wide, -1, axis)
-        return np.where(wide, _TAKEN, around.astype(np.float64))
+        return np.where(wide, _OCCUPIED, around.astype(np.float64))
 
 
-def packed(flat: Flat, texture_size: int) -> Array:
+def pack_charts(flat: UVLayout, texture_size: int) -> Array:
     """Return the corners' places (t, 3, 2) in the unit square, charts apart by texels of a texture of this size.
 
     All charts in one scale, as large as fits.
     """
-    gap = min(tuning.GAP_TEXELS / texture_size, tuning.GREATEST_GAP)
+    gap = min(tuning.GAP_TEXELS / texture_size, tuning.MAX_GAP)
     members = _members(flat)
-    charts = [_upright(flat.places[inside]) for inside in members]
+    charts = [_min_area_rotation(flat.places[inside]) for inside in members]
     placed = _by_outline(charts, gap) if len(charts) <= tuning.PACK_CHARTS else None
-    return _gathered(flat, members, placed or _in_rows(charts, gap))
+    return _scatter_to_corners(flat, members, placed or _pack_boxes(charts, gap))
 
 
-def in_rows_of(flat: Flat) -> Array:
+def pack_charts_quickly(flat: UVLayout) -> Array:
     """Return the same, quickly and wastefully."""
     members = _members(flat)
     charts = [flat.places[inside] - flat.places[inside].min(axis=(0, 1)) for inside in members]
-    return _gathered(flat, members, _in_rows(charts, 0.002))
+    return _scatter_to_corners(flat, members, _pack_boxes(charts, 0.002))
 
 
-def _members(flat: Flat) -> list[Array]:
+def _members(flat: UVLayout) -> list[Array]:
     order = np.argsort(flat.chart, kind="stable")
     begins = np.searchsorted(flat.chart[order], np.arange(int(flat.chart.max()) + 2))
     return [order[begin:end] for begin, end in itertools.pairwise(begins)]
 
 
-def _gathered(flat: Flat, members: list[Array], placed: list[Array]) -> Array:
+def _scatter_to_corners(flat: UVLayout, members: list[Array], placed: list[Array]) -> Array:
     result = np.empty_like(flat.places)
     for inside, places in zip(members, placed, strict=True):
         result[inside] = places
     return np.clip(result, 0, 1)
 
 
-def _upright(places: Array) -> Array:
+def _min_area_rotation(places: Array) -> Array:
     """Return a chart turned so that its box is the smallest, its corner at the origin."""
     corners = places.reshape(-1, 2)
     angles = np.radians(np.arange(0, 90, 3))
@@ -94,16 +94,16 @@ def _by_outline(charts: list[Array], gap: float) -> list[Array] | None:
     best: list[Array] | None = None
     for _ in range(tuning.PACK_TRIES):
         share = (low + high) / 2
-        placed = _placed(charts, order, float(np.sqrt(share / max(area, TINY))), gap)
+        placed = _pack_at_scale(charts, order, float(np.sqrt(share / max(area, TINY))), gap)
         low, high = (low, share) if placed is None else (share, high)
         best = placed or best
-    while best is None and low > tuning.LEAST_SHARE:
+    while best is None and low > tuning.MIN_SHARE:
         low *= tuning.SHARE_STEP
-        best = _placed(charts, order, float(np.sqrt(low / max(area, TINY))), gap)
+        best = _pack_at_scale(charts, order, float(np.sqrt(low / max(area, TINY))), gap)
     return best
 
 
-def _placed(charts: list[Array], order: list[int], scale: float, gap: float) -> list[Array] | None:
+def _pack_at_scale(charts: list[Array], order: list[int], scale: float, gap: float) -> list[Array] | None:
     """Return the charts' places at a scale, or None where one finds no room."""
     taken = np.ones((SIDE, SIDE))
     taken[1:-1, 1:-1] = 0
@@ -130,7 +130,7 @@ def _outline(places: Array, gap: float) -> _Outline:
     fine = tuning.OUTLINE_PIXELS
     cells = np.zeros((rows * fine, columns * fine), bool)
     square = (places + gap) / (columns * CELL, rows * CELL)
-    _, row, column = covered(square, columns * fine, rows * fine, grow=gap / CELL * fine + 0.75)
+    _, row, column = rasterize(square, columns * fine, rows * fine, grow=gap / CELL * fine + 0.75)
     cells[row, column] = True
     for k in range(3):  # needles between the pixels
         at = np.minimum(
@@ -149,7 +149,7 @@ def _best_spot(taken: Array, turns: list[_Outline]) -> tuple[_Outline, int, int]
         image = np.zeros((SIDE, SIDE))
         image[:rows, :columns] = kernel
         met = np.fft.irfft2(field * np.conj(np.fft.rfft2(image)), (SIDE, SIDE))[: SIDE - rows + 1, : SIDE - columns + 1]
-        touch = np.where(met < _TAKEN - 0.5, met / (kernel == 1).sum(), -np.inf)
+        touch = np.where(met < _OCCUPIED - 0.5, met / (kernel == 1).sum(), -np.inf)
         touch -= tuning.PACK_CORNER * (np.arange(touch.shape[0])[:, None] + np.arange(touch.shape[1])) / SIDE
         row, column = np.unravel_index(int(touch.argmax()), touch.shape)
         if np.isfinite(touch[row, column]) and (best is None or touch[row, column] > best[0]):
@@ -157,7 +157,7 @@ def _best_spot(taken: Array, turns: list[_Outline]) -> tuple[_Outline, int, int]
     return best[1:] if best else None
 
 
-def _in_rows(charts: list[Array], gap: float) -> list[Array]:
+def _pack_boxes(charts: list[Array], gap: float) -> list[Array]:
     """Return the charts side by side by their boxes, the tallest first, in rows: for very many."""
     boxes = np.array([places.max(axis=(0, 1)) for places in charts])
     order = np.argsort(-boxes[:, 1], kind="stable")
@@ -165,15 +165,15 @@ def _in_rows(charts: list[Array], gap: float) -> list[Array]:
     gap = min(gap, 0.25 / max(len(charts), 1) ** 0.5)
     for _ in range(30):
         scale = (low + high) / 2
-        fits = _rows(boxes[order] * scale + 2 * gap) is not None
+        fits = _shelf_corners(boxes[order] * scale + 2 * gap) is not None
         low, high = (scale, high) if fits else (low, scale)
     corners = np.zeros_like(boxes)
-    spots = _rows(boxes[order] * low + 2 * gap)
+    spots = _shelf_corners(boxes[order] * low + 2 * gap)
     corners[order] = 0 if spots is None else spots
     return [places * low + gap + corner for places, corner in zip(charts, corners, strict=True)]
 
 
-def _rows(boxes: Array) -> Array | None:
+def _shelf_corners(boxes: Array) -> Array | None:
     corners = np.zeros_like(boxes)
     x = y = height = 0.0
     for number, (wide, tall) in enumerate(boxes.tolist()):

@@ -9,18 +9,20 @@ from __future__ import annotations
 import numpy as np
 
 from . import tuning
-from .edges import edges_of, rim_of
+from .edges import boundary_vertices, build_edges
 from .progress import turns
-from .surface import Array, Nearest, crosses, samples, scattered, unit, weights_in
+from .surface import Array, Nearest, crosses, samples, scatter_add, unit, weights_in
 
 
-def draw_near(points: Array, triangles: Array, source_points: Array, source_triangles: Array) -> tuple[Array, Array]:
+def fit_to_source(
+    points: Array, triangles: Array, source_points: Array, source_triangles: Array
+) -> tuple[Array, Array]:
     """Return points and triangles that are nearer to the source; as many of them, and as closed as they were."""
     source = Nearest(source_points, source_triangles)
     triangles = flip_edges(points, triangles, source)
-    for turn in turns(tuning.NEARING_ROUNDS, 0.2, 1.0):
+    for turn in turns(tuning.PROJECTION_ROUNDS, 0.2, 1.0):
         points = move_vertices(points, triangles, source, source_points, source_triangles, turn)
-        if turn < tuning.NEARING_FLIPS:
+        if turn < tuning.PROJECTION_FLIPS:
             triangles = flip_edges(points, triangles, source)
     return points, triangles
 
@@ -32,7 +34,7 @@ def move_vertices(
     source_points: Array,
     source_triangles: Array,
     seed: int = 0,
-    ease: tuple[float, float] = tuning.NEARING_EASE,
+    ease: tuple[float, float] = tuning.PROJECTION_WEIGHTS,
 ) -> Array:
     """Return the vertices of one Gauss-Newton step towards the least mean distance between both surfaces.
 
@@ -48,19 +50,19 @@ def move_vertices(
     which = np.concatenate([which, which_back])
     weights = weights_in(points, triangles, which, np.concatenate([places, here]))
     target, far = np.concatenate([there, back]), np.concatenate([far, far_back])
-    agree = np.einsum("ij,ij->i", unit(crosses(points, triangles))[which], normals) > tuning.SAME_SIDE
-    scale = np.median(far) * tuning.NEARING_EVEN + 1e-12 * np.ptp(points)
+    agree = np.einsum("ij,ij->i", unit(crosses(points, triangles))[which], normals) > tuning.SAME_SIDE_COSINE
+    scale = np.median(far) * tuning.PROJECTION_ROBUST_SCALE + 1e-12 * np.ptp(points)
     # What sticks out of the source's box would be pushed back when the mesh is fitted to the box that is asked for.
     trust = agree / np.hypot(far, scale)
     held = np.full(len(points), ease[1])
-    held[rim_of(triangles, len(points))] = tuning.RIM_HELD
+    held[boundary_vertices(triangles, len(points))] = tuning.BOUNDARY_HOLD_WEIGHT
     corners = triangles[which]
     missing = target - np.einsum("ijk,ij->ik", points[corners], weights)
-    moved = points + _step(corners, weights, missing, normals, trust, ease[0], held)
+    moved = points + _solve_moves(corners, weights, missing, normals, trust, ease[0], held)
     return np.clip(moved, source_points.min(axis=0), source_points.max(axis=0))
 
 
-def _step(
+def _solve_moves(
     corners: Array,
     weights: Array,
     missing: Array,
@@ -76,7 +78,7 @@ def _step(
     precondition = 1 / (square[:, None] * (1 / 3 + slide) + hold)
 
     def spread(pull: Array) -> Array:
-        return scattered(corners, pull[:, None, :] * weights[:, :, None], count)
+        return scatter_add(corners, pull[:, None, :] * weights[:, :, None], count)
 
     def along_normal(vectors: Array) -> Array:
         return normals * (np.einsum("ij,ij->i", normals, vectors) * trust)[:, None]
@@ -85,7 +87,7 @@ def _step(
         moved = np.einsum("ijk,ij->ik", moves[corners], weights)
         return spread(along_normal(moved) + slide * trust[:, None] * moved) + hold * moves
 
-    return conjugate_gradients(apply, spread(along_normal(missing)), precondition, tuning.NEARING_STEPS)
+    return conjugate_gradients(apply, spread(along_normal(missing)), precondition, tuning.PROJECTION_STEPS)
 
 
 def conjugate_gradients(apply, wanted: Array, precondition: Array, steps: int, start: Array | None = None) -> Array:  # type: ignore[no-untyped-def]  # noqa: ANN001
@@ -114,18 +116,18 @@ def flip_edges(points: Array, triangles: Array, source: Nearest) -> Array:
     No face loses two of its edges at once.
     """
     triangles = np.array(triangles, np.int64)
-    edges = edges_of(triangles, len(points))
+    edges = build_edges(triangles, len(points))
     one, other = edges.pairs()
     agree = edges.start[one] == edges.end[other]
     one, other = one[agree], other[agree]
     a, b, left, right = edges.start[one], edges.end[one], edges.face[one], edges.face[other]
     c, d = (triangles[face].sum(axis=1) - a - b for face in (left, right))
     crossing = edges.key(c, d)
-    allowed = np.flatnonzero((c != d) & ~edges.has(crossing) & _stays_good(points, a, b, c, d))
+    allowed = np.flatnonzero((c != d) & ~edges.has(crossing) & _is_flip_allowed(points, a, b, c, d))
     a, b, c, d, left, right, crossing = (array[allowed] for array in (a, b, c, d, left, right, crossing))
     now, then = (_distance_along(points[x], points[y], source) for x, y in ((a, b), (c, d)))
     gain = now - then
-    order = np.flatnonzero(gain > tuning.FLIP_GAIN * now)
+    order = np.flatnonzero(gain > tuning.FLIP_MIN_GAIN * now)
     order = order[np.argsort(-gain[order], kind="stable")]
     order = order[np.unique(crossing[order], return_index=True)[1]]
     order = order[np.argsort(-gain[order], kind="stable")]
@@ -138,7 +140,7 @@ def flip_edges(points: Array, triangles: Array, source: Nearest) -> Array:
     return triangles
 
 
-def _stays_good(points: Array, a: Array, b: Array, c: Array, d: Array) -> Array:
+def _is_flip_allowed(points: Array, a: Array, b: Array, c: Array, d: Array) -> Array:
     """Tell where (a, d, c) and (d, b, c) look the way that (a, b, c) and (b, a, d) look, and are no needles."""
     before = unit(crosses(points, np.stack([a, b, c], 1)) + crosses(points, np.stack([b, a, d], 1)))
     good = np.ones(len(a), bool)
@@ -147,8 +149,8 @@ def _stays_good(points: Array, a: Array, b: Array, c: Array, d: Array) -> Array:
         size = np.linalg.norm(normal, axis=1)
         sides = points[corners] - points[np.roll(corners, 1, axis=1)]
         longest = np.einsum("ijk,ijk->ij", sides, sides).max(axis=1)
-        good &= np.einsum("ij,ij->i", normal, before) > tuning.FLIP_TURN * size
-        good &= size > tuning.FLIP_NEEDLE * longest
+        good &= np.einsum("ij,ij->i", normal, before) > tuning.FLIP_MIN_COSINE * size
+        good &= size > tuning.FLIP_MIN_ASPECT * longest
     return good
 
 

@@ -10,29 +10,31 @@ import numpy as np
 
 from . import tuning
 from .components import compact
-from .edges import rim_of
+from .edges import boundary_vertices
 from .progress import turns
 from .projection import conjugate_gradients, move_vertices
-from .surface import Array, Nearest, Surface, scattered, unit, vertex_normals
+from .surface import Array, Nearest, Surface, scatter_add, unit, vertex_normals
 
 
-def squared(quads: Surface, source: Surface) -> Surface:
+def regularize_quads(quads: Surface, source: Surface) -> Surface:
     """Return the quads with more even angles, on the source, as near to it as they allow."""
     quads = compact(quads)
     triangles = source.triangles()
     nearest = Nearest(source.points, triangles)
     points = quads.points
-    for _ in turns(tuning.SQUARE_ROUNDS, 0.7, 0.78):
-        points = nearest(_more_square(points, quads))[0]
-    for turn in turns(tuning.QUADS_NEARING, 0.78, 1.0):
-        for _ in range(tuning.SQUARE_BETWEEN):
-            points = _more_square(points, quads)
-        quads = turned_to_cut(Surface(points, quads.faces), nearest)
-        points = move_vertices(points, quads.triangles(), nearest, source.points, triangles, turn, tuning.QUADS_EASE)
-    return turned_to_cut(Surface(points, quads.faces), nearest)
+    for _ in turns(tuning.REGULARIZE_ROUNDS, 0.7, 0.78):
+        points = nearest(_regularize(points, quads))[0]
+    for turn in turns(tuning.QUAD_PROJECTION_ROUNDS, 0.78, 1.0):
+        for _ in range(tuning.REGULARIZE_PER_ROUND):
+            points = _regularize(points, quads)
+        quads = orient_diagonals(Surface(points, quads.faces), nearest)
+        points = move_vertices(
+            points, quads.triangles(), nearest, source.points, triangles, turn, tuning.QUAD_PROJECTION_WEIGHTS
+        )
+    return orient_diagonals(Surface(points, quads.faces), nearest)
 
 
-def turned_to_cut(quads: Surface, source: Nearest) -> Surface:
+def orient_diagonals(quads: Surface, source: Nearest) -> Surface:
     """Return the quads with the diagonal that is nearer to the source first to third: they are cut there."""
     faces = quads.faces.copy()
     corner = quads.points[faces]
@@ -42,7 +44,7 @@ def turned_to_cut(quads: Surface, source: Nearest) -> Surface:
     return Surface(quads.points, faces)
 
 
-def _more_square(points: Array, quads: Surface) -> Array:
+def _regularize(points: Array, quads: Surface) -> Array:
     """Return the vertices where their faces, as rectangles, want them most; they move in the surface's plane.
 
     A rectangle's diagonals are as long as each other and cut each other in half.
@@ -55,25 +57,27 @@ def _more_square(points: Array, quads: Surface) -> Array:
     wanted = np.stack([-one, -other, one, other], axis=1)
     normals = vertex_normals(points, Surface(points, quads.faces).triangles())
     free = np.ones((count, 1))
-    free[rim_of(quads.faces, count)] = 0
+    free[boundary_vertices(quads.faces, count)] = 0
     times = np.bincount(faces.ravel(), minlength=count)[:, None]
 
     def in_plane(vectors: Array) -> Array:
         return free * (vectors - normals * np.einsum("ij,ij->i", vectors, normals)[:, None])
 
     def apply(moves: Array) -> Array:
-        return in_plane(scattered(faces, _centred(moves[faces]), count) + tuning.SQUARE_HOLD * times * moves)
+        return in_plane(
+            scatter_add(faces, _centred(moves[faces]), count) + tuning.REGULARIZE_HOLD_WEIGHT * times * moves
+        )
 
-    missing = in_plane(scattered(faces, wanted - corner, count))
-    ease = 1 / np.maximum(times * (0.75 + tuning.SQUARE_HOLD), 1)
-    return points + conjugate_gradients(apply, missing, ease, tuning.SQUARE_STEPS)
+    missing = in_plane(scatter_add(faces, wanted - corner, count))
+    ease = 1 / np.maximum(times * (0.75 + tuning.REGULARIZE_HOLD_WEIGHT), 1)
+    return points + conjugate_gradients(apply, missing, ease, tuning.REGULARIZE_STEPS)
 
 
 def _centred(corners: Array) -> Array:
     return corners - corners.mean(axis=1, keepdims=True)
 
 
-def off_square(quads: Surface) -> float:
+def mean_angle_error(quads: Surface) -> float:
     """Return by how many degrees the quads' corners are off 90, on the mean."""
     faces = quads.faces[quads.is_quad]
     if not len(faces):

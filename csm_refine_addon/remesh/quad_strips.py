@@ -12,28 +12,28 @@ import numpy as np
 
 from ..blender.background.topology import connected_components
 from . import tuning
-from .edges import Edges, edges_of
+from .edges import Edges, build_edges
 from .surface import Array, Surface
 
 
-def with_rows_cut(quads: Surface, least: int, most: int) -> Surface:
+def split_strips(quads: Surface, least: int, most: int) -> Surface:
     """Return the quads with so many of the widest rows cut that there are ``least`` faces or more, if that can be had.
 
     Never more than ``most``. No row is cut that meets a triangle, a crowded edge, or itself.
     """
-    for _ in range(tuning.ROW_ROUNDS):
+    for _ in range(tuning.STRIP_ROUNDS):
         if len(quads.faces) >= least:
             break
-        rows = _rows(quads)
-        chosen = _chosen(quads, rows, least - len(quads.faces), most - len(quads.faces))
+        rows = _find_strips(quads)
+        chosen = _select_strips(quads, rows, least - len(quads.faces), most - len(quads.faces))
         if not chosen.any():
             break
-        quads = _cut(quads, rows, chosen)
+        quads = _split_selected(quads, rows, chosen)
     return quads
 
 
 @dataclass(frozen=True)
-class _Rows:
+class _Strips:
     """``edge`` (f, 4): the number of the edge from each corner, of quads; ``row`` of each edge, below ``count``."""
 
     edges: Edges
@@ -49,8 +49,8 @@ class _Rows:
         return self.row[self.edge[:, :2]]
 
 
-def _rows(quads: Surface) -> _Rows:
-    edges = edges_of(quads.faces, len(quads.points))
+def _find_strips(quads: Surface) -> _Strips:
+    edges = build_edges(quads.faces, len(quads.points))
     edge = np.searchsorted(edges.keys, edges.key(quads.faces, np.roll(quads.faces, -1, axis=1)))
     edge = np.where(quads.is_quad[:, None], edge, 0)
     whole = edge[quads.is_quad]
@@ -67,10 +67,10 @@ def _rows(quads: Surface) -> _Rows:
     width[row[edges.uses > 2]] = 0
     of_triangles = np.isin(edges.face, np.flatnonzero(~quads.is_quad))
     width[row[np.repeat(np.arange(len(edges.uses)), edges.uses)[of_triangles]]] = 0
-    return _Rows(edges, edge, row, count, width)
+    return _Strips(edges, edge, row, count, width)
 
 
-def _chosen(quads: Surface, rows: _Rows, wanted: int, most: int) -> Array:
+def _select_strips(quads: Surface, rows: _Strips, wanted: int, most: int) -> Array:
     """Return for each row whether it is cut: the widest ones first, none that crosses another that is cut."""
     across = rows.across
     order = np.argsort(across.ravel(), kind="stable")
@@ -88,7 +88,7 @@ def _chosen(quads: Surface, rows: _Rows, wanted: int, most: int) -> Array:
     return chosen
 
 
-def _cut(quads: Surface, rows: _Rows, chosen: Array) -> Surface:
+def _split_selected(quads: Surface, rows: _Strips, chosen: Array) -> Surface:
     edges, cut = rows.edges, np.flatnonzero(chosen[rows.row])
     middle = np.full(len(edges.keys), -1)
     middle[cut] = len(quads.points) + np.arange(len(cut))

@@ -12,60 +12,62 @@ import bmesh
 import numpy as np
 
 from . import tuning
-from .decimation import collapsed, modified
-from .edges import edges_of
-from .evaluate import judged
+from .decimation import apply_modifier, collapse_edges
+from .edges import build_edges
+from .evaluate import evaluate_result
 from .progress import turns
-from .quad_strips import with_rows_cut
+from .quad_strips import split_strips
 from .refine_settings import Topology
 from .surface import TINY, Surface, of_mesh, to_mesh
 
 _operators: Any = bpy.ops  # the stubs of 4.2 know no return values
 
 
-class NoQuads(Exception):
+class QuadMethodError(Exception):
     """The method gave nothing to go on with."""
 
 
-def flowed(shape: Surface, budget: int) -> Surface:
+def run_quadriflow(shape: Surface, budget: int) -> Surface:
     """Return QuadriFlow's quads. Raises NoQuads.
 
     It gives up on edges shorter than 1e-4, so it gets a large copy. It misses the number that it is asked for, now
     more, now less: so it is asked for few, and rows are cut. For some numbers it leaves holes, or loses a rung of a
     chair or the tip of an ear, which it has for the next one: then it is asked again, as after any other fault.
     """
-    edges = edges_of(shape.faces, len(shape.points))
+    edges = build_edges(shape.faces, len(shape.points))
     sides = np.abs(shape.points[edges.start[edges.first]] - shape.points[edges.end[edges.first]]).max(axis=1)
     scale = min(
-        max(tuning.FLOW_EDGE / max(sides.min(), TINY), tuning.FLOW_DIAGONAL[0] / shape.diagonal),
-        tuning.FLOW_DIAGONAL[1] / shape.diagonal,
+        max(tuning.QUADRIFLOW_EDGE / max(sides.min(), TINY), tuning.QUADRIFLOW_DIAGONAL[0] / shape.diagonal),
+        tuning.QUADRIFLOW_DIAGONAL[1] / shape.diagonal,
     )
     large = Surface(shape.points * scale, shape.faces)
-    least, most = (budget * (1 + way * tuning.FACES_OFF) for way in (-1, 1))
-    asked = round(budget * tuning.FLOW_ASKED)
-    refusal = NoQuads("QuadriFlow was not asked")
+    least, most = (budget * (1 + way * tuning.FACES_TOLERANCE) for way in (-1, 1))
+    asked = round(budget * tuning.QUADRIFLOW_TARGET)
+    refusal = QuadMethodError("QuadriFlow was not asked")
     given: dict[int, int] = {}
     found: list[tuple[tuple[bool, bool, float], Surface]] = []
-    for _ in turns(tuning.FLOW_TRIES_OF_FEW if budget < tuning.FLOW_FEW else tuning.FLOW_TRIES, 0.0, 0.7):
+    for _ in turns(
+        tuning.QUADRIFLOW_TRIES_OF_FEW if budget < tuning.QUADRIFLOW_FEW else tuning.QUADRIFLOW_TRIES, 0.0, 0.7
+    ):
         try:
-            one = _flowed_once(large, asked)
-        except NoQuads as error:
+            one = _run_quadriflow_once(large, asked)
+        except QuadMethodError as error:
             refusal, asked = error, asked + 1 + asked // 100
             continue
         given[asked] = len(one.faces)
-        one = with_rows_cut(Surface(one.points / scale, one.faces), math.ceil(least), int(most))
-        verdict = judged(shape, one, Topology.QUADS, budget)
-        misses = verdict.missed > tuning.FLOW_MISSED
+        one = split_strips(Surface(one.points / scale, one.faces), math.ceil(least), int(most))
+        verdict = evaluate_result(shape, one, Topology.QUADS, budget)
+        misses = verdict.missed > tuning.QUADRIFLOW_MISSED
         found.append(((bool(verdict.faults), misses, verdict.score), one))
         if not verdict.faults and not misses:
             break
-        asked = _to_ask(given, round(budget * tuning.FLOW_ASKED))
+        asked = _next_target(given, round(budget * tuning.QUADRIFLOW_TARGET))
     if not found:
         raise refusal
     return min(found, key=lambda pair: pair[0])[1]
 
 
-def _to_ask(given: dict[int, int], wanted: int) -> int:
+def _next_target(given: dict[int, int], wanted: int) -> int:
     """Return what to ask for next: between what gave too few and too many, else in proportion to the last."""
     few = max((pair for pair in given.items() if pair[1] < wanted), key=lambda pair: pair[1], default=None)
     many = min((pair for pair in given.items() if pair[1] >= wanted), key=lambda pair: pair[1], default=None)
@@ -79,7 +81,7 @@ def _to_ask(given: dict[int, int], wanted: int) -> int:
     return asked
 
 
-def _flowed_once(shape: Surface, faces: int) -> Surface:
+def _run_quadriflow_once(shape: Surface, faces: int) -> Surface:
     mesh = to_mesh(shape, "flowed")
     obj = bpy.data.objects.new("flowed", mesh)
     bpy.context.scene.collection.objects.link(obj)
@@ -92,43 +94,43 @@ def _flowed_once(shape: Surface, faces: int) -> Surface:
             mode="FACES", target_faces=faces, use_preserve_boundary=True, seed=0
         )
     except RuntimeError as error:
-        raise NoQuads(str(error).strip().splitlines()[-1]) from error
+        raise QuadMethodError(str(error).strip().splitlines()[-1]) from error
     found = of_mesh(obj.data)
     bpy.data.objects.remove(obj)
     if "FINISHED" not in outcome or not len(found.faces) or not np.isfinite(found.points).all():
-        raise NoQuads("QuadriFlow gave nothing that can be used")
+        raise QuadMethodError("QuadriFlow gave nothing that can be used")
     return found
 
 
-def voxels(shape: Surface) -> Surface:
+def voxel_remesh(shape: Surface) -> Surface:
     """Return Blender's voxel remesh, fine enough for thin parts as far as memory allows."""
     size = float(np.ptp(shape.points, axis=0).max()) / tuning.VOXELS
-    found = modified(shape, "REMESH", mode="VOXEL", voxel_size=size)
+    found = apply_modifier(shape, "REMESH", mode="VOXEL", voxel_size=size)
     if not len(found.faces):
-        raise NoQuads("the voxel remesh left nothing")
+        raise QuadMethodError("the voxel remesh left nothing")
     halves = found.triangles()
     return Surface(found.points, np.column_stack([halves, np.full(len(halves), -1)]))
 
 
-def few_quads(shape: Surface, budget: int) -> Surface:
+def reduce_to_quads(shape: Surface, budget: int) -> Surface:
     """Return a small part as quads: its triangles paired where that leaves none over, else fewer ones, cut."""
-    paired = _paired(shape)
-    return paired if paired.is_quad.all() and len(paired.faces) <= budget else paired_and_cut(shape, budget)
+    paired = _pair_triangles(shape)
+    return paired if paired.is_quad.all() and len(paired.faces) <= budget else pair_and_subdivide(shape, budget)
 
 
-def paired_and_cut(shape: Surface, budget: int) -> Surface:
+def pair_and_subdivide(shape: Surface, budget: int) -> Surface:
     """Return a quarter of the budget in paired triangles, each face cut around its middle into quads."""
     wanted = budget / tuning.QUADS_OF_TRIANGLE
     for _ in range(3):
-        coarse = _paired(collapsed(shape, round(wanted)) if len(shape.faces) > wanted else shape)
+        coarse = _pair_triangles(collapse_edges(shape, round(wanted)) if len(shape.faces) > wanted else shape)
         corners = int((coarse.faces >= 0).sum())
-        if corners <= budget * (1 + tuning.FACES_OFF) or len(coarse.faces) < tuning.LEAST_FACES:
+        if corners <= budget * (1 + tuning.FACES_TOLERANCE) or len(coarse.faces) < tuning.MIN_FACES:
             break
         wanted *= budget / corners
-    return _cut(coarse)
+    return _subdivide(coarse)
 
 
-def _paired(shape: Surface) -> Surface:
+def _pair_triangles(shape: Surface) -> Surface:
     mesh = to_mesh(shape, "paired")
     work = bmesh.new()
     work.from_mesh(mesh)
@@ -141,10 +143,10 @@ def _paired(shape: Surface) -> Surface:
     return found
 
 
-def _cut(shape: Surface) -> Surface:
+def _subdivide(shape: Surface) -> Surface:
     """Return each face as quads from its middle to its corner, by way of the middles of the sides."""
     count = len(shape.points)
-    edges = edges_of(shape.faces, count)
+    edges = build_edges(shape.faces, count)
     ends = edges.start[edges.first], edges.end[edges.first]
     sizes = 3 + shape.is_quad
     valid = shape.faces >= 0

@@ -8,12 +8,12 @@ import numpy as np
 
 from .surface import Array
 
-_BLOCK = 4_000_000
+_BLOCK_PIXELS = 4_000_000
 """Pixels looked at at a time: some 300 MB."""
 
 
 @dataclass(frozen=True)
-class Flat:
+class UVLayout:
     """Per triangle its chart (t,), and its corners' places (t, 3, 2), in the units of the mesh; charts may overlap."""
 
     chart: Array
@@ -26,7 +26,7 @@ def signed_areas(places: Array) -> Array:
     return np.asarray(one[:, 0] * other[:, 1] - one[:, 1] * other[:, 0]) / 2
 
 
-def covered(places: Array, width: int, height: int, grow: float = 0.0) -> tuple[Array, Array, Array]:
+def rasterize(places: Array, width: int, height: int, grow: float = 0.0) -> tuple[Array, Array, Array]:
     """Return triangle, row and column of each pixel whose middle lies in a triangle (t, 3, 2) of the unit square.
 
     With ``grow``, in pixels, those too that are so far from a triangle, nearly. Pixels outside are left out.
@@ -39,8 +39,10 @@ def covered(places: Array, width: int, height: int, grow: float = 0.0) -> tuple[
     found = []
     first = 0
     while first < len(places):
-        last = max(first + 1, int(np.searchsorted(ends, (ends[first - 1] if first else 0) + _BLOCK)))
-        found.append(_covered(corners[first:last], low[first:last], wide[first:last], tall[first:last], grow, first))
+        last = max(first + 1, int(np.searchsorted(ends, (ends[first - 1] if first else 0) + _BLOCK_PIXELS)))
+        found.append(
+            _rasterize_block(corners[first:last], low[first:last], wide[first:last], tall[first:last], grow, first)
+        )
         first = last
     if not found:
         return tuple(np.empty(0, np.int64) for _ in range(3))  # type: ignore[return-value]
@@ -48,7 +50,7 @@ def covered(places: Array, width: int, height: int, grow: float = 0.0) -> tuple[
     return triangle, row, column
 
 
-def _covered(
+def _rasterize_block(
     corners: Array, low: Array, wide: Array, tall: Array, grow: float, first: int
 ) -> tuple[Array, Array, Array]:
     many = wide * tall

@@ -10,32 +10,32 @@ import numpy as np
 
 from ..blender.background.topology import connected_components
 from . import tuning
-from .components import part_of_face
-from .edges import Edges, edges_of
+from .components import component_of_face
+from .edges import Edges, build_edges
 from .surface import Array, Surface, areas, of_mesh, of_triangles, triangles_of_mesh
 
 
-def repaired(mesh: bpy.types.Mesh) -> Surface:
+def repair_shape(mesh: bpy.types.Mesh) -> Surface:
     """Return the shape of a cleaned mesh as triangles that a method can work with. The mesh stays as it is."""
     triangles, _ = triangles_of_mesh(mesh)
     points = of_mesh(mesh).points
-    kept = without_doubles(triangles.astype(np.int64))
+    kept = without_duplicate_faces(triangles.astype(np.int64))
     for turn in range(tuning.REPAIR_ROUNDS):
-        kept, crowded = thinned(points, kept, whole_ring=turn > 0)
-        points, kept, filled = with_holes_filled(points, kept)
-        if not crowded and not filled:
+        kept, non_manifold = without_non_manifold_edges(points, kept, whole_ring=turn > 0)
+        points, kept, filled = fill_holes(points, kept)
+        if not non_manifold and not filled:
             break
-    kept, _ = thinned(points, kept, whole_ring=False)
-    return untied(of_triangles(points, kept if len(kept) else triangles))
+    kept, _ = without_non_manifold_edges(points, kept, whole_ring=False)
+    return split_non_manifold_vertices(of_triangles(points, kept if len(kept) else triangles))
 
 
-def untied(surface: Surface) -> Surface:
+def split_non_manifold_vertices(surface: Surface) -> Surface:
     """Return triangles of which all that share a vertex hang together there by edges; such vertices come twice.
 
     Two cones that touch with their tips are no surface, and QuadriFlow refuses them.
     """
     count, triangles = len(surface.points), surface.faces[:, :3]
-    edges = edges_of(triangles, count)
+    edges = build_edges(triangles, count)
     one, other = edges.pairs()
     links = []
     for vertex in (edges.start[one], edges.end[one]):
@@ -49,7 +49,7 @@ def untied(surface: Surface) -> Surface:
     return of_triangles(surface.points[triangles.ravel()[first]], corner.reshape(-1, 3))
 
 
-def without_doubles(triangles: Array) -> Array:
+def without_duplicate_faces(triangles: Array) -> Array:
     """Return triangles of which no two have the same corners, and none has a corner twice."""
     ordered = np.sort(triangles, axis=1)
     kept = np.zeros(len(triangles), bool)
@@ -58,45 +58,45 @@ def without_doubles(triangles: Array) -> Array:
     return triangles[kept]
 
 
-def thinned(points: Array, triangles: Array, *, whole_ring: bool) -> tuple[Array, int]:
+def without_non_manifold_edges(points: Array, triangles: Array, *, whole_ring: bool) -> tuple[Array, int]:
     """Return triangles with at most two at each edge, and how many edges had more.
 
     Fins have open edges and inner walls are small mostly, so the largest of each direction that has none stays; with
     ``whole_ring`` all go that touch such an edge, for what grew back.
     """
-    edges = edges_of(triangles, len(points))
-    crowded = np.flatnonzero(edges.uses > 2)
-    if not len(crowded):
+    edges = build_edges(triangles, len(points))
+    non_manifold = np.flatnonzero(edges.uses > 2)
+    if not len(non_manifold):
         return triangles, 0
     if whole_ring:
-        spoiled = np.unique([edges.start[edges.first[crowded]], edges.end[edges.first[crowded]]])
-        return triangles[~np.isin(triangles, spoiled).any(axis=1)], len(crowded)
+        spoiled = np.unique([edges.start[edges.first[non_manifold]], edges.end[edges.first[non_manifold]]])
+        return triangles[~np.isin(triangles, spoiled).any(axis=1)], len(non_manifold)
     sizes, doomed = areas(points, triangles), np.zeros(len(triangles), bool)
-    sizes[edges.face[edges.first[edges.uses == 1]]] *= tuning.OPEN_FACE
-    for edge in crowded.tolist():
+    sizes[edges.face[edges.first[edges.uses == 1]]] *= tuning.OPEN_FACE_WEIGHT
+    for edge in non_manifold.tolist():
         halves = slice(edges.first[edge], edges.first[edge] + edges.uses[edge])
         around, forwards = edges.face[halves], edges.start[halves] < edges.end[halves]
         weight = np.where(doomed[around], -1.0, sizes[around])
         for way in (True, False):  # two that agree about outside
             mine = np.flatnonzero(forwards == way)
             doomed[around[mine[np.argsort(weight[mine])[:-1]]]] = True
-    return triangles[~doomed], len(crowded)
+    return triangles[~doomed], len(non_manifold)
 
 
-def with_holes_filled(points: Array, triangles: Array) -> tuple[Array, Array, int]:
+def fill_holes(points: Array, triangles: Array) -> tuple[Array, Array, int]:
     """Return points, triangles, and the number of holes closed: those small beside their part, as of a body.
 
     Each is closed by a fan around its middle, which never makes an edge that is there already.
     """
-    edges = edges_of(triangles, len(points))
+    edges = build_edges(triangles, len(points))
     rim = edges.first[edges.uses == 1]
     if not len(rim):
         return points, triangles, 0
-    part = part_of_face(triangles, len(points))
+    part = component_of_face(triangles, len(points))
     size = np.bincount(part, weights=areas(points, triangles))
     middles: list[Array] = []
     fans: list[Array] = []
-    for loop in _loops(edges, rim):
+    for loop in _boundary_loops(edges, rim):
         around = points[edges.start[loop]]
         length = np.linalg.norm(around - np.roll(around, -1, axis=0), axis=1).sum()
         if length**2 < tuning.HOLE_SHARE * 4 * np.pi * size[part[edges.face[loop[0]]]]:
@@ -108,7 +108,7 @@ def with_holes_filled(points: Array, triangles: Array) -> tuple[Array, Array, in
     return np.concatenate([points, middles]), np.concatenate([triangles, *fans]), len(fans)
 
 
-def _loops(edges: Edges, rim: Array) -> list[Array]:
+def _boundary_loops(edges: Edges, rim: Array) -> list[Array]:
     """Return the open half edges in closed rounds, each from where the one before ended."""
     leaving: dict[int, list[int]] = {}
     for half, vertex in zip(rim.tolist(), edges.start[rim].tolist(), strict=True):

@@ -8,31 +8,31 @@ import bpy
 import numpy as np
 
 from . import tuning
-from .baking import Textures, baked
-from .material_sampling import Look
-from .packing import packed
+from .baking import Textures, bake_textures
+from .material_sampling import MaterialSampler
+from .packing import pack_charts
 from .progress import Progress, Step
 from .surface import Array, Surface, to_mesh
-from .unwrapping import flattened
+from .unwrapping import unwrap
 
 
-def dressed(shape: Surface, source: bpy.types.Object, size: int, progress: Progress) -> bpy.types.Object:
+def retexture_shape(shape: Surface, source: bpy.types.Object, size: int, progress: Progress) -> bpy.types.Object:
     """Return an object of this shape with UV layout and textures of ``size`` squared; the source is removed."""
     mesh = to_mesh(shape, source.name)
     triangles = shape.triangles()
     owner = np.concatenate([np.arange(len(shape.faces)), np.flatnonzero(shape.is_quad)])
-    flat = flattened(shape.points, triangles, owner, tuning.CHARTS)
+    flat = unwrap(shape.points, triangles, owner, tuning.CHARTS)
     progress.reached(22)
     layer: Any = mesh.uv_layers.new(name="UVMap")
-    uvs = _of_corners(shape, triangles, owner, packed(flat, size))
+    uvs = _corner_uvs(shape, triangles, owner, pack_charts(flat, size))
     layer.data.foreach_set("uv", uvs.astype(np.float32).ravel())
     mesh.polygons.foreach_set("use_smooth", np.ones(len(mesh.polygons), bool))
     mesh.update()
     progress.reached(40)
     progress.begin(Step.BAKING)
-    look = Look(source.data)
+    look = MaterialSampler(source.data)
     with progress.stage(40, 92):
-        textures = baked(mesh, look, size)
+        textures = bake_textures(mesh, look, size)
     mesh.materials.append(_material(source.name, textures, look))
     name = source.name
     bpy.data.objects.remove(source)
@@ -41,7 +41,7 @@ def dressed(shape: Surface, source: bpy.types.Object, size: int, progress: Progr
     return obj
 
 
-def _of_corners(shape: Surface, triangles: Array, owner: Array, places: Array) -> Array:
+def _corner_uvs(shape: Surface, triangles: Array, owner: Array, places: Array) -> Array:
     """Return the places of the faces' corners in their order, from those of the faces' triangles."""
     result = np.zeros((*shape.faces.shape, 2))
     for corner in range(3):
@@ -51,7 +51,7 @@ def _of_corners(shape: Surface, triangles: Array, owner: Array, places: Array) -
     return np.asarray(result[shape.faces >= 0])
 
 
-def _material(name: str, textures: Textures, look: Look) -> bpy.types.Material:
+def _material(name: str, textures: Textures, look: MaterialSampler) -> bpy.types.Material:
     material = bpy.data.materials.new(name)
     if material.node_tree is None:  # up to 4.5; later ones have it, and warn
         material.use_nodes = True

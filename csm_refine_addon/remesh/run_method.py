@@ -17,15 +17,15 @@ from pathlib import Path
 from ..core import serialization
 from ..core.errors import CsmError
 from . import tuning
-from .decimation import fewer_triangles
-from .evaluate import judged
+from .decimation import reduce_triangles
+from .evaluate import evaluate_result
 from .progress import Progress, Step, refusal, write_whole
-from .quads import few_quads
+from .quads import reduce_to_quads
 from .refine_settings import RefineSettings, Symmetry, Topology
-from .small_components import beside
+from .small_components import refine_with_small_components
 from .source_reader import save, shape_of_source
 from .surface import Surface
-from .symmetry import halved, is_symmetric, middle, mirrored
+from .symmetry import cut_half, is_symmetric, mirror_plane, mirror_half
 
 
 def main(request: Mapping[str, str]) -> int:
@@ -33,7 +33,7 @@ def main(request: Mapping[str, str]) -> int:
     folder, method = Path(request["folder"]), request["method"]
     try:
         limit_memory(tuning.MEMORY_LIMIT)
-        attempt(folder, method, int(request.get("try", 1)))
+        try_method(folder, method, int(request.get("try", 1)))
     except CsmError as error:
         write_whole(folder / "report.json", json.dumps(refusal(error)))
         return error.exit_code
@@ -43,9 +43,9 @@ def main(request: Mapping[str, str]) -> int:
     return 0
 
 
-def attempt(folder: Path, method: str, number: int = 1) -> None:
+def try_method(folder: Path, method: str, number: int = 1) -> None:
     """Run one method, the ``number``-th that is tried, on the shape of the order's mesh; write down what came of it."""
-    progress = Progress(folder / "progress", share=tuning.RUNG_SHARE, end=tuning.RUNGS_END)
+    progress = Progress(folder / "progress", share=tuning.METHOD_SHARE, end=tuning.METHODS_END)
     order = json.loads((folder / "order.json").read_text("utf-8"))
     settings = serialization.decode(RefineSettings, order.get("settings", {}))
     step = Step.QUADS if settings.topology is Topology.QUADS else Step.TRIANGLES
@@ -55,24 +55,24 @@ def attempt(folder: Path, method: str, number: int = 1) -> None:
     mirror = settings.symmetry is Symmetry.ON or (settings.symmetry is Symmetry.AUTO and is_symmetric(shape))
     progress.begin(step, number)
     with progress.stage(8, 95):
-        result, dropped = refined(shape, method, settings, mirror=mirror)
+        result, dropped = apply_method(shape, method, settings, mirror=mirror)
     # What a lopsided one has on one side only is meant to go.
-    wanted = mirrored(halved(shape), middle(shape)) if mirror else shape
-    verdict = dataclasses.asdict(judged(wanted, result, settings.topology, settings.budget))
+    wanted = mirror_half(cut_half(shape), mirror_plane(shape)) if mirror else shape
+    verdict = dataclasses.asdict(evaluate_result(wanted, result, settings.topology, settings.budget))
     notes = [f"{dropped} small loose parts were dropped: there are not enough faces for all."] if dropped else []
     save(result, folder / "scratch" / f"{method}.npz")
     write_whole(folder / "scratch" / f"{method}.json", json.dumps({**verdict, "notes": notes}))
     progress.reached(100)
 
 
-def refined(shape: Surface, method: str, settings: RefineSettings, *, mirror: bool) -> tuple[Surface, int]:
+def apply_method(shape: Surface, method: str, settings: RefineSettings, *, mirror: bool) -> tuple[Surface, int]:
     """Return what a method makes of a shape, and how many small loose parts it had no faces for."""
     refine = importlib.import_module(f"{__package__}.methods.{method}").refine
-    fewer = few_quads if settings.topology is Topology.QUADS else fewer_triangles
+    fewer = reduce_to_quads if settings.topology is Topology.QUADS else reduce_triangles
     if not mirror:
-        return beside(refine, fewer, shape, settings.budget)
-    half, dropped = beside(refine, fewer, halved(shape), max(settings.budget // 2, 1))
-    return mirrored(half, middle(shape)), dropped
+        return refine_with_small_components(refine, fewer, shape, settings.budget)
+    half, dropped = refine_with_small_components(refine, fewer, cut_half(shape), max(settings.budget // 2, 1))
+    return mirror_half(half, mirror_plane(shape)), dropped
 
 
 def limit_memory(more: int) -> None:

@@ -13,7 +13,7 @@ FURTHEST = 1e6
 """Beyond, float32 cannot tell one texel from the next."""
 
 
-def pixels_of(image: Any) -> Array | None:
+def image_pixels(image: Any) -> Array | None:
     """Return (rows, columns, 4) as the image keeps them, rows from below; None where there are none."""
     width, height = image.size
     if not width or not height or image.channels == 0:
@@ -27,19 +27,19 @@ def pixels_of(image: Any) -> Array | None:
     return np.concatenate([colour, np.ones((height, width, 1), np.float32)], axis=2)
 
 
-def reduced_pixels_of(image: Any, most: int) -> Array | None:
+def reduced_image_pixels(image: Any, most: int) -> Array | None:
     """Return the same of an image whose longer sides Blender has reduced to ``most``; the image stays as it is."""
     if max(image.size) <= most:
-        return pixels_of(image)
+        return image_pixels(image)
     copy = image.copy()
     try:
         copy.scale(*(min(side, most) for side in copy.size))
-        return pixels_of(copy)
+        return image_pixels(copy)
     finally:
         bpy.data.images.remove(copy)
 
 
-def sampled(pixels: Array, at: Array, extension: str = "REPEAT", *, closest: bool = False) -> Array:
+def sample_image(pixels: Array, at: Array, extension: str = "REPEAT", *, closest: bool = False) -> Array:
     """Return (n, channels): the picture at places (n, 2), one wide and high.
 
     ``extension`` says what is outside, as Blender's image node has it: REPEAT, EXTEND, CLIP or MIRROR.
@@ -50,7 +50,7 @@ def sampled(pixels: Array, at: Array, extension: str = "REPEAT", *, closest: boo
 
     def pixel(right: int, up: int) -> Array:
         x, y = low[:, 0] + right, low[:, 1] + up
-        found = pixels[_within(y, height, extension), _within(x, width, extension)]
+        found = pixels[_wrap_index(y, height, extension), _wrap_index(x, width, extension)]
         if extension == "CLIP":
             found = found * ((x >= 0) & (x < width) & (y >= 0) & (y < height))[:, None]
         return np.asarray(found)
@@ -63,7 +63,7 @@ def sampled(pixels: Array, at: Array, extension: str = "REPEAT", *, closest: boo
     return np.asarray(below * (1 - part[:, 1]) + above * part[:, 1])
 
 
-def _within(number: Array, count: int, extension: str) -> Array:
+def _wrap_index(number: Array, count: int, extension: str) -> Array:
     if extension == "MIRROR":
         turned = number % (2 * count)
         return np.minimum(turned, 2 * count - 1 - turned)

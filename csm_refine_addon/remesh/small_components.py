@@ -11,39 +11,41 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from . import tuning
-from .components import compact, face_areas, part_of_face
-from .edges import soundness
+from .components import compact, component_of_face, face_areas
+from .edges import count_edge_defects
 from .progress import turns, within
 from .surface import Array, Surface
 
-Fewer = Callable[[Surface, int], Surface]
+ReduceFunction = Callable[[Surface, int], Surface]
 """Returns the shape with about so many faces, of the kind that is asked for."""
-Share = tuple[Surface, float]
+ComponentBudget = tuple[Surface, float]
 """A small part, and how many faces its surface is worth."""
 
 
-def beside(refine: Fewer, fewer: Fewer, shape: Surface, budget: int) -> tuple[Surface, int]:
+def refine_with_small_components(
+    refine: ReduceFunction, fewer: ReduceFunction, shape: Surface, budget: int
+) -> tuple[Surface, int]:
     """Return what ``refine`` makes of a shape's large parts and ``fewer`` of each small one, within the budget.
 
     And how many small parts were dropped, as the budget does not reach for them. Those that make up the box come first,
     then the larger ones.
     """
-    large, small = set_aside(shape, budget)
+    large, small = split_small_components(shape, budget)
     if not small:
         return refine(large, budget), 0
-    most = max(round(budget * tuning.SPECKS_SHARE), round(sum(share for _, share in small)))
-    begins = len(small) / (len(small) + tuning.SPECKS_LIKE_METHOD)
+    most = max(round(budget * tuning.SMALL_COMPONENTS_SHARE), round(sum(share for _, share in small)))
+    begins = len(small) / (len(small) + tuning.SMALL_COMPONENTS_PER_METHOD)
     with within(0.0, begins):
-        kept = _reduced_within(_first_to_last(small, shape), fewer, most)
+        kept = _reduce_within_budget(_by_priority(small, shape), fewer, most)
     with within(begins, 1.0):
         rest = refine(large, max(budget - sum(len(one.faces) for one in kept), 1))
-    return joined([rest, *kept]), len(small) - len(kept)
+    return join_surfaces([rest, *kept]), len(small) - len(kept)
 
 
-def _first_to_last(small: list[Share], shape: Surface) -> list[Share]:
+def _by_priority(small: list[ComponentBudget], shape: Surface) -> list[ComponentBudget]:
     low, high = shape.points.min(axis=0), shape.points.max(axis=0)  # once: 10 ms for 600,000 points
 
-    def rank(one: Share) -> tuple[bool, float]:
+    def rank(one: ComponentBudget) -> tuple[bool, float]:
         points = one[0].points
         reaches_rim = bool((points.min(axis=0) <= low).any() or (points.max(axis=0) >= high).any())
         return not reaches_rim, -one[1]
@@ -51,16 +53,16 @@ def _first_to_last(small: list[Share], shape: Surface) -> list[Share]:
     return sorted(small, key=rank)
 
 
-def _reduced_within(small: list[Share], fewer: Fewer, left: int) -> list[Surface]:
+def _reduce_within_budget(small: list[ComponentBudget], fewer: ReduceFunction, left: int) -> list[Surface]:
     """Return the parts that so many faces reach for; when it is plain that nothing more fits, none is tried."""
     kept: list[Surface] = []
     misses = 0
     for turn in turns(len(small)):
         speck, share = small[turn]
-        faces = max(round(share), tuning.LEAST_SPECK)
-        if faces > left or misses >= tuning.SPECK_MISSES:
+        faces = max(round(share), tuning.MIN_COMPONENT_FACES)
+        if faces > left or misses >= tuning.SMALL_COMPONENT_MISSES:
             continue
-        done = reduced(speck, fewer, faces)
+        done = reduce_component(speck, fewer, faces)
         fits = len(done.faces) <= left
         misses = 0 if fits else misses + 1
         if fits:
@@ -69,28 +71,28 @@ def _reduced_within(small: list[Share], fewer: Fewer, left: int) -> list[Surface
     return kept
 
 
-def set_aside(shape: Surface, budget: int) -> tuple[Surface, list[Share]]:
+def split_small_components(shape: Surface, budget: int) -> tuple[Surface, list[ComponentBudget]]:
     """Return the large parts as one surface, and each small one with its fair share of the budget."""
-    part = part_of_face(shape.faces, len(shape.points))
+    part = component_of_face(shape.faces, len(shape.points))
     size = np.bincount(part, weights=face_areas(shape))
     share = size / max(size.sum(), 1e-300) * budget
-    is_small = share < tuning.SPECK_FACES
+    is_small = share < tuning.SMALL_COMPONENT_FACES
     is_small[size.argmax()] = False
     if not is_small.any():
         return shape, []
-    specks = [(speck, float(share[number])) for number, speck in _each(shape, part, is_small)]
+    specks = [(speck, float(share[number])) for number, speck in _iter_components(shape, part, is_small)]
     return compact(Surface(shape.points, shape.faces[~is_small[part]])), specks
 
 
-def _each(shape: Surface, part: Array, wanted: Array) -> Iterator[tuple[int, Surface]]:
+def _iter_components(shape: Surface, part: Array, wanted: Array) -> Iterator[tuple[int, Surface]]:
     order = np.argsort(part, kind="stable")
     ends = np.cumsum(np.bincount(part))
     for number in np.flatnonzero(wanted).tolist():
         start = ends[number - 1] if number else 0
-        yield number, of_own_points(shape.points, shape.faces[order[start : ends[number]]])
+        yield number, extract_faces(shape.points, shape.faces[order[start : ends[number]]])
 
 
-def of_own_points(points: Array, faces: Array) -> Surface:
+def extract_faces(points: Array, faces: Array) -> Surface:
     """Return the faces with their points alone, in time that grows with the faces only."""
     used, number = np.unique(faces[faces >= 0], return_inverse=True)
     own = np.full(faces.shape, -1)
@@ -98,13 +100,13 @@ def of_own_points(points: Array, faces: Array) -> Surface:
     return Surface(points[used], own)
 
 
-def reduced(speck: Surface, fewer: Fewer, faces: int) -> Surface:
+def reduce_component(speck: Surface, fewer: ReduceFunction, faces: int) -> Surface:
     """Return a small part with about so many faces, more where it would fall together, in the box that it had."""
-    was_closed = soundness(speck).is_closed
+    was_closed = count_edge_defects(speck).is_closed
     while True:
         found = fewer(speck, faces)
-        if _is_sound(found, closed=was_closed) or faces > tuning.SPECK_TRIES * len(speck.faces):
-            return in_box_of(found, speck)
+        if _is_sound(found, closed=was_closed) or faces > tuning.SMALL_COMPONENT_GROWTH * len(speck.faces):
+            return fit_to_box_of(found, speck)
         faces *= 2
 
 
@@ -113,11 +115,11 @@ def _is_sound(found: Surface, *, closed: bool) -> bool:
         return False
     if len(np.unique(found.points, axis=0)) < len(found.points):  # two sides that lie on each other
         return False
-    after = soundness(found)
-    return after.is_closed or not (closed or after.crowded)
+    after = count_edge_defects(found)
+    return after.is_closed or not (closed or after.non_manifold)
 
 
-def in_box_of(found: Surface, other: Surface) -> Surface:
+def fit_to_box_of(found: Surface, other: Surface) -> Surface:
     """Return the surface in the other one's box; a flat side stays where it is."""
     low, size = found.points.min(axis=0), np.ptp(found.points, axis=0)
     wanted_low, wanted = other.points.min(axis=0), np.ptp(other.points, axis=0)
@@ -125,7 +127,7 @@ def in_box_of(found: Surface, other: Surface) -> Surface:
     return Surface((found.points - low) * stretch + wanted_low, found.faces)
 
 
-def joined(surfaces: list[Surface]) -> Surface:
+def join_surfaces(surfaces: list[Surface]) -> Surface:
     """Return several surfaces as one."""
     starts = np.cumsum([0, *(len(one.points) for one in surfaces)])
     faces = [np.where(one.faces >= 0, one.faces + start, -1) for one, start in zip(surfaces, starts, strict=False)]

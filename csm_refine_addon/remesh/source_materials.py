@@ -13,15 +13,15 @@ import bpy
 import numpy as np
 from mathutils import Euler
 
-from .corner_attributes import Corners, Places
-from .sampling import linear_of_srgb, pixels_of, sampled
+from .corner_attributes import CornerAttributes, SurfacePoints
+from .sampling import image_pixels, linear_of_srgb, sample_image
 from .surface import Array, unit
 
-Values = Callable[[Places], Array]
+Values = Callable[[SurfacePoints], Array]
 Pixels = Callable[[Any], "Array | None"]
 UNPAINTED = (0.8, 0.8, 0.8, 1.0)
 """What Blender shows where there is neither a material nor a colour, linear."""
-_DEEPEST = 20
+_MAX_DEPTH = 20
 _SHADERS = {"BSDF_PRINCIPLED": "Base Color", "EMISSION": "Color", "BSDF_DIFFUSE": "Color"}
 """Where a shader has its colour; emission is how glTF's unlit materials come."""
 
@@ -32,7 +32,9 @@ class Material:
     Images are read by ``pixels``, where a value is asked for that is made of them, each time anew.
     """
 
-    def __init__(self, material: bpy.types.Material | None, corners: Corners, pixels: Pixels = pixels_of) -> None:
+    def __init__(
+        self, material: bpy.types.Material | None, corners: CornerAttributes, pixels: Pixels = image_pixels
+    ) -> None:
         self._corners, self._pixels = corners, pixels
         shader = _shader(material)
         base = base_colour(material)
@@ -48,22 +50,22 @@ class Material:
         self.plain_values = _plain_values(shader)
         self._bumps, self._bump_strength, self._bump_map = self._normal_map(shader)
 
-    def colour(self, places: Places) -> Array:
+    def colour(self, places: SurfacePoints) -> Array:
         """Return the base colour (n, 4), linear, with alpha."""
         found = self._colour(places)
         if self._tint is not None:
             found = found * places.blend(self._tint)
         return np.column_stack([found[:, :3], self._alpha(places)[:, 0]])
 
-    def roughness(self, places: Places) -> Array:
+    def roughness(self, places: SurfacePoints) -> Array:
         """Return (n,)."""
         return np.asarray(self._roughness(places)[:, 0])
 
-    def metallic(self, places: Places) -> Array:
+    def metallic(self, places: SurfacePoints) -> Array:
         """Return (n,)."""
         return np.asarray(self._metallic(places)[:, 0])
 
-    def normal(self, places: Places, smooth: Array) -> Array:
+    def normal(self, places: SurfacePoints, smooth: Array) -> Array:
         """Return the normals (n, 3) that its normal map makes of the mesh's own."""
         tangents = self._corners.tangents(self._bump_map) if self._bumps else None
         if tangents is None or self._bumps is None:
@@ -88,7 +90,7 @@ class Material:
 
     def _socket(self, socket: Any, depth: int = 0) -> Values:
         """Return what arrives at an input, (n, 4)."""
-        if not socket.is_linked or depth > _DEEPEST:
+        if not socket.is_linked or depth > _MAX_DEPTH:
             return _constant(getattr(socket, "default_value", 0.0))
         link = socket.links[0]
         node, output = link.from_node, link.from_socket
@@ -104,8 +106,8 @@ class Material:
         inputs = [one for one in node.inputs if one.enabled and one.type in {"RGBA", "VALUE"}]
         pair = inputs[1:3] if node.type in {"MIX", "MIX_RGB"} else inputs[:2]
         way = getattr(node, "blend_type", "") or getattr(node, "operation", "")
-        if way in _WAYS and len(pair) == 2:
-            mix, one, other = _WAYS[way], *(self._socket(part, depth + 1) for part in pair)
+        if way in _BLENDS and len(pair) == 2:
+            mix, one, other = _BLENDS[way], *(self._socket(part, depth + 1) for part in pair)
             return lambda places: mix(one(places), other(places))
         linked = next((part for part in inputs if part.is_linked), None)
         return self._socket(linked, depth + 1) if linked else _constant(getattr(socket, "default_value", 0.0))
@@ -124,11 +126,11 @@ class Material:
         is_srgb = image.colorspace_settings.name == "sRGB" and not image.is_float
         extension, closest = node.extension, node.interpolation == "Closest"
 
-        def values(places: Places) -> Array:
+        def values(places: SurfacePoints) -> Array:
             pixels = read(image)
             if pixels is None:
                 return np.ones((len(places.triangle), 4))
-            found = sampled(pixels, at(places)[:, :2], extension, closest=closest)
+            found = sample_image(pixels, at(places)[:, :2], extension, closest=closest)
             if is_srgb and not alpha:  # behind the sampling, as in Cycles
                 found[:, :3] = linear_of_srgb(found[:, :3])
             return found
@@ -137,10 +139,10 @@ class Material:
 
     def _vector(self, socket: Any, depth: int = 0) -> Values | None:
         """Return where an image is looked at (n, 3): along a UV map; None where the mesh has none."""
-        node = socket.links[0].from_node if socket.is_linked and depth < _DEEPEST else None
-        if node and node.type == "MAPPING" and node.vector_type in _PLACED:
+        node = socket.links[0].from_node if socket.is_linked and depth < _MAX_DEPTH else None
+        if node and node.type == "MAPPING" and node.vector_type in _MAPPINGS:
             before = self._vector(node.inputs["Vector"], depth + 1)
-            return before and _PLACED[node.vector_type](before, *_placement(node))
+            return before and _MAPPINGS[node.vector_type](before, *_mapping_values(node))
         if node and node.type == "COMBXYZ":
             parts = [self._number(one, depth + 1) for one in node.inputs]
             return lambda places: np.stack([part(places) for part in parts], axis=1)
@@ -150,7 +152,7 @@ class Material:
     def _number(self, socket: Any, depth: int) -> Values:
         """Return one of the coordinates (n,), wrapped as glTF's importer does it for each axis by itself."""
         value = float(socket.default_value)
-        node = socket.links[0].from_node if socket.is_linked and depth < _DEEPEST else None
+        node = socket.links[0].from_node if socket.is_linked and depth < _MAX_DEPTH else None
         if node and node.type == "SEPXYZ" and (whole := self._vector(node.inputs[0], depth + 1)):
             axis = list(node.outputs).index(socket.links[0].from_socket)
             return lambda places: whole(places)[:, axis]
@@ -179,7 +181,7 @@ def _alpha_socket(shader: Any) -> Any:
     if shader is None or "Alpha" in shader.inputs:
         return shader and shader.inputs["Alpha"]
     output = shader.outputs[0]
-    for _ in range(_DEEPEST):
+    for _ in range(_MAX_DEPTH):
         node = output.links[0].to_node if output.is_linked else None
         if node is None or node.type != "MIX_SHADER":
             break
@@ -191,7 +193,7 @@ def _alpha_socket(shader: Any) -> Any:
     return None
 
 
-def _plain_colour(material: bpy.types.Material | None, corners: Corners) -> Any:
+def _plain_colour(material: bpy.types.Material | None, corners: CornerAttributes) -> Any:
     if material:
         return material.diffuse_color
     return UNPAINTED if corners.colours() is None else (1, 1, 1, 1)
@@ -215,7 +217,7 @@ def _channel(whole: Values, number: int) -> Values:
     return lambda places: np.repeat(whole(places)[:, number : number + 1], 4, axis=1)
 
 
-def _placement(node: Any) -> tuple[Array, Array, Array]:
+def _mapping_values(node: Any) -> tuple[Array, Array, Array]:
     """Return a Mapping node's location, rotation as a matrix, and scale."""
     location, rotation, scale = (
         np.array(node.inputs[name].default_value) for name in ("Location", "Rotation", "Scale")
@@ -223,12 +225,12 @@ def _placement(node: Any) -> tuple[Array, Array, Array]:
     return location, np.array(Euler(rotation).to_matrix()), scale
 
 
-def _moved(before: Values, location: Array, turn: Array, scale: Array) -> Values:
+def _map_point(before: Values, location: Array, turn: Array, scale: Array) -> Values:
     """Scaled, turned, then moved: Blender's manual on the Mapping node of type Point."""
     return lambda places: (before(places) * scale) @ turn.T + location
 
 
-def _moved_back(before: Values, location: Array, turn: Array, scale: Array) -> Values:
+def _map_texture(before: Values, location: Array, turn: Array, scale: Array) -> Values:
     """The other way round, 0 along what has no scale: as type Texture does it (mapping_texture in Blender's shaders).
 
     It is what the importers of FBX make.
@@ -237,16 +239,16 @@ def _moved_back(before: Values, location: Array, turn: Array, scale: Array) -> V
     return lambda places: ((before(places) - location) @ turn) * there / np.where(there, scale, 1)
 
 
-_PLACED: dict[str, Callable[..., Values]] = {"POINT": _moved, "TEXTURE": _moved_back}
+_MAPPINGS: dict[str, Callable[..., Values]] = {"POINT": _map_point, "TEXTURE": _map_texture}
 
 
-def _wrapped(value: Array, high: float, low: float, *_: float) -> Array:
+def _wrap(value: Array, high: float, low: float, *_: float) -> Array:
     """As Blender's Math node does it (math_wrap in its shaders)."""
     span = high - low
     return value - span * np.floor((value - low) / span) if span else np.full_like(value, low)
 
 
-def _back_and_forth(value: Array, most: float, *_: float) -> Array:
+def _ping_pong(value: Array, most: float, *_: float) -> Array:
     """As Blender's Math node does it (math_pingpong in its shaders)."""
     if not most:
         return np.zeros_like(value)
@@ -254,10 +256,10 @@ def _back_and_forth(value: Array, most: float, *_: float) -> Array:
     return np.abs((share - np.floor(share)) * 2 * most - most)
 
 
-_WAYS: dict[str, Callable[[Array, Array], Array]] = {
+_BLENDS: dict[str, Callable[[Array, Array], Array]] = {
     "MULTIPLY": np.multiply,
     "SUBTRACT": np.subtract,
     "LESS_THAN": lambda one, other: (one < other).astype(np.float64),
 }
 """How a node makes one value of two; a mask of glTF is 1 - (alpha < cutoff)."""
-_WRAPS: dict[str, Callable[..., Array]] = {"WRAP": _wrapped, "PINGPONG": _back_and_forth}
+_WRAPS: dict[str, Callable[..., Array]] = {"WRAP": _wrap, "PINGPONG": _ping_pong}

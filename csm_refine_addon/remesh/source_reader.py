@@ -10,9 +10,9 @@ import numpy as np
 
 from ..blender.background import mesh_io
 from .cleaning import clean
-from .components import drop_parts_below
+from .components import delete_small_components
 from .refine_settings import RefineSettings, Topology
-from .repair import repaired
+from .repair import repair_shape
 from .surface import Array, Surface
 
 
@@ -27,7 +27,7 @@ def read_source(folder: Path, order: dict[str, Any], settings: RefineSettings) -
     clean(obj.data, merge=settings.topology is not Topology.KEEP)
     notes = [f"The image {name} was left out: it is not in the file." for name in left_out]
     if settings.drop_parts_below:
-        dropped = drop_parts_below(obj.data, settings.drop_parts_below)
+        dropped = delete_small_components(obj.data, settings.drop_parts_below)
         notes += [f"{dropped} faces of small loose parts were dropped."] if dropped else []
     return obj, notes
 
@@ -37,7 +37,7 @@ def shape_of_source(folder: Path, order: dict[str, Any], settings: RefineSetting
     kept = folder / "scratch" / "shape.npz"
     if not kept.exists():
         obj, _ = read_source(folder, order, settings)
-        save(repaired(obj.data), kept)
+        save(repair_shape(obj.data), kept)
     else:
         bpy.ops.wm.read_factory_settings(use_empty=True)
     return load(kept)

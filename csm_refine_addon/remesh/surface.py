@@ -147,10 +147,10 @@ def areas(points: Array, triangles: Array) -> Array:
 def vertex_normals(points: Array, triangles: Array) -> Array:
     """Return per vertex the mean normal of its triangles, by area."""
     normals = crosses(points, triangles)
-    return unit(scattered(triangles, np.repeat(normals[:, None], 3, axis=1), len(points)))
+    return unit(scatter_add(triangles, np.repeat(normals[:, None], 3, axis=1), len(points)))
 
 
-def scattered(faces: Array, values: Array, count: int) -> Array:
+def scatter_add(faces: Array, values: Array, count: int) -> Array:
     """Return (count, 3): the sum of ``values`` (f, corners, 3) over the corners of each vertex."""
     owners = faces.ravel()
     flat = values.reshape(-1, 3)

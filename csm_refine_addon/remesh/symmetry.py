@@ -10,25 +10,25 @@ import numpy as np
 
 from . import tuning
 from .components import compact
-from .edges import rim_of
+from .edges import boundary_vertices
 from .surface import Nearest, Surface, areas, of_mesh, of_triangles, samples, to_mesh
 
 
 def is_symmetric(shape: Surface) -> bool:
     """Tell whether the mirrored surface is near the surface itself."""
     places, _ = samples(shape.points, shape.triangles(), tuning.SYMMETRY_SAMPLES, 5)
-    places[:, 0] = 2 * middle(shape) - places[:, 0]
+    places[:, 0] = 2 * mirror_plane(shape) - places[:, 0]
     far = Nearest(shape.points, shape.triangles()).distances(places)
     return bool(np.quantile(far, 0.95) < tuning.SYMMETRY_DISTANCE * shape.diagonal)
 
 
-def halved(shape: Surface) -> Surface:
+def cut_half(shape: Surface) -> Surface:
     """Return the half with more surface, cut at the middle and open there, as triangles right of x = 0."""
     triangles = shape.triangles()
-    side = shape.points[triangles][:, :, 0].mean(axis=1) - middle(shape)
+    side = shape.points[triangles][:, :, 0].mean(axis=1) - mirror_plane(shape)
     size = areas(shape.points, triangles)
     flip = size[side < 0].sum() > size[side > 0].sum()
-    points = shape.points - (middle(shape), 0, 0)
+    points = shape.points - (mirror_plane(shape), 0, 0)
     if flip:
         points = points * (-1, 1, 1)
         triangles = triangles[:, ::-1]
@@ -42,13 +42,13 @@ def halved(shape: Surface) -> Surface:
     work.free()
     half = of_mesh(mesh)
     bpy.data.meshes.remove(mesh)
-    half.points[:, 0] += middle(shape)
+    half.points[:, 0] += mirror_plane(shape)
     return half
 
 
-def mirrored(half: Surface, plane: float) -> Surface:
+def mirror_half(half: Surface, plane: float) -> Surface:
     """Return a half and its mirror image at x = ``plane`` as one mesh, joined where the half is open and near it."""
-    rim = rim_of(half.faces, len(half.points))
+    rim = boundary_vertices(half.faces, len(half.points))
     reach = half.diagonal * tuning.SYMMETRY_REACH
     joint = rim[half.points[rim, 0] < plane + reach]
     points = half.points.copy()
@@ -64,6 +64,6 @@ def mirrored(half: Surface, plane: float) -> Surface:
     return compact(Surface(np.concatenate([points, other]), np.concatenate([faces, turned])))
 
 
-def middle(shape: Surface) -> float:
+def mirror_plane(shape: Surface) -> float:
     """Return where the plane between both halves stands, along x."""
     return float(shape.points[:, 0].min() + shape.points[:, 0].max()) / 2

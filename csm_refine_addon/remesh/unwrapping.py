@@ -9,34 +9,34 @@ import bpy
 import numpy as np
 
 from . import packing, tuning
-from .charts import charts_of
+from .charts import build_charts
 from .projection import conjugate_gradients
-from .raster import Flat, covered, signed_areas
+from .raster import UVLayout, rasterize, signed_areas
 from .surface import TINY, Array, of_triangles, to_mesh
 
 
-def flattened(points: Array, triangles: Array, owner: Array, target: int) -> Flat:
+def unwrap(points: Array, triangles: Array, owner: Array, target: int) -> UVLayout:
     """Return the charts of a mesh, about ``target``, laid out with hardly any stretch and none over itself.
 
     Triangles of one ``owner``, the halves of a quad, come into one chart.
     """
-    chart = charts_of(points, triangles, owner, target)
-    places = _laid_out(points, triangles, chart)
+    chart = build_charts(points, triangles, owner, target)
+    places = _layout_charts(points, triangles, chart)
     touched = np.ones(len(triangles), bool)
     for _ in range(tuning.CHART_CUTS):
-        bad = _spoiled(points, triangles, Flat(chart, places), touched)
+        bad = _bad_charts(points, triangles, UVLayout(chart, places), touched)
         if not len(bad):
             break
-        chart, touched = _cut(points, triangles, owner, chart, bad)
-        places[touched] = _laid_out(points, triangles[touched], np.unique(chart[touched], return_inverse=True)[1])
-    return Flat(*_without_hopeless(points, triangles, owner, chart, places))
+        chart, touched = _split_charts(points, triangles, owner, chart, bad)
+        places[touched] = _layout_charts(points, triangles[touched], np.unique(chart[touched], return_inverse=True)[1])
+    return UVLayout(*_explode_bad_charts(points, triangles, owner, chart, places))
 
 
-def _laid_out(points: Array, triangles: Array, chart: Array) -> Array:
+def _layout_charts(points: Array, triangles: Array, chart: Array) -> Array:
     start = _angle_based(points, triangles, chart)
-    rest, sizes = in_plane(points, triangles)
-    start = _as_large(start, sizes, chart)
-    return _as_rigid_as_possible(triangles, chart, rest, start, len(points))
+    rest, sizes = flatten_triangles(points, triangles)
+    start = _scale_to_area(start, sizes, chart)
+    return _minimize_arap(triangles, chart, rest, start, len(points))
 
 
 def _angle_based(points: Array, triangles: Array, chart: Array) -> Array:
@@ -50,7 +50,7 @@ def _angle_based(points: Array, triangles: Array, chart: Array) -> Array:
     np.minimum.at(least, edge, np.repeat(chart, 3))
     np.maximum.at(most, edge, np.repeat(chart, 3))
     mesh.edges.foreach_set("use_seam", least != most)
-    in_edit_mode(obj, lambda: bpy.ops.uv.unwrap(method="ANGLE_BASED", fill_holes=True, margin=0.0))
+    run_in_edit_mode(obj, lambda: bpy.ops.uv.unwrap(method="ANGLE_BASED", fill_holes=True, margin=0.0))
     places = np.empty(len(mesh.loops) * 2, np.float32)
     mesh.uv_layers[0].data.foreach_get("uv", places)
     bpy.data.objects.remove(obj)
@@ -58,7 +58,7 @@ def _angle_based(points: Array, triangles: Array, chart: Array) -> Array:
     return np.nan_to_num(places.astype(np.float64)).reshape(-1, 3, 2)
 
 
-def in_edit_mode(obj: bpy.types.Object, work) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def run_in_edit_mode(obj: bpy.types.Object, work) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
     """Run an operator that wants one mesh in edit mode, everything selected."""
     bpy.context.view_layer.update()  # without it, removed objects are still listed, as None
     for other in bpy.context.view_layer.objects:
@@ -72,7 +72,7 @@ def in_edit_mode(obj: bpy.types.Object, work) -> None:  # type: ignore[no-untype
         bpy.ops.object.mode_set(mode="OBJECT")
 
 
-def in_plane(points: Array, triangles: Array) -> tuple[Array, Array]:
+def flatten_triangles(points: Array, triangles: Array) -> tuple[Array, Array]:
     """Return each triangle in a plane of its own (t, 3, 2), unchanged in shape, and its area."""
     corners = points[triangles]
     along, across = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
@@ -86,7 +86,7 @@ def in_plane(points: Array, triangles: Array) -> tuple[Array, Array]:
     return rest, length * height / 2
 
 
-def _as_large(places: Array, sizes: Array, chart: Array) -> Array:
+def _scale_to_area(places: Array, sizes: Array, chart: Array) -> Array:
     flat = np.bincount(chart, weights=signed_areas(places))
     scale = np.sqrt(np.bincount(chart, weights=sizes) / np.maximum(np.abs(flat), TINY))
     places = places * np.minimum(scale, 1e6)[chart][:, None, None]
@@ -94,7 +94,7 @@ def _as_large(places: Array, sizes: Array, chart: Array) -> Array:
     return places
 
 
-def _as_rigid_as_possible(triangles: Array, chart: Array, rest: Array, start: Array, count: int) -> Array:
+def _minimize_arap(triangles: Array, chart: Array, rest: Array, start: Array, count: int) -> Array:
     corner = np.unique(chart[:, None] * count + triangles, return_inverse=True)[1].reshape(-1, 3)
     total = int(corner.max()) + 1
     places = np.zeros((total, 2))
@@ -110,13 +110,13 @@ def _as_rigid_as_possible(triangles: Array, chart: Array, rest: Array, start: Ar
     def apply(moves: Array) -> Array:
         return own * moves - np.add.reduceat(moves[far] * weight, begins, axis=0)
 
-    for _ in range(tuning.RIGID_ROUNDS):
-        turned = _turned(rest, places[corner], sides) * stiff[:, None]
+    for _ in range(tuning.ARAP_ROUNDS):
+        turned = _rotate_sides(rest, places[corner], sides) * stiff[:, None]
         wanted = np.stack(
             [np.bincount(other, turned[:, k], total) - np.bincount(one, turned[:, k], total) for k in (0, 1)], 1
         )
         places = conjugate_gradients(
-            apply, wanted + 1e-6 / (1 + 1e-6) * own * places, 1 / own, tuning.RIGID_STEPS, places
+            apply, wanted + 1e-6 / (1 + 1e-6) * own * places, 1 / own, tuning.ARAP_STEPS, places
         )
     return np.asarray(places[corner])
 
@@ -131,7 +131,7 @@ def _cotangents(rest: Array) -> Array:
     return np.clip(found, 1e-3, 20)
 
 
-def _turned(rest: Array, places: Array, sides: Array) -> Array:
+def _rotate_sides(rest: Array, places: Array, sides: Array) -> Array:
     """Return each triangle's sides, turned as the triangle is turned best from its rest to its place."""
     map_ = jacobians(rest, places)
     cosine, sine = map_[:, 0, 0] + map_[:, 1, 1], map_[:, 1, 0] - map_[:, 0, 1]
@@ -149,9 +149,9 @@ def jacobians(rest: Array, places: Array) -> Array:
     return np.stack([places[:, 1] - places[:, 0], places[:, 2] - places[:, 0]], axis=2) @ inverse
 
 
-def stretch_by_chart(points: Array, triangles: Array, flat: Flat) -> Array:
+def stretch_by_chart(points: Array, triangles: Array, flat: UVLayout) -> Array:
     """Return per chart the L2 stretch of P. Sander et al. (SIGGRAPH 2001): 1 where nothing is stretched."""
-    rest, sizes = in_plane(points, triangles)
+    rest, sizes = flatten_triangles(points, triangles)
     maps = jacobians(rest, flat.places)
     square = np.einsum("ijk,ijk->i", maps, maps)
     area = np.abs(maps[:, 0, 0] * maps[:, 1, 1] - maps[:, 0, 1] * maps[:, 1, 0])
@@ -161,45 +161,49 @@ def stretch_by_chart(points: Array, triangles: Array, flat: Flat) -> Array:
     return np.sqrt(np.bincount(flat.chart, weights=sizes * stretch) / whole * laid / whole)
 
 
-def _spoiled(points: Array, triangles: Array, flat: Flat, among: Array, ease: float = 1.0) -> Array:
+def _bad_charts(points: Array, triangles: Array, flat: UVLayout, among: Array, ease: float = 1.0) -> Array:
     """Return the charts that are stretched, folded, or lie over themselves, among those of some triangles."""
     numbers, chart = np.unique(flat.chart[among], return_inverse=True)
-    some = Flat(chart, flat.places[among])
-    _, sizes = in_plane(points, triangles)
+    some = UVLayout(chart, flat.places[among])
+    _, sizes = flatten_triangles(points, triangles)
     folded = np.bincount(chart, weights=np.where(signed_areas(some.places) < 0, sizes[among], 0))
-    wrong = folded / max(float(sizes.sum()), TINY) + _doubled(some) * sizes[among].sum() / max(float(sizes.sum()), TINY)
+    wrong = folded / max(float(sizes.sum()), TINY) + _overlap_by_chart(some) * sizes[among].sum() / max(
+        float(sizes.sum()), TINY
+    )
     spoiled = wrong > tuning.CHART_OVERLAP * ease
     spoiled |= stretch_by_chart(points, triangles[among], some) > 1 + tuning.CHART_STRETCH * ease
     return numbers[spoiled & (np.bincount(chart) > 1)]
 
 
-def _doubled(flat: Flat) -> Array:
+def _overlap_by_chart(flat: UVLayout) -> Array:
     """Return per chart how much of it lies over itself, as a part of all charts' area."""
     size = tuning.OVERLAP_PIXELS
-    triangle, row, column = covered(packing.in_rows_of(flat), size, size)
+    triangle, row, column = rasterize(packing.pack_charts_quickly(flat), size, size)
     times = np.bincount(row * size + column, minlength=size * size)
     double = times[row * size + column] > 1
     return np.bincount(flat.chart[triangle], weights=double, minlength=int(flat.chart.max()) + 1) / 2 / max(len(row), 1)
 
 
-def _cut(points: Array, triangles: Array, owner: Array, chart: Array, bad: Array) -> tuple[Array, Array]:
+def _split_charts(points: Array, triangles: Array, owner: Array, chart: Array, bad: Array) -> tuple[Array, Array]:
     """Return new chart numbers with the bad ones cut in two or more, and which triangles they were."""
     chart, touched = chart.copy(), np.isin(chart, bad)
     for number in bad.tolist():
         inside = np.flatnonzero(chart == number)
-        pieces = charts_of(points, triangles[inside], owner[inside], 2)
+        pieces = build_charts(points, triangles[inside], owner[inside], 2)
         chart[inside] = np.where(pieces == 0, number, chart.max() + pieces)
     return chart, touched
 
 
-def _without_hopeless(
+def _explode_bad_charts(
     points: Array, triangles: Array, owner: Array, chart: Array, places: Array
 ) -> tuple[Array, Array]:
     """Give the triangles of what still folds badly a chart each: a layout that holds, of whatever mesh."""
     everything = np.ones(len(triangles), bool)
-    bad = np.isin(chart, _spoiled(points, triangles, Flat(chart, places), everything, ease=tuning.HOPELESS))
+    bad = np.isin(
+        chart, _bad_charts(points, triangles, UVLayout(chart, places), everything, ease=tuning.EXPLODE_LIMIT_FACTOR)
+    )
     chart = chart.copy()
     chart[bad] = chart.max() + 1 + owner[bad]
     if bad.any():
-        places[bad] = _laid_out(points, triangles[bad], np.unique(owner[bad], return_inverse=True)[1])
+        places[bad] = _layout_charts(points, triangles[bad], np.unique(owner[bad], return_inverse=True)[1])
     return np.unique(chart, return_inverse=True)[1], places

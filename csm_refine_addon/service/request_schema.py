@@ -91,7 +91,7 @@ def _settings(document: Mapping[str, object]) -> RefineSettings:
         topology=_enum_value("topology", given.get("topology", Topology.KEEP), Topology),
         faces=faces,
         level=level,
-        texture_resolution=_integer("texture_resolution", size, tuning.LEAST_TEXTURE, tuning.GREATEST_TEXTURE),
+        texture_resolution=_integer("texture_resolution", size, tuning.MIN_TEXTURE, tuning.MAX_TEXTURE),
         symmetry=_enum_value("symmetry", given.get("symmetry", Symmetry.OFF), Symmetry),
         preserve_aspect_ratio=_boolean("preserve_aspect_ratio", given.get("preserve_aspect_ratio", False)),
         drop_parts_below=_drop_share(given.get("keep_parts", True)),
@@ -107,7 +107,7 @@ def _enum_value(name: str, value: object, values: type[EnumValue]) -> EnumValue:
 def _faces(value: object) -> tuple[int, Level]:
     if isinstance(value, str):
         return 0, _enum_value("faces, if it is no number,", value, Level)
-    return _integer("faces", value, tuning.LEAST_FACES, tuning.GREATEST_FACES), Level.MEDIUM
+    return _integer("faces", value, tuning.MIN_FACES, tuning.MAX_FACES), Level.MEDIUM
 
 
 def _integer(name: str, value: object, minimum: int, maximum: int) -> int:
@@ -129,7 +129,7 @@ def _boolean(name: str, value: object) -> bool:
 def _drop_share(value: object) -> float:
     """Return the share of the surface below which a loose part is dropped: 0 for true, ``SMALL_PART`` for false."""
     if isinstance(value, bool):
-        return 0.0 if value else tuning.SMALL_PART
+        return 0.0 if value else tuning.SMALL_COMPONENT
     if not isinstance(value, int | float) or not 0 <= value < 1:
         raise InputError(
             "keep_parts must be true, false, or a share of the surface from 0 to 1.", "Leave it out to keep all parts."

@@ -183,7 +183,7 @@ def test_the_picture_shows_what_the_file_holds(tmp_path):
     order = {"code": "SESSION_1", "mesh": str(tmp_path / "source.blend"), "scaled_bbox": [1.0, 2.0, 3.0]}
     assert finish.refine(tmp_path, order)["ok"]
     drawn = np.asarray(Image.open(tmp_path / refine_settings.PICTURE).convert("RGB"))[:, comparison_picture.SIDE :]
-    views = comparison_picture.look(read_again(tmp_path / "mesh.blend"), layout=True)
+    views = comparison_picture.render_views(read_again(tmp_path / "mesh.blend"), layout=True)
     comparison_picture.write(tmp_path / "again.png", views, views)
     again = np.asarray(Image.open(tmp_path / "again.png").convert("RGB"))[:, comparison_picture.SIDE :]
     assert np.array_equal(drawn, again)

@@ -40,9 +40,9 @@ def exported(folder, *parts):
 def seen(path, folder) -> list[np.ndarray]:
     """The colour that the local service sees in each part, along X."""
     scenes.empty_scene()
-    shown = material_sampling.Look(mesh_io.import_mesh(path, folder).data)
+    shown = material_sampling.MaterialSampler(mesh_io.import_mesh(path, folder).data)
     order = np.argsort(shown.points[shown.triangles].mean(axis=1)[:, 0])
-    return list(shown.at(corner_attributes.Places(order, np.full((len(order), 3), 1 / 3))).colour[::2, :3])
+    return list(shown.at(corner_attributes.SurfacePoints(order, np.full((len(order), 3), 1 / 3))).colour[::2, :3])
 
 
 def near(*colours):

@@ -157,7 +157,7 @@ def test_what_stands_in_the_scene(at_work, shape, topology):
     if topology == "tris":
         assert set(found.sides) == {3}
     else:
-        assert found.quad_share >= tuning.LEAST_QUADS
+        assert found.quad_share >= tuning.MIN_QUADS_SHARE
 
 
 def test_keep_gives_back_all_that_the_corners_have(at_work):
@@ -297,4 +297,4 @@ def test_a_service_with_a_newer_blender(tmp_path, monkeypatch, newer, topology):
         if topology == "keep":
             assert (found.vertices, found.sides, found.uv_maps) == (before.vertices, before.sides, before.uv_maps)
         else:
-            assert found.quad_share >= tuning.LEAST_QUADS
+            assert found.quad_share >= tuning.MIN_QUADS_SHARE

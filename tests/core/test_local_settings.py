@@ -96,12 +96,12 @@ def test_client_and_service_agree():
     assert list(local_settings.TOPOLOGIES) == list(refine_settings.Topology)
     assert list(local_settings.SYMMETRIES) == list(refine_settings.Symmetry)
     assert list(local_settings.LEVELS) == list(refine_settings.Level) == list(tuning.FACES_OF_LEVEL)
-    assert (local_settings.LEAST_FACES, local_settings.GREATEST_FACES) == (tuning.LEAST_FACES, tuning.GREATEST_FACES)
+    assert (local_settings.LEAST_FACES, local_settings.GREATEST_FACES) == (tuning.MIN_FACES, tuning.MAX_FACES)
     assert (local_settings.LEAST_TEXTURE, local_settings.GREATEST_TEXTURE) == (
-        tuning.LEAST_TEXTURE,
-        tuning.GREATEST_TEXTURE,
+        tuning.MIN_TEXTURE,
+        tuning.MAX_TEXTURE,
     )
-    assert local_settings.SMALL_PART == tuning.SMALL_PART
+    assert local_settings.SMALL_PART == tuning.SMALL_COMPONENT
     body = json.dumps(csm_schema.refine_body(RefineRequest(CODE, local=EVERYTHING))).encode()
     found = service_orders.parse_order(body).settings
     assert (found.topology, found.faces, found.texture_resolution) == ("quads", 5000, 2048)

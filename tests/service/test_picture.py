@@ -19,7 +19,7 @@ from csm_refine_addon.blender.background import mesh_io  # noqa: E402 -- only wh
 from csm_refine_addon.remesh import comparison_picture, rendering  # noqa: E402
 
 SIDE = comparison_picture.SIDE
-PAPER = tuple(round(255 * shade) for shade in rendering.PAPER)
+PAPER = tuple(round(255 * shade) for shade in rendering.BACKGROUND)
 
 
 def views(image):
@@ -68,7 +68,7 @@ def test_every_hard_mesh_can_be_drawn(imported, tmp_path, name):
     """Whatever a mesh is like, it has a picture with something on it."""
     obj = imported(raw_meshes.HARD[name])
     path = tmp_path / "picture.png"
-    assert comparison_picture.Picture(obj).finished(obj, path) == []
+    assert comparison_picture.ComparisonPicture(obj).finished(obj, path) == []
     source, result, _, wires, _, _ = views(Image.open(path))
     assert covered(source) > 0.001
     assert np.array_equal(source, result)
@@ -77,12 +77,12 @@ def test_every_hard_mesh_can_be_drawn(imported, tmp_path, name):
 
 def test_colours_are_those_of_the_mesh(imported, tmp_path):
     """Texture, plain material and vertex colours are each seen; only the light on them differs."""
-    balls = comparison_picture.look(imported(raw_meshes.several_materials)).shaded
+    balls = comparison_picture.render_views(imported(raw_meshes.several_materials)).shaded
     strongest = np.asarray(balls).reshape(-1, 3)
     for channel in (0, 2):  # the red ball and the blue one
         others = [other for other in range(3) if other != channel]
         assert np.any((strongest[:, channel] > 0.5) & (strongest[:, others].max(axis=1) < 0.3))
-    painted = np.asarray(comparison_picture.look(imported(raw_meshes.vertex_colours_only)).shaded)
+    painted = np.asarray(comparison_picture.render_views(imported(raw_meshes.vertex_colours_only)).shaded)
     assert np.ptp(painted.reshape(-1, 3), axis=0).min() > 0.4
 
 
@@ -96,7 +96,9 @@ def coloured_ball(folder, **more):
 
 def test_the_picture_shows_what_is_baked(imported):
     """A texture's factor and the colours at the vertices are multiplied in, as in the result's texture."""
-    shaded = comparison_picture.look(imported(lambda folder: coloured_ball(folder, colour=(1.0, 0.5, 1.0)))).shaded
+    shaded = comparison_picture.render_views(
+        imported(lambda folder: coloured_ball(folder, colour=(1.0, 0.5, 1.0)))
+    ).shaded
     ball = np.asarray(shaded)[SIDE // 2, SIDE // 2]
     assert ball[2] < 0.01
     assert ball[1] == pytest.approx(ball[0] / 2, rel=0.05)
@@ -105,11 +107,11 @@ def test_the_picture_shows_what_is_baked(imported):
 def test_the_ground_is_seen_through_a_mesh(imported):
     """What is half transparent lets the ground through, by half."""
     obj = imported(coloured_ball)
-    solid = comparison_picture.look(obj).shaded[SIDE // 2, SIDE // 2]
+    solid = comparison_picture.render_views(obj).shaded[SIDE // 2, SIDE // 2]
     shader = next(node for node in obj.data.materials[0].node_tree.nodes if node.type == "BSDF_PRINCIPLED")
     shader.inputs["Alpha"].default_value = 0.5
-    clear = comparison_picture.look(obj).shaded[SIDE // 2, SIDE // 2]
-    assert clear == pytest.approx((np.minimum(solid, 1) + rendering.PAPER) / 2, abs=0.05)
+    clear = comparison_picture.render_views(obj).shaded[SIDE // 2, SIDE // 2]
+    assert clear == pytest.approx((np.minimum(solid, 1) + rendering.BACKGROUND) / 2, abs=0.05)
 
 
 def textured_ball(side: int):
@@ -125,7 +127,7 @@ def memory_for(obj) -> tuple[int, int]:
     gc.disable()
     tracemalloc.start()
     try:
-        comparison_picture.look(obj)
+        comparison_picture.render_views(obj)
         return tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -148,15 +150,15 @@ def test_a_quad_is_drawn_without_its_diagonal():
     mesh.from_pydata([(-1, 0, -1), (1, 0, -1), (1, 0, 1), (-1, 0, 1)], [], [(0, 1, 2, 3)])
     obj = bpy.data.objects.new("quad", mesh)
     middle = slice(SIDE // 2 - 20, SIDE // 2 + 20)
-    one = comparison_picture.look(obj).wired[middle, middle]
+    one = comparison_picture.render_views(obj).wired[middle, middle]
     assert np.ptp(one) < 0.02
     mesh.clear_geometry()
     mesh.from_pydata([(-1, 0, -1), (1, 0, -1), (1, 0, 1), (-1, 0, 1)], [], [(0, 1, 2), (0, 2, 3)])
-    assert np.ptp(comparison_picture.look(obj).wired[middle, middle]) > 0.2
+    assert np.ptp(comparison_picture.render_views(obj).wired[middle, middle]) > 0.2
 
 
 def test_a_picture_that_fails_costs_no_refine(imported, tmp_path):
     """Where the picture cannot be written, the refine's report has a note, and that is all."""
     obj = imported(raw_meshes.no_colour)
     (tmp_path / "picture.png").mkdir()
-    assert comparison_picture.Picture(obj).finished(obj, tmp_path / "picture.png") != []
+    assert comparison_picture.ComparisonPicture(obj).finished(obj, tmp_path / "picture.png") != []

@@ -22,7 +22,7 @@ import trimesh
 
 from csm_refine_addon.core.mesh_files import MeshKind
 from csm_refine_addon.remesh import fallback, tuning
-from csm_refine_addon.remesh.methods import name_of, rungs_for
+from csm_refine_addon.remesh.methods import name_of, methods_for
 from csm_refine_addon.remesh.refine_settings import Topology
 from csm_refine_addon.service.upload_losses import losses
 from tests.support import raw_meshes
@@ -103,7 +103,7 @@ def test_no_readable_mesh_fails(hard, topology, name):
     assert len(result.faces)
     assert np.isfinite(result.vertices).all()
     if not is_cleaned:
-        assert report["faces"] <= FACES * (1 + tuning.FACES_OFF)
+        assert report["faces"] <= FACES * (1 + tuning.FACES_TOLERANCE)
         assert result.visual.uv.min() >= 0
         assert result.visual.uv.max() <= 1
 
@@ -160,13 +160,13 @@ def test_a_good_rung_ends_the_climb(tmp_path):
     """No further method is tried once one is good."""
     folder, tried = ordered(tmp_path / "run", tmp_path / "mesh", topology="quads"), []
     code, choices = ladder_with(folder, trying=lambda method: tried.append(method) or verdict(folder, method, 5.0))
-    assert (code, tried, choices) == (0, rungs_for(Topology.QUADS)[:1], rungs_for(Topology.QUADS)[:1])
+    assert (code, tried, choices) == (0, methods_for(Topology.QUADS)[:1], methods_for(Topology.QUADS)[:1])
 
 
 def test_the_best_of_the_faulty_is_taken_and_the_report_says_why(tmp_path):
     """Where none is good the best score wins, among those that are not worse than the cleaned mesh."""
     folder = ordered(tmp_path / "run", tmp_path / "mesh", topology="quads")
-    first, second, third = rungs_for(Topology.QUADS)
+    first, second, third = methods_for(Topology.QUADS)
     scores = {first: (1.0, "parts are lost"), second: (9.0, "too few quads"), third: (7.0, "another number of faces")}
     code, choices = ladder_with(folder, trying=lambda method: verdict(folder, method, *scores[method]))
     assert (code, choices) == (0, [third])
@@ -178,7 +178,7 @@ def test_the_best_of_the_faulty_is_taken_and_the_report_says_why(tmp_path):
 def test_crashes_and_late_rungs_leave_the_cleaned_mesh(tmp_path):
     """A rung that dies of a signal or is late is only one that failed; at last the cleaned mesh is taken."""
     folder = ordered(tmp_path / "run", tmp_path / "mesh", topology="quads")
-    ends = dict(zip(rungs_for(Topology.QUADS), (-11, None, 1), strict=True))
+    ends = dict(zip(methods_for(Topology.QUADS), (-11, None, 1), strict=True))
     code, choices = ladder_with(folder, trying=ends.__getitem__)
     assert (code, choices) == (0, [""])
     attempts = json.loads((folder / "report.json").read_text())["attempts"]
@@ -188,7 +188,7 @@ def test_crashes_and_late_rungs_leave_the_cleaned_mesh(tmp_path):
 def test_a_result_that_cannot_be_dressed_gives_way_to_the_next(tmp_path):
     """Where UV layout or baking fails, the next best is finished, at last the cleaned mesh."""
     folder = ordered(tmp_path / "run", tmp_path / "mesh", topology="tris")
-    first = rungs_for(Topology.TRIS)[0]
+    first = methods_for(Topology.TRIS)[0]
     code, choices = ladder_with(
         folder, trying=lambda method: verdict(folder, method, 1.0), finishing=lambda choice: -6 if choice else 0
     )
@@ -259,7 +259,7 @@ def test_a_rung_without_measure_or_end_is_one_that_failed(start_service, tmp_pat
     service = start_service(root=tmp_path)
     mesh = raw_meshes.doubled_faces(tmp_path).read_bytes()
     session = service.refine(service.create(mesh), topology="tris", faces=FACES, texture_resolution=128)
-    assert session["method"] in rungs_for(Topology.TRIS), session
+    assert session["method"] in methods_for(Topology.TRIS), session
     assert session["notes"][:2] == [
         f"The method tris_0_endless was not taken: {fallback.NO_TIME}.",
         "The method tris_0_greedy was not taken: ended with 1.",

@@ -59,7 +59,7 @@ def transformed_glb(path, transform, wraps=("REPEAT", "REPEAT")):
 
 def seen(obj, *, alpha: bool = False) -> np.ndarray:
     """What the bake would see: the base colour over the sheet, (SIDE, SIDE, 3), linear; or its alpha, three times."""
-    shown = material_sampling.Look(obj.data)
+    shown = material_sampling.MaterialSampler(obj.data)
     points = shown.points[shown.triangles]
     middles = (np.stack(np.meshgrid(np.arange(SIDE), np.arange(SIDE)), axis=-1).reshape(-1, 2) + 0.5) / SIDE
     found = np.zeros((len(middles), 4))
@@ -67,7 +67,7 @@ def seen(obj, *, alpha: bool = False) -> np.ndarray:
         share = np.linalg.solve((corner[1:] - corner[0]).T, (middles - corner[0]).T).T
         weights = np.column_stack([1 - share.sum(axis=1), share])
         inside = np.flatnonzero((weights > -1e-9).all(axis=1))
-        places = corner_attributes.Places(np.full(len(inside), number), weights[inside])
+        places = corner_attributes.SurfacePoints(np.full(len(inside), number), weights[inside])
         found[inside] = shown.at(places).colour
     return found[:, [3, 3, 3] if alpha else [0, 1, 2]].reshape(SIDE, SIDE, 3)
 
@@ -201,7 +201,7 @@ def test_a_textures_transform_is_baked(tmp_path):
     """A GLB whose texture is tiled, turned and moved looks the same on its new UV layout."""
     obj = mesh_io.import_mesh(transformed_glb(tmp_path / "a.glb", TRANSFORMS["all"]), tmp_path)
     wanted = seen(obj)
-    result = retexture.dressed(surface.of_mesh(obj.data), obj, 256, Progress(tmp_path / "progress"))
+    result = retexture.retexture_shape(surface.of_mesh(obj.data), obj, 256, Progress(tmp_path / "progress"))
     assert np.abs(seen(result) - wanted).mean() < 0.01
 
 
@@ -253,8 +253,8 @@ def test_what_is_unlit_can_be_seen_through_as_well(tmp_path, mode, factor):
     path = clear_glb(tmp_path, mode, factor=factor, extensions={"KHR_materials_unlit": {}})
     obj = mesh_io.import_mesh(path, tmp_path)
     assert np.array_equal(seen(obj, alpha=True), lit)
-    assert material_sampling.Look(obj.data).is_see_through == (mode != "OPAQUE")
-    result = retexture.dressed(surface.of_mesh(obj.data), obj, 256, Progress(tmp_path / "progress"))
+    assert material_sampling.MaterialSampler(obj.data).is_see_through == (mode != "OPAQUE")
+    result = retexture.retexture_shape(surface.of_mesh(obj.data), obj, 256, Progress(tmp_path / "progress"))
     assert np.abs(seen(result, alpha=True) - lit).mean() < 0.01
 
 
@@ -264,8 +264,10 @@ def test_an_image_is_read_where_it_is_asked_for_and_once(tmp_path):
     piece = sheet(material=raw_files.Material(picture, picture, picture))
     obj = mesh_io.import_mesh(raw_files.write_glb(tmp_path / "a.glb", [piece]), tmp_path)
     read = []
-    shown = material_sampling.Look(obj.data, lambda image: read.append(image.name) or sampling.pixels_of(image))
-    places = corner_attributes.Places(np.arange(2), np.full((2, 3), 1 / 3))
+    shown = material_sampling.MaterialSampler(
+        obj.data, lambda image: read.append(image.name) or sampling.image_pixels(image)
+    )
+    places = corner_attributes.SurfacePoints(np.arange(2), np.full((2, 3), 1 / 3))
     assert read == []
     shown.colour(places)
     assert len(read) == 1
@@ -290,9 +292,9 @@ def scene_of(folder, *pieces) -> bpy.types.Object:
 
 def colours_of(obj) -> list[np.ndarray]:
     """The colour seen in each part, in turn along X, linear."""
-    shown = material_sampling.Look(obj.data)
+    shown = material_sampling.MaterialSampler(obj.data)
     order = np.argsort(shown.points[shown.triangles].mean(axis=1)[:, 0])
-    found = shown.at(corner_attributes.Places(order, np.full((len(order), 3), 1 / 3))).colour[:, :3]
+    found = shown.at(corner_attributes.SurfacePoints(order, np.full((len(order), 3), 1 / 3))).colour[:, :3]
     return list(found[::2])
 
 
@@ -404,17 +406,17 @@ def bumpy_obj(folder, faces: str) -> bpy.types.Object:
 
 def test_a_normal_map_on_faces_of_many_corners_is_kept(tmp_path):
     """Blender has no tangents for a pentagon: it is seen with the same bumps as its triangles."""
-    whole = material_sampling.Look(bumpy_obj(tmp_path, "f 1/1 2/2 3/3 4/4 5/5").data)
-    middles = corner_attributes.Places(np.arange(3), np.full((3, 3), 1 / 3))
+    whole = material_sampling.MaterialSampler(bumpy_obj(tmp_path, "f 1/1 2/2 3/3 4/4 5/5").data)
+    middles = corner_attributes.SurfacePoints(np.arange(3), np.full((3, 3), 1 / 3))
     found = whole.at(middles).normal
-    cut = material_sampling.Look(bumpy_obj(tmp_path, "f 1/1 2/2 3/3\nf 1/1 3/3 4/4\nf 1/1 4/4 5/5").data)
+    cut = material_sampling.MaterialSampler(bumpy_obj(tmp_path, "f 1/1 2/2 3/3\nf 1/1 3/3 4/4\nf 1/1 4/4 5/5").data)
     assert np.abs(found - cut.at(middles).normal).max() < 1e-3
     assert np.abs(found[:, 2]).max() < 0.95  # bumpy: not the pentagon's own normal
 
 
 def test_tangents_are_computed_once(tmp_path):
     """However many places are asked for, and however often."""
-    held = corner_attributes.Corners(bumpy_obj(tmp_path, "f 1/1 2/2 3/3 4/4 5/5").data)
+    held = corner_attributes.CornerAttributes(bumpy_obj(tmp_path, "f 1/1 2/2 3/3 4/4 5/5").data)
     first, meshes = held.tangents(), len(bpy.data.meshes)
     assert held.tangents() is first
     assert len(bpy.data.meshes) == meshes == 1

@@ -35,7 +35,7 @@ def sheet() -> tuple[np.ndarray, np.ndarray]:
 
 
 def longest_edges(shape: surface.Surface) -> float:
-    found = edges.edges_of(shape.faces, len(shape.points))
+    found = edges.build_edges(shape.faces, len(shape.points))
     ends = shape.points[found.start[found.first]] - shape.points[found.end[found.first]]
     return float(np.linalg.norm(ends, axis=1).max())
 
@@ -44,10 +44,10 @@ def longest_edges(shape: surface.Surface) -> float:
 def test_cut_rows_give_the_faces_that_were_missing(least):
     """As many as are asked for, of quads alone, closed, and the same body; the widest rows go first."""
     before = torus()
-    found = quad_strips.with_rows_cut(before, least, round(least * 1.1))
+    found = quad_strips.split_strips(before, least, round(least * 1.1))
     assert least <= len(found.faces) <= least * 1.1
     assert found.is_quad.all()
-    assert edges.soundness(found).is_closed
+    assert edges.count_edge_defects(found).is_closed
     assert np.isclose(edges.volume(found), edges.volume(before))
     assert longest_edges(found) < longest_edges(before)
 
@@ -55,8 +55,8 @@ def test_cut_rows_give_the_faces_that_were_missing(least):
 def test_what_has_enough_faces_stays_as_it_is():
     """No row is cut without need, nor one that would give too many."""
     before = torus()
-    assert quad_strips.with_rows_cut(before, 700, 900) is before
-    assert quad_strips.with_rows_cut(before, 810, 815) is before
+    assert quad_strips.split_strips(before, 700, 900) is before
+    assert quad_strips.split_strips(before, 810, 815) is before
 
 
 def test_a_row_ends_at_no_triangle():
@@ -64,10 +64,10 @@ def test_a_row_ends_at_no_triangle():
     whole = torus()
     halves = np.array([[*whole.faces[0, :3], -1], [*whole.faces[0, [0, 2, 3]], -1]])
     before = surface.Surface(whole.points, np.concatenate([whole.faces[1:], halves]))
-    found = quad_strips.with_rows_cut(before, 900, 1000)
+    found = quad_strips.split_strips(before, 900, 1000)
     assert 900 <= len(found.faces) <= 1000
     assert (~found.is_quad).sum() == 2
-    assert edges.soundness(found).is_closed
+    assert edges.count_edge_defects(found).is_closed
 
 
 def test_triangles_elsewhere_are_no_faces_of_a_row():
@@ -78,7 +78,7 @@ def test_triangles_elsewhere_are_no_faces_of_a_row():
     loose = np.random.default_rng(3).random((300, 3))
     wide = points * (1, 9, 1)  # so that its two rows along X go first
     before = surface.Surface(np.concatenate([wide, loose]), np.concatenate([faces, triangles]))
-    found = quad_strips.with_rows_cut(before, 116, 116)
+    found = quad_strips.split_strips(before, 116, 116)
     assert (len(found.faces), (~found.is_quad).sum()) == (116, 100)
     assert longest_edges(found) == longest_edges(before) / 2
 
@@ -87,16 +87,16 @@ def test_a_row_that_crosses_itself_stays():
     """Where a row comes to a face a second time, from the side, both cuts would meet there; others are cut."""
     crossed = [0, 1, 2, 3]
     points = np.random.default_rng(3).normal(size=(6, 3))
-    found = quad_strips.with_rows_cut(surface.Surface(points, np.array([crossed, [1, 0, 4, 5], [4, 5, 2, 1]])), 5, 8)
+    found = quad_strips.split_strips(surface.Surface(points, np.array([crossed, [1, 0, 4, 5], [4, 5, 2, 1]])), 5, 8)
     assert 5 <= len(found.faces) <= 8
     assert crossed in found.faces.tolist()
 
 
 def test_open_rows_are_cut_from_rim_to_rim():
     """A sheet of quads stays one sheet."""
-    found = quad_strips.with_rows_cut(surface.Surface(*sheet()), 12, 12)
+    found = quad_strips.split_strips(surface.Surface(*sheet()), 12, 12)
     assert len(found.faces) == 12
-    assert edges.soundness(found).crowded == 0
+    assert edges.count_edge_defects(found).non_manifold == 0
     assert np.isclose(np.ptp(found.points[:, 0]), 12.0)
 
 
@@ -105,8 +105,8 @@ def test_a_chair_keeps_its_rungs_and_an_animal_its_ears(make, tmp_path):
     """Asked for 4,900 quads, QuadriFlow of 5.2 loses one of either; for another number it has them all."""
     (tmp_path / "scratch").mkdir()
     shape = source_reader.shape_of_source(tmp_path, {"mesh": str(make(tmp_path)), "code": "raw"}, RefineSettings())
-    found = quads.flowed(shape, 5000)
-    verdict = evaluate.judged(shape, found, Topology.QUADS, 5000)
-    assert verdict.missed <= tuning.FLOW_MISSED
+    found = quads.run_quadriflow(shape, 5000)
+    verdict = evaluate.evaluate_result(shape, found, Topology.QUADS, 5000)
+    assert verdict.missed <= tuning.QUADRIFLOW_MISSED
     assert verdict.faults == ()
     assert found.is_quad.all()

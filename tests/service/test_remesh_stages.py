@@ -51,11 +51,11 @@ def test_holes_of_a_body_are_closed_and_a_sheet_stays_open():
     """What encloses a volume comes out closed; a sheet keeps its rim."""
     whole = ball()
     holed = surface.to_mesh(surface.Surface(whole.points, np.delete(whole.faces, [100, 101, 300], axis=0)), "holed")
-    assert edges.soundness(repair.repaired(holed)).is_closed
+    assert edges.count_edge_defects(repair.repair_shape(holed)).is_closed
     sheet = surface.to_mesh(
         surface.of_triangles(np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0.0]]), [[0, 1, 2], [0, 2, 3]]), "s"
     )
-    assert edges.soundness(repair.repaired(sheet)).open == 4
+    assert edges.count_edge_defects(repair.repair_shape(sheet)).open == 4
 
 
 def test_fins_and_doubled_faces_go():
@@ -64,8 +64,8 @@ def test_fins_and_doubled_faces_go():
     a, b, _, _ = whole.faces[200]
     points = np.concatenate([whole.points, [[0, 0, 3.0]]])
     faces = np.concatenate([whole.faces, [[a, b, len(points) - 1, -1]], whole.faces[50:51]])
-    found = repair.repaired(surface.to_mesh(surface.Surface(points, faces), "fin"))
-    assert edges.soundness(found).is_closed
+    found = repair.repair_shape(surface.to_mesh(surface.Surface(points, faces), "fin"))
+    assert edges.count_edge_defects(found).is_closed
     assert np.abs(found.points).max() < 1.1
 
 
@@ -80,19 +80,19 @@ def test_two_tips_that_touch_are_two_vertices():
         np.concatenate([one.points, other]), np.concatenate([one.faces[:, :3], number[one.faces[:, 2::-1]]])
     )
     used = len(components.compact(both).points)
-    assert len(repair.untied(both).points) == used + 1
+    assert len(repair.split_non_manifold_vertices(both).points) == used + 1
 
 
 def test_nearing_brings_a_coarse_mesh_nearer():
     """At the same number of faces, a fifth of the collapse's distance at least is gone, and it stays closed."""
     source = ball(48, 64)
     source = surface.Surface(source.points * (1 + 0.2 * np.sin(5 * source.points[:, :1])), source.faces)
-    coarse = decimation.collapsed(source, 500)
-    points, triangles = projection.draw_near(coarse.points, coarse.triangles(), source.points, source.triangles())
+    coarse = decimation.collapse_edges(source, 500)
+    points, triangles = projection.fit_to_source(coarse.points, coarse.triangles(), source.points, source.triangles())
     before, after = (distance(source, one) for one in (coarse, surface.of_triangles(points, triangles)))
     assert after < 0.8 * before
     assert len(triangles) == len(coarse.faces)
-    assert edges.soundness(surface.of_triangles(points, triangles)).is_closed
+    assert edges.count_edge_defects(surface.of_triangles(points, triangles)).is_closed
 
 
 def distance(source, result) -> float:
@@ -106,7 +106,7 @@ def distance(source, result) -> float:
 
 
 def layout(points, triangles, target=6):
-    return unwrapping.flattened(points, triangles, np.arange(len(triangles)), target)
+    return unwrapping.unwrap(points, triangles, np.arange(len(triangles)), target)
 
 
 def test_a_cylinder_is_laid_out_without_stretch():
@@ -118,11 +118,11 @@ def test_a_cylinder_is_laid_out_without_stretch():
 def test_charts_do_not_lie_over_each_other_or_themselves():
     """In the square, no pixel belongs to two triangles, no chart is mirrored, and a good part of the square is used."""
     shape = ball(32, 48)
-    places = packing.packed(layout(shape.points, shape.faces[:, :3], 10), 512)
+    places = packing.pack_charts(layout(shape.points, shape.faces[:, :3], 10), 512)
     assert (raster.signed_areas(places) > 0).all()
     assert places.min() >= 0
     assert places.max() <= 1
-    _, row, column = raster.covered(places, 512, 512)
+    _, row, column = raster.rasterize(places, 512, 512)
     times = np.bincount(row * 512 + column)
     assert (times > 1).sum() <= 2e-4 * (times > 0).sum()
     assert (times > 0).sum() > 0.45 * 512 * 512
@@ -132,7 +132,7 @@ def test_charts_keep_a_gap():
     """Texels next to a chart are its own: no other chart is nearer than twice the gap."""
     shape = ball(32, 48)
     flat = layout(shape.points, shape.faces[:, :3], 10)
-    triangle, row, column = raster.covered(packing.packed(flat, 256), 256, 256, grow=1.0)
+    triangle, row, column = raster.rasterize(packing.pack_charts(flat, 256), 256, 256, grow=1.0)
     owner = np.full((256, 256), -1)
     for chart in range(flat.chart.max() + 1):
         mine = flat.chart[triangle] == chart
@@ -142,9 +142,9 @@ def test_charts_keep_a_gap():
 
 def test_very_many_charts_are_packed_by_their_boxes():
     """A thousand loose triangles come out side by side."""
-    flat = raster.Flat(np.arange(1000), np.tile(np.array([[0, 0], [1, 0], [0, 1.0]]), (1000, 1, 1)))
-    places = packing.packed(flat, 1024)
-    _, row, column = raster.covered(places, 1024, 1024)
+    flat = raster.UVLayout(np.arange(1000), np.tile(np.array([[0, 0], [1, 0], [0, 1.0]]), (1000, 1, 1)))
+    places = packing.pack_charts(flat, 1024)
+    _, row, column = raster.rasterize(places, 1024, 1024)
     assert np.bincount(row * 1024 + column).max() == 1
     assert (raster.signed_areas(places) > 0).all()
 
@@ -158,13 +158,13 @@ def test_the_look_is_baked_without_an_empty_texel():
     colours.data.foreach_set("color", values.astype(np.float32).ravel())
     shape = ball(12, 16)
     mesh = surface.to_mesh(shape, "result")
-    places = packing.packed(layout(shape.points, shape.faces[:, :3]), 128)
+    places = packing.pack_charts(layout(shape.points, shape.faces[:, :3]), 128)
     mesh.uv_layers.new(name="UVMap").data.foreach_set("uv", places.astype(np.float32).ravel())
-    textures = baking.baked(mesh, material_sampling.Look(source), 128)
+    textures = baking.bake_textures(mesh, material_sampling.MaterialSampler(source), 128)
     assert textures.colour[..., :3].min() > 0.2
     assert textures.surface is None
     assert textures.normal[..., 2].min() > 0.5
-    triangle, row, column = raster.covered(places, 128, 128)
+    triangle, row, column = raster.rasterize(places, 128, 128)
     corners = np.einsum("ijk->ik", shape.points[shape.faces[triangle, :3]]) / 3
     wanted = sampling.srgb_of_linear(surface.unit(corners) * 0.4 + 0.5)
     assert np.abs(textures.colour[row, column, :3] - wanted).mean() < 0.05
@@ -172,8 +172,8 @@ def test_the_look_is_baked_without_an_empty_texel():
 
 def test_what_has_no_colour_looks_as_in_blender():
     """A mesh without material and colours is baked in the grey that its artist sees."""
-    bare = material_sampling.Look(surface.to_mesh(ball(), "bare"))
-    seen = bare.at(corner_attributes.Places(np.array([0]), np.array([[1.0, 0, 0]])))
+    bare = material_sampling.MaterialSampler(surface.to_mesh(ball(), "bare"))
+    seen = bare.at(corner_attributes.SurfacePoints(np.array([0]), np.array([[1.0, 0, 0]])))
     assert seen.colour[0] == pytest.approx(source_materials.UNPAINTED)
 
 
@@ -181,7 +181,7 @@ def test_a_picture_repeats_outside_its_square():
     """UVs outside of 0 to 1 see the picture again, as the file formats say."""
     pixels = np.random.default_rng(0).random((5, 7, 4))
     at = np.array([[0.3, 0.6], [0.9, 0.05]])
-    assert sampling.sampled(pixels, at) == pytest.approx(sampling.sampled(pixels, at + np.array([3, -2])))
+    assert sampling.sample_image(pixels, at) == pytest.approx(sampling.sample_image(pixels, at + np.array([3, -2])))
 
 
 def test_halves_make_a_whole():
@@ -189,8 +189,8 @@ def test_halves_make_a_whole():
     shape = ball(24, 32)
     assert symmetry.is_symmetric(shape)
     long = surface.Surface(shape.points * (1, 1.5, 0.7), shape.faces)
-    whole = symmetry.mirrored(symmetry.halved(long), symmetry.middle(long))
-    assert edges.soundness(whole).is_closed
+    whole = symmetry.mirror_half(symmetry.cut_half(long), symmetry.mirror_plane(long))
+    assert edges.count_edge_defects(whole).is_closed
     mirrored = np.sort(np.round(whole.points * (-1, 1, 1), 4), axis=0)
     assert mirrored == pytest.approx(np.sort(np.round(whole.points, 4), axis=0), abs=1e-3)
     lopsided = shape.points * np.where(shape.points[:, :1] > 0, (1, 1, 1), (1, 0.3, 1))
@@ -200,9 +200,9 @@ def test_halves_make_a_whole():
 def test_any_mesh_becomes_quads_by_cutting():
     """Pairing and cutting makes nothing but quads, closed as the mesh was, about as many as asked for."""
     shape = ball(32, 48)
-    found = quads.paired_and_cut(shape, 600)
+    found = quads.pair_and_subdivide(shape, 600)
     assert found.is_quad.all()
-    assert edges.soundness(found).is_closed
+    assert edges.count_edge_defects(found).is_closed
     assert 0.7 * 600 <= len(found.faces) <= 600 * 1.05
 
 
@@ -211,9 +211,9 @@ def test_small_parts_are_dropped_by_their_share():
     large, small = ball(), ball(6, 8)
     points = np.concatenate([large.points, small.points * 0.05 + (3, 0, 0)])
     both = surface.of_triangles(points, np.concatenate([large.faces[:, :3], small.faces[:, :3] + len(large.points)]))
-    assert len(components.without_parts_below(both, 0.01).faces) == len(large.faces)
-    assert len(components.without_parts_below(both, 1e-4).faces) == len(both.faces)
-    assert len(components.without_parts_below(both, 0.9999).faces) == len(large.faces)
+    assert len(components.without_small_components(both, 0.01).faces) == len(large.faces)
+    assert len(components.without_small_components(both, 1e-4).faces) == len(both.faces)
+    assert len(components.without_small_components(both, 0.9999).faces) == len(large.faces)
 
 
 @pytest.mark.parametrize(
@@ -222,4 +222,4 @@ def test_small_parts_are_dropped_by_their_share():
 )
 def test_quadriflow_is_asked_for_what_is_in_between(given, next_one):
     """It gives now more, now less than it is asked for: the next number lies between the nearest on both sides."""
-    assert quads._to_ask(given, 5000) == next_one
+    assert quads._next_target(given, 5000) == next_one

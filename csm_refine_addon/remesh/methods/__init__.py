@@ -23,6 +23,6 @@ def name_of(method: str) -> str:
     return NAMES.get(method, method)
 
 
-def rungs_for(topology: str) -> list[str]:
+def methods_for(topology: str) -> list[str]:
     """Return the names of the rungs for a topology, best first."""
     return sorted(found.name for found in pkgutil.iter_modules(__path__) if found.name.startswith(f"{topology}_"))

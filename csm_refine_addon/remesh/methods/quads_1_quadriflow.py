@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ..quad_regularization import squared
-from ..quads import flowed
+from ..quad_regularization import regularize_quads
+from ..quads import run_quadriflow
 from ..surface import Surface
 
 
 def refine(shape: Surface, budget: int) -> Surface:
     """Return quads, squared and drawn near."""
-    return squared(flowed(shape, budget), shape)
+    return regularize_quads(run_quadriflow(shape, budget), shape)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from ..components import without_parts_below
-from ..quad_regularization import squared
-from ..quads import flowed, voxels
-from ..repair import untied
+from ..components import without_small_components
+from ..quad_regularization import regularize_quads
+from ..quads import run_quadriflow, voxel_remesh
+from ..repair import split_non_manifold_vertices
 from ..surface import Surface
-from ..tuning import VOXEL_DUST
+from ..tuning import VOXEL_DEBRIS
 
 
 def refine(shape: Surface, budget: int) -> Surface:
     """Return quads, squared and drawn near to the shape as it was."""
-    return squared(flowed(untied(without_parts_below(voxels(shape), VOXEL_DUST)), budget), shape)
+    return regularize_quads(
+        run_quadriflow(
+            split_non_manifold_vertices(without_small_components(voxel_remesh(shape), VOXEL_DEBRIS)), budget
+        ),
+        shape,
+    )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ..quad_regularization import squared
-from ..quads import paired_and_cut
+from ..quad_regularization import regularize_quads
+from ..quads import pair_and_subdivide
 from ..surface import Surface
 
 
 def refine(shape: Surface, budget: int) -> Surface:
     """Return quads, squared and drawn near."""
-    return squared(paired_and_cut(shape, budget), shape)
+    return regularize_quads(pair_and_subdivide(shape, budget), shape)

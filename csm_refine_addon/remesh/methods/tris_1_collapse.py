@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..decimation import collapsed
-from ..projection import draw_near
+from ..decimation import collapse_edges
+from ..projection import fit_to_source
 from ..surface import Surface, of_triangles
 
 
@@ -11,5 +11,5 @@ def refine(shape: Surface, budget: int) -> Surface:
     """Return triangles: at 5,000 faces of the chairs, a quarter less distance than the collapse alone leaves."""
     if len(shape.faces) <= budget:
         return shape
-    coarse = collapsed(shape, budget)
-    return of_triangles(*draw_near(coarse.points, coarse.triangles(), shape.points, shape.triangles()))
+    coarse = collapse_edges(shape, budget)
+    return of_triangles(*fit_to_source(coarse.points, coarse.triangles(), shape.points, shape.triangles()))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..decimation import fewer_triangles
+from ..decimation import reduce_triangles
 from ..surface import Surface
 
 
 def refine(shape: Surface, budget: int) -> Surface:
     """Return triangles."""
-    return fewer_triangles(shape, budget)
+    return reduce_triangles(shape, budget)
