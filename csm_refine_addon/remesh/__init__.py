@@ -1,25 +1,27 @@
-"""The refinery: from a raw mesh to an asset, by background Blenders that the service starts one after the other.
+"""The remesh pipeline: turns a raw mesh into a refined asset in background Blenders, started one by one by the service.
 
-The stages, in the order in which a mesh goes through them; each is a function of a mesh and settings:
+Stages in processing order; each is a function of a mesh and settings:
 
 =============  =====================================================================================================
-reading        the file as one object, cleaned (cleaning, wrong_faces), small loose parts dropped (parts)
-repairing      its shape as triangles that any method can take: no crowded edges, holes of bodies closed
-symmetry       one half of it, where it is to be symmetric
-specks         small loose parts beside the methods, each reduced by itself
-methods/       the ladder's rungs: fewer triangles (collapsing, nearing), or quads (quads, rows, squaring)
-judging        what a rung gave, verified and scored against the shape
-dressing       the best of them: charts, flattening and packing of its UV layout; baking of the source's look
-fitting        into the box, onto the pivot
-writing        the files; picture: source and result side by side
+read           source_reader: one cleaned object (cleaning, face_orientation), without small components (components)
+repair         triangles that every method accepts: no non-manifold edges, holes of closed bodies filled
+symmetry       one half of the shape, where the result is to be symmetric
+components     small_components: reduced separately from the method
+methods/       the fallback chain: fewer triangles (decimation, projection), or quads (quads, quad_strips,
+               quad_regularization)
+evaluate       checks and scores the result of a method against the source shape
+retexture      UV layout of the best result (charts, unwrapping, packing) and baking of the source's materials
+final_fit      scales to the box, moves the origin to the pivot
+output         result_writer: the files; comparison_picture: source and result side by side
 =============  =====================================================================================================
 
-``ladder`` decides which processes run: ``trying`` is one rung, ``process`` the end. A method is added by a file in
-``methods``. Numbers that were tuned stand in ``tuning``, settings that are asked for in ``settings``; ``surface``,
-``edges`` and ``texels`` are what the stages share; ``look`` (with corners, materials, sampling) is what a mesh shows.
+``fallback`` decides which processes run: ``run_method`` runs one method, ``finish`` is the last process. A file in
+``methods`` adds a method. ``tuning`` holds the tuned numbers, ``refine_settings`` the settings of a request. The stages
+share ``surface``, ``edges`` and ``raster``; ``material_sampling`` (with corner_attributes, source_materials, sampling)
+evaluates the materials of a mesh.
 
-``main({"folder": path})`` reads ``order.json`` in the folder and leaves there the files ``mesh.*``, ``progress`` (0 to
-100), and ``report.json``.
+``main({"folder": path})`` reads ``order.json`` in the folder and writes the files ``mesh.*``, ``progress`` (0 to 100)
+and ``report.json`` there.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from collections.abc import Mapping
 
 
 def main(request: Mapping[str, str]) -> int:
-    """Finish what the folder holds; 0 where ``mesh.glb`` was written, 8 where the mesh is not usable, else 1."""
-    from .finish import main as run  # the stages need Blender; what the service itself takes from here does not
+    """Finish the refine in the folder; return 0 if ``mesh.glb`` was written, 8 if the mesh is unusable, else 1."""
+    from .finish import main as run  # needs Blender; the modules that the service imports do not
 
     return run(request)

@@ -1,4 +1,4 @@
-"""``python -m csm_refine_addon.remesh FOLDER``: refine what the ``order.json`` in there asks for, by hand."""
+"""``python -m csm_refine_addon.remesh FOLDER``: run the refine of ``FOLDER/order.json`` from a terminal."""
 
 from ..core import import_paths  # before all others
 
@@ -14,7 +14,7 @@ from . import fallback  # noqa: E402
 
 
 def main(folder: Path) -> int:
-    """Run the ladder in this terminal; the exit code of the last step."""
+    """Run the fallback chain in this terminal and return the exit code of the last process."""
     blender = find_background_blender()
     (folder / SCRATCH).mkdir(exist_ok=True)
 

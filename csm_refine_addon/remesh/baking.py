@@ -1,7 +1,7 @@
-"""The source's look into textures of the result: each texel asks the nearest place of the source, so none stays empty.
+"""Bakes the materials of the source into textures: each texel samples the nearest point of the source.
 
-No cage: a ray from a cage that is too far finds other parts, one that is too near finds nothing. Where the nearest
-place looks the other way, as on the back of a thin wall, the nearest one along the normal is asked.
+No cage is used: rays from a cage that is too far away hit other parts, from one that is too near they miss. If the
+nearest point faces the other way, as on the back of a thin wall, the nearest hit along the normal is used.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .surface import Array, Nearest, crosses, unit, weights_in
 class Textures:
     """Rows from below, columns, channels, from 0 to 1; the base colour in sRGB, with alpha.
 
-    ``surface`` is what glTF puts into one picture: roughness in green, metalness in blue; None where they are plain.
+    ``surface`` packs roughness (green) and metalness (blue) as glTF does; None if both are constant.
     """
 
     colour: Array
@@ -58,7 +58,7 @@ def bake_textures(mesh: bpy.types.Mesh, look: MaterialSampler, size: int) -> Tex
 
 
 class _BakeTarget:
-    """The texels of a mesh, and what it is like at each."""
+    """The texels that a mesh covers, with position, normal and tangent space of each."""
 
     def __init__(self, mesh: bpy.types.Mesh, size: int) -> None:
         shown = CornerAttributes(mesh)
@@ -68,7 +68,7 @@ class _BakeTarget:
         assert uv is not None  # noqa: S101 -- the mesh was just given one
         self._normals = shown.own_normals
         triangle, row, column = rasterize(uv.astype(np.float64), size, size, grow=tuning.BAKE_GROW)
-        # A texel that two triangles reach belongs to the one it lies in, which is written last.
+        # Of two triangles that reach a texel, the one that contains it is written last and wins.
         inside = rasterize(uv.astype(np.float64), size, size)
         self.triangle, self.row, self.column = (
             np.concatenate(both) for both in zip((triangle, row, column), inside, strict=True)
@@ -81,12 +81,12 @@ class _BakeTarget:
         self.weights = weights_in(flat, own, self.triangle, np.column_stack([middle, np.zeros(len(middle))]))
 
     def places(self, some: slice) -> tuple[Array, Array]:
-        """Return where texels are in space, and which way the mesh looks there."""
+        """Return positions and unit normals (n, 3) of the texels."""
         here = SurfacePoints(self.triangle[some], self.weights[some])
         return here.blend(self.points[self.triangles]), unit(here.blend(self._normals))
 
     def tangent_space(self, some: slice, normals: Array) -> Array:
-        """Return normals as a normal map says them: along tangent, bitangent and normal (MikkTSpace)."""
+        """Return object-space normals (n, 3) in tangent space (MikkTSpace)."""
         here = SurfacePoints(self.triangle[some], self.weights[some])
         up = here.blend(self._normals)
         if self._tangents is None:
@@ -101,7 +101,7 @@ class _BakeTarget:
 
 
 def _source_points(places: Array, shading: Array, source: Nearest, facing: Array, reach: float) -> tuple[Array, Array]:
-    """Return for each place one above the triangle of the source that it stands for, and that triangle."""
+    """Return the source point (n, 3) to sample for each texel, and its triangle (n,)."""
     found, triangle = places.copy(), source.triangles(places)
     odd = np.flatnonzero(np.einsum("ij,ij->i", facing[triangle], shading) < tuning.SAME_SIDE_COSINE)
     best = np.full(len(odd), np.inf)
@@ -116,7 +116,7 @@ def _source_points(places: Array, shading: Array, source: Nearest, facing: Array
 
 
 def dilate(values: Array, filled: Array) -> Array:
-    """Return the picture with every empty texel filled: from its neighbours, further out from a coarser picture."""
+    """Fill empty texels from their neighbours, and those further away from a downsampled image."""
     filled = filled.copy()
     for _ in range(tuning.DILATE_TEXELS):
         total, count = np.zeros_like(values), np.zeros(filled.shape, np.float32)
@@ -131,7 +131,7 @@ def dilate(values: Array, filled: Array) -> Array:
 
 
 def _fill_from_coarser(values: Array, filled: Array) -> Array:
-    """Fill what is left from the mean of the four texels below, halving until something is there."""
+    """Fill the remaining texels from halved images, recursively."""
     if filled.all():
         return values
     rows, columns = filled.shape

@@ -1,4 +1,4 @@
-"""Which faces lie together in the UV layout: regions grown by merging neighbours, the cheapest pair first.
+"""Segmentation of a mesh into UV charts: merges neighbouring regions, the cheapest pair first.
 
 The Mumford-Shah functional on normals, minimised by region merging (G. Koepfler et al., SIAM J. Numer. Anal. 1994):
 a merge costs the flatness lost for each unit of border that goes away, so borders come out short and straight.
@@ -52,7 +52,7 @@ class _Regions:
 
     @staticmethod
     def _bend(size: float, normal: list[float]) -> float:
-        """The integral of the squared distance of the normals from their mean."""
+        """Return the integral of the squared distance of the normals from their mean."""
         return size - (normal[0] ** 2 + normal[1] ** 2 + normal[2] ** 2) / size if size > 1e-15 else 0.0
 
     def _price(self, one: int, other: int) -> float | None:
@@ -64,7 +64,7 @@ class _Regions:
         return (bent - self._bent[one] - self._bent[other] + 1e-12) / max(self._around[one][other], 1e-9)
 
     def merge(self, target: int) -> None:
-        """Merge until so many are left, or none may be merged."""
+        """Merge regions until ``target`` are left or no merge is allowed."""
         heap = [
             (price, one, other, 0, 0)
             for one, around in enumerate(self._around)

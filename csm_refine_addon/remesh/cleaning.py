@@ -1,4 +1,4 @@
-"""Today's cleaning, which keeps the topology: doubles merged, what has no faces dropped, wrong faces turned."""
+"""Topology-preserving cleaning: merges doubles, deletes loose geometry, repairs face orientation."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _NORMALS = "csm_refine_normals"
 
 
 def clean(mesh: bpy.types.Mesh, *, merge: bool = True) -> None:
-    """Merge doubles, drop edges and vertices without faces, and turn wrong faces; UVs, materials, normals stay.
+    """Merge doubles, drop edges and vertices without faces, and repair face orientation; keep UVs, materials, normals.
 
-    Without ``merge``, vertices at the same place stay apart, save those of an edge without length.
-    Raises MeshUnusable where nothing with an area is left.
+    Without ``merge``, vertices at the same place stay separate, except those of a zero-length edge.
+    Raises MeshUnusable if no face with an area is left.
     """
     normals = _corner_normals(mesh) if mesh.has_custom_normals else None
-    if normals is not None:  # Blender keeps them relative to the faces around, which are about to change
+    if normals is not None:  # Blender stores them relative to the surrounding faces, which change below
         kept: Any = mesh.attributes.new(_NORMALS, "FLOAT_VECTOR", "CORNER")
         kept.data.foreach_set("vector", normals.ravel())
     with edited_mesh(mesh) as edited:

@@ -1,4 +1,4 @@
-"""A refine's picture: source and result side by side, shaded and in wireframe; beside them UV layout and texture.
+"""The comparison picture: source and result side by side, shaded and as wireframe, with UV layout and texture.
 
 Takes 0.2 to 0.9 s for each mesh (4 s for two million triangles), up to half a second more for each texture of 4,096 by
 4,096 that its colours are made of, and needs no graphics system.
@@ -29,7 +29,7 @@ _GREY = np.full((1, 1, 3), 0.5, np.float32)
 
 
 class ComparisonPicture:
-    """A refine's picture, begun with the source. What cannot be drawn costs the picture, never the refine."""
+    """Renders the source first and the result later. A failure only loses the picture, not the refine."""
 
     def __init__(self, source: bpy.types.Object) -> None:
         self._source = _try_render_views(source)
@@ -56,7 +56,7 @@ def _try_render_views(obj: bpy.types.Object, *, layout: bool = False) -> Views |
 
 @dataclass(frozen=True)
 class Views:
-    """A mesh as it was when it was looked at, (SIDE, SIDE, 3) each; paper where it has no UV layout or texture."""
+    """Views of a mesh, (SIDE, SIDE, 3) each; background colour if it has no UV layout or texture."""
 
     shaded: Array
     wired: Array
@@ -65,7 +65,7 @@ class Views:
 
 
 def render_views(obj: bpy.types.Object, *, layout: bool = False) -> Views:
-    """Return a mesh object's pictures as it stands; the layout stays empty where it is not asked for."""
+    """Return the views of a mesh object; the UV layout only if ``layout`` is set."""
     mesh: Any = obj.data
     shown = MaterialSampler(mesh, _texture_pixels)
     corners = shown.points[shown.triangles]

@@ -1,4 +1,4 @@
-"""Loose parts: which there are, and dropping the small ones."""
+"""Connected components of a mesh, and removal of small ones."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from .surface import Array, Surface, areas, of_mesh, triangles_of_mesh
 
 
 def component_of_face(faces: Array, count: int) -> Array:
-    """Return per face the number of the part it belongs to, from 0, by shared vertices."""
+    """Return the component number of each face (f,), from 0; faces that share a vertex are connected."""
     edges = build_edges(faces, count)
     label = connected_components(count, edges.start[edges.first], edges.end[edges.first])
     return np.unique(label[faces[:, 0]], return_inverse=True)[1]
 
 
 def without_small_components(surface: Surface, share: float) -> Surface:
-    """Return the surface without parts that have less than this share of it; the largest part always stays."""
+    """Return the surface without components below this share of its area; the largest is always kept."""
     kept = _is_kept(surface.faces, len(surface.points), face_areas(surface), share)
     return compact(Surface(surface.points, surface.faces[kept]))
 
 
 def delete_small_components(mesh: bpy.types.Mesh, share: float) -> int:
-    """Remove the same parts of a Blender mesh, and return how many faces that were."""
+    """Delete the same components from a Blender mesh and return the number of deleted faces."""
     triangles, owner = triangles_of_mesh(mesh)
     points = of_mesh(mesh).points
     kept = _is_kept(triangles, len(points), areas(points, triangles), share)
@@ -49,7 +49,7 @@ def _is_kept(faces: Array, count: int, sizes: Array, share: float) -> Array:
 
 
 def face_areas(surface: Surface) -> Array:
-    """Return per face its area."""
+    """Return the area of each face (f,)."""
     halves = areas(surface.points, surface.triangles())
     sizes = halves[: len(surface.faces)].copy()
     sizes[surface.is_quad] += halves[len(surface.faces) :]
@@ -57,7 +57,7 @@ def face_areas(surface: Surface) -> Array:
 
 
 def compact(surface: Surface) -> Surface:
-    """Return the surface without points that no face uses."""
+    """Return the surface without unused points."""
     used = np.unique(surface.faces[surface.faces >= 0])
     number = np.full(len(surface.points) + 1, -1)
     number[used] = np.arange(len(used))

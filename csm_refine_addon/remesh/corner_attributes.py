@@ -1,4 +1,4 @@
-"""What a mesh has at the corners of its triangles: normals, UV maps, tangents, colours; and places between corners."""
+"""Attributes at the triangle corners of a mesh (normals, UV maps, tangents, colours), and interpolation of them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class SurfacePoints:
 
 
 class CornerAttributes:
-    """A mesh in Blender's triangles; whatever is asked of it is read once.
+    """A mesh in Blender's triangulation; each attribute is read once.
 
     ``points`` (v, 3) and ``triangles`` (t, 3) are its shape, ``loops`` (t, 3) the corners of its faces that those of
     the triangles are, ``material`` (t,) is the slot of each.

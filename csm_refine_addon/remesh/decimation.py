@@ -1,4 +1,4 @@
-"""Fewer triangles by Blender's edge collapse."""
+"""Reduction of triangles with Blender's Decimate modifier."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from .surface import Surface, of_mesh, to_mesh
 
 
 def collapse_edges(shape: Surface, faces: int) -> Surface:
-    """Return the shape with about so many triangles."""
+    """Return the shape with about ``faces`` triangles."""
     ratio = min(1.0, faces / max(len(shape.faces), 1))
     return without_coincident_faces(apply_modifier(shape, "DECIMATE", ratio=ratio, use_collapse_triangulate=True))
 
 
 def reduce_triangles(shape: Surface, faces: int) -> Surface:
-    """Return the shape as it is, where it has no more, else collapsed."""
+    """Return the shape unchanged if it has at most ``faces`` faces, else collapsed."""
     return collapse_edges(shape, faces) if len(shape.faces) > faces else shape
 
 
 def without_coincident_faces(shape: Surface) -> Surface:
-    """Return triangles without those that lie back to back on the same corners: what is left of a tiny closed part."""
+    """Return the triangles without coincident ones, which remain of tiny closed components."""
     _, which, times = np.unique(np.sort(shape.faces[:, :3], axis=1), axis=0, return_inverse=True, return_counts=True)
     single = times[which.ravel()] == 1
     return compact(Surface(shape.points, shape.faces[single])) if single.any() else shape
 
 
 def apply_modifier(shape: Surface, kind: str, **values: Any) -> Surface:
-    """Return what a modifier of Blender makes of a shape."""
+    """Return the shape with a Blender modifier applied."""
     mesh = to_mesh(shape, "modified")
     obj = bpy.data.objects.new("modified", mesh)
     bpy.context.scene.collection.objects.link(obj)

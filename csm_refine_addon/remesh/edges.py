@@ -1,4 +1,4 @@
-"""Which faces meet at which edge: arrays, and what is wrong with them."""
+"""Edge connectivity of faces as arrays, and counts of edge defects."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .surface import Array, Surface
 
 @dataclass(frozen=True)
 class Edges:
-    """The corners' edges, sorted so that those of one edge stand together.
+    """Half edges of all face corners, sorted so that those of one edge are adjacent.
 
-    ``start``/``end`` vertex and ``face`` per half edge; ``first`` the place of each edge's first one, ``uses`` how many
-    it has, ``keys`` a number that names it, ascending.
+    ``start``/``end`` vertex and ``face`` per half edge; per edge ``first`` is the index of its
+    first half edge, ``uses`` the number of its half edges, and ``keys`` its unique key, ascending.
     """
 
     start: Array
@@ -24,20 +24,20 @@ class Edges:
     uses: Array
     keys: Array
     count: int
-    """The vertices, from which the keys are made."""
+    """Number of vertices; part of the keys."""
 
     def key(self, one: Array, other: Array) -> Array:
-        """Return the number of the edges between these vertices, whether there are such edges or not."""
+        """Return the keys of edges between these vertices, existing or not."""
         return np.minimum(one, other) * self.count + np.maximum(one, other)
 
     def has(self, keys: Array) -> Array:
-        """Tell which of the numbers belong to an edge."""
+        """Return which keys belong to an existing edge."""
         if not len(self.keys):
             return np.zeros(len(keys), bool)
         return self.keys[np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)] == keys
 
     def pairs(self) -> tuple[Array, Array]:
-        """Return the places of both half edges of each edge between exactly two faces."""
+        """Return the indices of both half edges of each edge between exactly two faces."""
         two = self.first[self.uses == 2]
         return two, two + 1
 
@@ -70,7 +70,7 @@ def boundary_vertices(faces: Array, count: int) -> Array:
 
 @dataclass(frozen=True)
 class EdgeDefects:
-    """How many edges are open, how many have more than two faces, and at how many two faces disagree about outside."""
+    """Number of open edges, edges with more than two faces, and edges whose two faces have opposite orientation."""
 
     open: int
     non_manifold: int
@@ -78,12 +78,12 @@ class EdgeDefects:
 
     @property
     def is_closed(self) -> bool:
-        """Watertight: each edge between two faces that agree."""
+        """Return whether the mesh is watertight and consistently oriented."""
         return not (self.open or self.non_manifold or self.inconsistent)
 
 
 def count_edge_defects(surface: Surface) -> EdgeDefects:
-    """Count the faults of a surface's edges."""
+    """Count the edge defects of a surface."""
     edges = build_edges(surface.faces, len(surface.points))
     one, other = edges.pairs()
     return EdgeDefects(
@@ -94,7 +94,7 @@ def count_edge_defects(surface: Surface) -> EdgeDefects:
 
 
 def volume(surface: Surface) -> float:
-    """Return the signed volume, as if it were closed."""
+    """Return the signed volume; exact for closed surfaces."""
     triangles = surface.triangles()
     corners = (surface.points - surface.points.mean(axis=0))[triangles]
     return float(np.einsum("ij,ij->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6)

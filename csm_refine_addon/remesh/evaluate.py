@@ -1,4 +1,4 @@
-"""What a rung gave, verified and scored against the shape that it was given."""
+"""Checks and scores the result of a method against the source shape."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from .surface import Nearest, Surface, areas, samples
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Verdict:
-    """How good a result is. ``score`` is better when lower; ``faults`` say why it is not good."""
+    """How good a result is. A lower ``score`` is better; ``faults`` lists the defects."""
 
     faces: int = 0
     quads: float = 0.0
     mean_angle_error: float = 0.0
     distance: float = 0.0
-    """Mean, both ways, in 1e-4 of the diagonal."""
+    """Mean distance in both directions, in 1e-4 of the diagonal."""
     lost: float = 0.0
     """The share of the source that is far from the result."""
     missed: float = 0.0
-    """The share of the source that is further from the result than half a face's side: an ear, a rung."""
+    """The share of the source that is further from the result than half a face side: a lost ear or chair rung."""
     closed: bool = False
     score: float = 1e9
     faults: tuple[str, ...] = ()
 
 
 def evaluate_result(shape: Surface, result: Surface, topology: Topology, budget: int) -> Verdict:
-    """Return the verdict on a result. What is no mesh at all has the fault "unusable"."""
+    """Return the verdict on a result. An empty or non-finite mesh has the fault "unusable"."""
     if len(result.faces) == 0 or not np.isfinite(result.points).all() or result.diagonal == 0:
         return Verdict(faults=("unusable",))
     distance, lost, missed = _distances(shape, result)
@@ -51,7 +51,7 @@ def evaluate_result(shape: Surface, result: Surface, topology: Topology, budget:
 
 
 def _box_shrank(shape: Surface, result: Surface) -> bool:
-    """Tell whether what makes up the box is gone, so that fitting would stretch the rest."""
+    """Return whether the bounding box shrank, so that fitting to the box would stretch the result."""
     ends = [(surface.points.min(axis=0), surface.points.max(axis=0)) for surface in (shape, result)]
     off = np.abs(np.subtract(*ends)).max(axis=0)
     size = np.ptp(shape.points, axis=0)
@@ -59,7 +59,7 @@ def _box_shrank(shape: Surface, result: Surface) -> bool:
 
 
 def _distances(shape: Surface, result: Surface) -> tuple[float, float, float]:
-    """Return the mean distance both ways, in 1e-4 of the diagonal, and what of the source is lost, and missed."""
+    """Return mean distance (both directions, 1e-4 of the diagonal), lost share and missed share of the source."""
     one, other = (surface.triangles() for surface in (shape, result))
     there = Nearest(result.points, other).distances(samples(shape.points, one, tuning.EVALUATION_SAMPLES, 1)[0])
     back = Nearest(shape.points, one).distances(samples(result.points, other, tuning.EVALUATION_SAMPLES, 2)[0])

@@ -1,7 +1,7 @@
-"""Which faces of a mesh look the wrong way: numpy over plain arrays, linear in the size of the mesh.
+"""Detects faces with wrong orientation: numpy over plain arrays, linear in the size of the mesh.
 
-A part (faces joined by edges) is wrong where two neighbours disagree about outside, or where it is closed and its
-faces look inwards, unless it is the wall of a cavity in a larger part.
+A component (faces joined by edges) is wrong if two neighbours have opposite orientation, or if it is closed and faces
+inwards, unless it is the wall of a cavity in a larger component.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ class Faces:
 
 @dataclass(frozen=True)
 class WrongFaces:
-    """Face numbers: those of parts at odds with themselves, and those of parts that are closed and inside out."""
+    """Face indices of inconsistently oriented components, and of closed components that are inside out."""
 
     inconsistent: Array
     inside_out: Array
 
 
 def find_wrong_faces(faces: Faces) -> WrongFaces:
-    """Return the faces of all parts whose normals are to be repaired."""
+    """Return the faces of all components whose normals need repair."""
     part = connected_components(len(faces.positions), *faces.edges.T)[faces.corner_vertex[faces.starts]]
     _, part = np.unique(part, return_inverse=True)
     count = int(part.max()) + 1
@@ -78,7 +78,7 @@ def _volumes(faces: Faces) -> Array:
 
 
 def _is_nested(faces: Faces, part: Array, count: int) -> Array:
-    """Return per part whether its box lies within the box of another one: a cavity's wall looks inwards rightly."""
+    """Return per component whether its box lies within another one's: walls of cavities correctly face inwards."""
     low, high = np.full((count, 3), np.inf), np.full((count, 3), -np.inf)
     corner_part = part[faces.corner_face]
     np.minimum.at(low, corner_part, faces.positions[faces.corner_vertex])
@@ -91,4 +91,4 @@ def _is_nested(faces: Faces, part: Array, count: int) -> Array:
 
 
 MAX_NESTING_COMPONENTS = 100
-"""Of so many parts, the largest, cavities are known: each costs a look at all parts."""
+"""Only the largest components are tested for cavities: each test visits all components."""

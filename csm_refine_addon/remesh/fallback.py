@@ -16,7 +16,7 @@ from typing import Any
 
 from ..core import serialization
 from . import tuning
-from .methods import name_of, methods_for
+from .methods import methods_for, name_of
 from .refine_settings import RefineSettings, Topology
 
 Run = Callable[[str, Mapping[str, str], float], "int | None"]

@@ -1,4 +1,4 @@
-"""Into the box that was asked for, and onto the pivot."""
+"""Scales a mesh to the requested box and moves its origin to the pivot."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def fit(
 
 
 def _is_near(own: tuple[Array, Array], frame: tuple[Array, Array]) -> bool:
-    """Tell whether a mesh fills its frame but for less than half of the rim; one that lost a part does not."""
+    """Return whether a mesh fills its frame to within half of RIM; a mesh that lost a part does not."""
     size = frame[1] - frame[0]
     return bool(all(np.all(np.abs(one - other) <= RIM / 2 * size) for one, other in zip(own, frame, strict=True)))
 

@@ -1,6 +1,6 @@
-"""The end of each refine, as a process: the mesh that the ladder chose gets UV layout, textures, box and files.
+"""The last process of a refine: UV layout, textures, box and files for the chosen result.
 
-Without a choice in the order, and where nothing is to be chosen, the mesh is the cleaned one.
+Without a ``choice`` in the order the cleaned source is used.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .source_reader import load, read_source
 
 
 def main(request: Mapping[str, str]) -> int:
-    """Refine what the folder holds; 0 where ``mesh.glb`` was written, 8 where the mesh is not usable, else 1."""
+    """Finish the refine in the folder; return 0 if ``mesh.glb`` was written, 8 if the mesh is unusable, else 1."""
     folder = Path(request["folder"])
     try:
         report = refine(folder, json.loads((folder / "order.json").read_text("utf-8")))
@@ -34,7 +34,7 @@ def main(request: Mapping[str, str]) -> int:
     except CsmError as error:
         report = refusal(error)
         code = error.exit_code
-    except Exception as error:  # noqa: BLE001 -- the top of the process: the service reports it, the log has the details
+    except Exception as error:  # noqa: BLE001 -- top of the process: the service reports it, the log has details
         traceback.print_exc()
         return disk_errors.exit_code(error)
     write_whole(folder / "report.json", json.dumps(report))
@@ -42,7 +42,7 @@ def main(request: Mapping[str, str]) -> int:
 
 
 def refine(folder: Path, order: dict[str, Any]) -> dict[str, Any]:
-    """Do the work of one order and return its report. Raises MeshUnusable."""
+    """Process one order and return its report. Raises MeshUnusable."""
     progress = Progress(folder / "progress")
     settings = serialization.decode(RefineSettings, order.get("settings", {}))
     progress.begin(Step.UNWRAPPING if order.get("choice") else Step.READING)

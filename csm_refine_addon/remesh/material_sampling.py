@@ -1,4 +1,4 @@
-"""What a mesh looks like at a place on it: base colour, roughness, metalness, normal; read off its materials."""
+"""Samples the materials of a mesh at surface points: base colour, roughness, metalness, normal."""
 
 from __future__ import annotations
 
@@ -26,10 +26,9 @@ class MaterialSamples:
 
 
 class MaterialSampler:
-    """The look of one mesh. ``points`` and ``triangles`` are its shape, in Blender's triangles; so are ``corners``.
+    """Material sampler of one mesh. ``points``, ``triangles`` and ``corners`` use Blender's triangulation.
 
-    Each image is read when a value is first asked for that is made of it, once, and kept as long as the look itself;
-    ``pixels`` gives it to whoever else wants it.
+    Each image is read once, on first use, and cached as long as the sampler; ``pixels`` returns a cached image.
     """
 
     def __init__(self, mesh: bpy.types.Mesh, read: Pixels = image_pixels) -> None:
@@ -56,7 +55,7 @@ class MaterialSampler:
         return any(material.has_alpha for material in self._materials)
 
     def at(self, places: SurfacePoints) -> MaterialSamples:
-        """Return what is seen at each place."""
+        """Return the material values at each point."""
         count = len(places.triangle)
         seen = MaterialSamples(
             self.colour(places), np.zeros(count), np.zeros(count), unit(places.blend(self.corners.normals))

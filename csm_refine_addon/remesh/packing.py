@@ -1,6 +1,6 @@
-"""The charts into the unit square, by their real outlines: each where most of its border touches what lies there.
+"""Packs charts into the unit square by outline, each where most of its border touches placed charts.
 
-Outlines are pixels; all places of an outline are tried at once, as products of Fourier transforms.
+Outlines are pixel masks; all positions of an outline are tested at once by FFT convolution.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def pack_charts(flat: UVLayout, texture_size: int) -> Array:
 
 
 def pack_charts_quickly(flat: UVLayout) -> Array:
-    """Return the same, quickly and wastefully."""
+    """Pack the charts by their boxes: fast, with more wasted space."""
     members = _members(flat)
     charts = [flat.places[inside] - flat.places[inside].min(axis=(0, 1)) for inside in members]
     return _scatter_to_corners(flat, members, _pack_boxes(charts, 0.002))
@@ -104,7 +104,7 @@ def _by_outline(charts: list[Array], gap: float) -> list[Array] | None:
 
 
 def _pack_at_scale(charts: list[Array], order: list[int], scale: float, gap: float) -> list[Array] | None:
-    """Return the charts' places at a scale, or None where one finds no room."""
+    """Return the charts' places at a scale, or None if one does not fit."""
     taken = np.ones((SIDE, SIDE))
     taken[1:-1, 1:-1] = 0
     result = list(charts)

@@ -1,4 +1,4 @@
-"""A coarse mesh drawn near to its source: vertices moved by least squares, edges flipped where that helps.
+"""Fits a coarse mesh to its source: moves vertices by least squares and flips edges.
 
 After H. Hoppe et al., Mesh Optimization (SIGGRAPH 1993), with the point-to-plane distance of registration and weights
 that make it a mean distance, not a mean square.
@@ -17,7 +17,7 @@ from .surface import Array, Nearest, crosses, samples, scatter_add, unit, weight
 def fit_to_source(
     points: Array, triangles: Array, source_points: Array, source_triangles: Array
 ) -> tuple[Array, Array]:
-    """Return points and triangles that are nearer to the source; as many of them, and as closed as they were."""
+    """Return points and triangles fitted to the source; counts and boundary edges do not change."""
     source = Nearest(source_points, source_triangles)
     triangles = flip_edges(points, triangles, source)
     for turn in turns(tuning.PROJECTION_ROUNDS, 0.2, 1.0):
@@ -38,8 +38,8 @@ def move_vertices(
 ) -> Array:
     """Return the vertices of one Gauss-Newton step towards the least mean distance between both surfaces.
 
-    ``ease``: how much a distance along the surface counts beside one across it, and staying in place beside both. What
-    is at an open edge stays rather: a half that slid off the middle could not be mirrored.
+    ``ease``: how much a distance along the surface counts beside one across it, and staying in place beside both.
+    Vertices at open edges are held more strongly: a half that left the mirror plane could not be mirrored.
     """
     count = int(np.clip(tuning.SAMPLES_PER_TRIANGLE * len(triangles), *tuning.SAMPLES_RANGE))
     there, of_source = samples(source_points, source_triangles, count, seed)
@@ -141,7 +141,7 @@ def flip_edges(points: Array, triangles: Array, source: Nearest) -> Array:
 
 
 def _is_flip_allowed(points: Array, a: Array, b: Array, c: Array, d: Array) -> Array:
-    """Tell where (a, d, c) and (d, b, c) look the way that (a, b, c) and (b, a, d) look, and are no needles."""
+    """Return where (a, d, c) and (d, b, c) face like (a, b, c) and (b, a, d), and are no needles."""
     before = unit(crosses(points, np.stack([a, b, c], 1)) + crosses(points, np.stack([b, a, d], 1)))
     good = np.ones(len(a), bool)
     for corners in (np.stack([a, d, c], 1), np.stack([d, b, c], 1)):

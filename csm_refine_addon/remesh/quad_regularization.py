@@ -1,7 +1,7 @@
-"""Quads made square without leaving the source, and drawn near to it.
+"""Makes quads more rectangular and fits them to the source.
 
-Local and global steps in turns, after S. Bouaziz et al., Shape-Up: Shaping Discrete Geometry with Projections (Computer
-Graphics Forum 2012): the rectangle that is nearest to each quad, then the vertices that suit all rectangles best.
+Alternates local and global steps, after S. Bouaziz et al., Shape-Up: Shaping Discrete Geometry with Projections
+(Computer Graphics Forum 2012): the nearest rectangle to each quad, then the vertices that fit all rectangles best.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .surface import Array, Nearest, Surface, scatter_add, unit, vertex_normals
 
 
 def regularize_quads(quads: Surface, source: Surface) -> Surface:
-    """Return the quads with more even angles, on the source, as near to it as they allow."""
+    """Return the quads with more even angles, fitted to the source."""
     quads = compact(quads)
     triangles = source.triangles()
     nearest = Nearest(source.points, triangles)
@@ -35,7 +35,7 @@ def regularize_quads(quads: Surface, source: Surface) -> Surface:
 
 
 def orient_diagonals(quads: Surface, source: Nearest) -> Surface:
-    """Return the quads with the diagonal that is nearer to the source first to third: they are cut there."""
+    """Return the quads rotated so that corners 0 and 2 span the diagonal nearer to the source, where they are split."""
     faces = quads.faces.copy()
     corner = quads.points[faces]
     one, other = ((corner[:, k] + corner[:, k + 2]) / 2 for k in (0, 1))
@@ -45,9 +45,9 @@ def orient_diagonals(quads: Surface, source: Nearest) -> Surface:
 
 
 def _regularize(points: Array, quads: Surface) -> Array:
-    """Return the vertices where their faces, as rectangles, want them most; they move in the surface's plane.
+    """Return the vertices of one least-squares step towards rectangles, moved in the tangent plane.
 
-    A rectangle's diagonals are as long as each other and cut each other in half.
+    The diagonals of a rectangle have equal length and bisect each other.
     """
     faces, count = quads.faces[quads.is_quad], len(points)
     corner = _centred(points[faces])
@@ -78,7 +78,7 @@ def _centred(corners: Array) -> Array:
 
 
 def mean_angle_error(quads: Surface) -> float:
-    """Return by how many degrees the quads' corners are off 90, on the mean."""
+    """Return the mean deviation of the quad corners from 90 degrees."""
     faces = quads.faces[quads.is_quad]
     if not len(faces):
         return 90.0

@@ -1,7 +1,7 @@
-"""Rows of quads, from edge to opposite edge: the widest are cut in two where there are too few faces.
+"""Splits the widest quad strips (quads joined by opposite edges) to reach a number of faces.
 
-QuadriFlow takes 15 s for 20,000 faces and misses their number by up to 7 %; to ask it again gives another number as far
-off as the first. A row cut along its middle leaves quads alone, whose neighbours stay as they are.
+QuadriFlow takes 15 s for 20,000 faces and misses their number by up to 7 %; a second run is as far
+off as the first. A strip split along its middle yields only quads and does not change its neighbours.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from .surface import Array, Surface
 
 
 def split_strips(quads: Surface, least: int, most: int) -> Surface:
-    """Return the quads with so many of the widest rows cut that there are ``least`` faces or more, if that can be had.
+    """Split the widest strips until there are at least ``least`` faces, if possible, and never more than ``most``.
 
-    Never more than ``most``. No row is cut that meets a triangle, a crowded edge, or itself.
+    Strips that meet a triangle, a non-manifold edge or themselves are not split.
     """
     for _ in range(tuning.STRIP_ROUNDS):
         if len(quads.faces) >= least:
@@ -71,7 +71,7 @@ def _find_strips(quads: Surface) -> _Strips:
 
 
 def _select_strips(quads: Surface, rows: _Strips, wanted: int, most: int) -> Array:
-    """Return for each row whether it is cut: the widest ones first, none that crosses another that is cut."""
+    """Return for each row whether it is cut: the widest first, none that crosses another split strip."""
     across = rows.across
     order = np.argsort(across.ravel(), kind="stable")
     order = order[quads.is_quad[order // 2]]

@@ -1,4 +1,4 @@
-"""Quads out of triangles."""
+"""Conversion of triangles to quads: QuadriFlow, or pairing and subdivision."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _operators: Any = bpy.ops  # the stubs of 4.2 know no return values
 
 
 class QuadMethodError(Exception):
-    """The method gave nothing to go on with."""
+    """The method produced no usable quads."""
 
 
 def run_quadriflow(shape: Surface, budget: int) -> Surface:
     """Return QuadriFlow's quads. Raises NoQuads.
 
-    It gives up on edges shorter than 1e-4, so it gets a large copy. It misses the number that it is asked for, now
-    more, now less: so it is asked for few, and rows are cut. For some numbers it leaves holes, or loses a rung of a
-    chair or the tip of an ear, which it has for the next one: then it is asked again, as after any other fault.
+    QuadriFlow fails on edges shorter than 1e-4, so it runs on an enlarged copy. It misses the target number of faces in
+    both directions: the target is set low, and strips are split afterwards. For some targets it leaves holes, or loses
+    a chair rung or the tip of an ear that it keeps for the next target: it then runs again, as after any other fault.
     """
     edges = build_edges(shape.faces, len(shape.points))
     sides = np.abs(shape.points[edges.start[edges.first]] - shape.points[edges.end[edges.first]]).max(axis=1)
@@ -68,7 +68,7 @@ def run_quadriflow(shape: Surface, budget: int) -> Surface:
 
 
 def _next_target(given: dict[int, int], wanted: int) -> int:
-    """Return what to ask for next: between what gave too few and too many, else in proportion to the last."""
+    """Return the next target: interpolated between too few and too many, else proportional to the last."""
     few = max((pair for pair in given.items() if pair[1] < wanted), key=lambda pair: pair[1], default=None)
     many = min((pair for pair in given.items() if pair[1] >= wanted), key=lambda pair: pair[1], default=None)
     if few and many:
@@ -113,7 +113,7 @@ def voxel_remesh(shape: Surface) -> Surface:
 
 
 def reduce_to_quads(shape: Surface, budget: int) -> Surface:
-    """Return a small part as quads: its triangles paired where that leaves none over, else fewer ones, cut."""
+    """Return a small part as quads: all triangles paired if possible, else collapsed and subdivided."""
     paired = _pair_triangles(shape)
     return paired if paired.is_quad.all() and len(paired.faces) <= budget else pair_and_subdivide(shape, budget)
 

@@ -1,4 +1,4 @@
-"""Triangles in the plane, and as pixels."""
+"""Rasterization of triangles in the plane."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from .surface import Array
 
 _BLOCK_PIXELS = 4_000_000
-"""Pixels looked at at a time: some 300 MB."""
+"""Pixels tested at a time: about 300 MB."""
 
 
 @dataclass(frozen=True)

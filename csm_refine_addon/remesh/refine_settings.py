@@ -1,4 +1,4 @@
-"""What may be asked of the refinery, beside box and pivot. No Blender: the service checks and stores it."""
+"""Settings of a refine, without box and pivot. Does not import Blender: the service validates and stores them."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ import enum
 from . import tuning
 
 PICTURE = "picture.png"
-"""The file in a refine's folder that shows source and result."""
+"""File name of the comparison picture in the folder of a refine."""
 
 
 class Topology(enum.StrEnum):
-    """What the faces shall be like."""
+    """Kind of faces of the result."""
 
     KEEP = "keep"
-    """As they came: cleaned only."""
+    """Unchanged: the mesh is only cleaned."""
     TRIS = "tris"
-    """The fewest faces for the look."""
+    """Triangles: the fewest faces for the same appearance."""
     QUADS = "quads"
-    """For sculpting and animation."""
+    """Quads, for sculpting and animation."""
 
 
 class Symmetry(enum.StrEnum):
-    """Whether one half shall be the mirror of the other one."""
+    """Whether one half of the result mirrors the other half."""
 
     OFF = "off"
     AUTO = "auto"
-    """Where the mesh is nearly so already."""
+    """Only if the source is nearly symmetric."""
     ON = "on"
 
 
 class Level(enum.StrEnum):
-    """How many faces, in words."""
+    """Named number of faces."""
 
     LOW = "low"
     MEDIUM = "medium"
@@ -41,10 +41,10 @@ class Level(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RefineSettings:
-    """The settings of one refine; the defaults are the cleaning that keeps everything.
+    """The settings of one refine; the defaults only clean the mesh.
 
-    ``faces`` is a number, or 0 where ``level`` says it. ``texture_resolution`` is a side in pixels. A loose part
-    with less than ``drop_parts_below`` of the surface is dropped; 0 keeps all.
+    ``faces`` is the number of faces, or 0 to use ``level``. ``texture_resolution`` is a side in pixels. Loose
+    parts with less than the share ``drop_parts_below`` of the surface are removed; 0 keeps all.
     """
 
     topology: Topology = Topology.KEEP
@@ -57,5 +57,5 @@ class RefineSettings:
 
     @property
     def budget(self) -> int:
-        """How many faces the result shall have."""
+        """Target number of faces."""
         return self.faces or tuning.FACES_OF_LEVEL[self.level]

@@ -1,4 +1,4 @@
-"""Pictures of triangles without a graphics system, which a background Blender need not have: numpy alone.
+"""Software rendering of triangles with numpy; a background Blender may have no GPU.
 
 Pictures are (rows, columns, 3) float32, sRGB, 0 to 1, the first row on top.
 """

@@ -1,6 +1,6 @@
-"""The shape made fit for every method: no edge with more than two faces, holes closed in what encloses a volume.
+"""Repairs a shape for remeshing: no edge with more than two faces, holes of closed bodies filled.
 
-Works on arrays of a cleaned mesh, without its colours: the look is baked from the source as it came.
+Works on arrays without materials: textures are baked from the unrepaired source.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .surface import Array, Surface, areas, of_mesh, of_triangles, triangles_of_
 
 
 def repair_shape(mesh: bpy.types.Mesh) -> Surface:
-    """Return the shape of a cleaned mesh as triangles that a method can work with. The mesh stays as it is."""
+    """Return the repaired shape of a cleaned mesh as triangles. The mesh is not changed."""
     triangles, _ = triangles_of_mesh(mesh)
     points = of_mesh(mesh).points
     kept = without_duplicate_faces(triangles.astype(np.int64))
@@ -30,9 +30,9 @@ def repair_shape(mesh: bpy.types.Mesh) -> Surface:
 
 
 def split_non_manifold_vertices(surface: Surface) -> Surface:
-    """Return triangles of which all that share a vertex hang together there by edges; such vertices come twice.
+    """Return triangles with each non-manifold vertex duplicated, once for each fan of edge-connected triangles.
 
-    Two cones that touch with their tips are no surface, and QuadriFlow refuses them.
+    QuadriFlow rejects such vertices, for example two cones that touch at their tips.
     """
     count, triangles = len(surface.points), surface.faces[:, :3]
     edges = build_edges(triangles, count)
@@ -50,7 +50,7 @@ def split_non_manifold_vertices(surface: Surface) -> Surface:
 
 
 def without_duplicate_faces(triangles: Array) -> Array:
-    """Return triangles of which no two have the same corners, and none has a corner twice."""
+    """Return the triangles without duplicate and degenerate ones."""
     ordered = np.sort(triangles, axis=1)
     kept = np.zeros(len(triangles), bool)
     kept[np.unique(ordered, axis=0, return_index=True)[1]] = True
@@ -61,8 +61,8 @@ def without_duplicate_faces(triangles: Array) -> Array:
 def without_non_manifold_edges(points: Array, triangles: Array, *, whole_ring: bool) -> tuple[Array, int]:
     """Return triangles with at most two at each edge, and how many edges had more.
 
-    Fins have open edges and inner walls are small mostly, so the largest of each direction that has none stays; with
-    ``whole_ring`` all go that touch such an edge, for what grew back.
+    Fins have open edges and inner walls are mostly small, so the largest triangle without open edges is kept for each
+    direction. With ``whole_ring`` every triangle that touches such an edge is removed, for edges that came back.
     """
     edges = build_edges(triangles, len(points))
     non_manifold = np.flatnonzero(edges.uses > 2)
@@ -77,16 +77,16 @@ def without_non_manifold_edges(points: Array, triangles: Array, *, whole_ring: b
         halves = slice(edges.first[edge], edges.first[edge] + edges.uses[edge])
         around, forwards = edges.face[halves], edges.start[halves] < edges.end[halves]
         weight = np.where(doomed[around], -1.0, sizes[around])
-        for way in (True, False):  # two that agree about outside
+        for way in (True, False):  # one triangle per orientation stays
             mine = np.flatnonzero(forwards == way)
             doomed[around[mine[np.argsort(weight[mine])[:-1]]]] = True
     return triangles[~doomed], len(non_manifold)
 
 
 def fill_holes(points: Array, triangles: Array) -> tuple[Array, Array, int]:
-    """Return points, triangles, and the number of holes closed: those small beside their part, as of a body.
+    """Return points, triangles, and the number of holes filled: those small relative to their component.
 
-    Each is closed by a fan around its middle, which never makes an edge that is there already.
+    Each hole gets a fan around its centre, which never duplicates an existing edge.
     """
     edges = build_edges(triangles, len(points))
     rim = edges.first[edges.uses == 1]
@@ -109,7 +109,7 @@ def fill_holes(points: Array, triangles: Array) -> tuple[Array, Array, int]:
 
 
 def _boundary_loops(edges: Edges, rim: Array) -> list[Array]:
-    """Return the open half edges in closed rounds, each from where the one before ended."""
+    """Return the boundary half edges as closed loops, in order."""
     leaving: dict[int, list[int]] = {}
     for half, vertex in zip(rim.tolist(), edges.start[rim].tolist(), strict=True):
         leaving.setdefault(vertex, []).append(half)

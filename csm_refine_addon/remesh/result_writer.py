@@ -1,4 +1,4 @@
-"""The result as files: .blend and GLB, which must be written, and the others as far as this Blender can."""
+"""Writes the result: .blend and GLB always, other formats if this Blender can export them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .progress import Progress
 
 
 def write(obj: bpy.types.Object, folder: Path, code: str, progress: Progress) -> tuple[list[str], list[str]]:
-    """Write the mesh in every format; return those written and a note for each of the others.
+    """Write the mesh in every format; return the formats written and a note for each that failed.
 
-    The .blend holds it as it is, and makes it plain data first; GLB holds triangles. Both must be written.
+    The .blend is exported first and makes the object plain data; GLB holds triangles. A failure of either is raised.
     """
     mesh_io.export_mesh(obj, folder / "mesh.blend")
     mesh_io.export_mesh(obj, folder / "mesh.glb")
@@ -33,7 +33,7 @@ def write(obj: bpy.types.Object, folder: Path, code: str, progress: Progress) ->
 
 
 def _write_obj(obj: bpy.types.Object, folder: Path, code: str) -> list[str]:
-    """A zip of ``CODE/mesh.obj`` with MTL and textures, and the OBJ once more, bare."""
+    """Write a zip of ``CODE/mesh.obj`` with MTL and textures, and the OBJ alone."""
     draft = folder / "scratch" / f"{code}.zip"
     mesh_io.export_mesh(obj, draft)
     with zipfile.ZipFile(draft) as archive:

@@ -1,4 +1,4 @@
-"""A bare shape as an object that can be used: laid out in UV space, and in the source's look."""
+"""Gives a bare shape a UV layout and textures baked from the source."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def retexture_shape(shape: Surface, source: bpy.types.Object, size: int, progres
 
 
 def _corner_uvs(shape: Surface, triangles: Array, owner: Array, places: Array) -> Array:
-    """Return the places of the faces' corners in their order, from those of the faces' triangles."""
+    """Return UVs (corners, 2) in the order of the face corners, from the UVs of the triangles (t, 3, 2)."""
     result = np.zeros((*shape.faces.shape, 2))
     for corner in range(3):
         here = shape.faces[owner] == triangles[:, corner, None]
@@ -53,7 +53,7 @@ def _corner_uvs(shape: Surface, triangles: Array, owner: Array, places: Array) -
 
 def _material(name: str, textures: Textures, look: MaterialSampler) -> bpy.types.Material:
     material = bpy.data.materials.new(name)
-    if material.node_tree is None:  # up to 4.5; later ones have it, and warn
+    if material.node_tree is None:  # Blender up to 4.5; later versions always have a node tree and warn
         material.use_nodes = True
     tree: Any = material.node_tree
     shader = next(node for node in tree.nodes if node.type == "BSDF_PRINCIPLED")

@@ -1,6 +1,6 @@
-"""One rung of the ladder, as a process with a limit on its memory: ``main({"folder": path, "method": name})``.
+"""Runs one method in a process with a memory limit: ``main({"folder": path, "method": name})``.
 
-Leaves ``METHOD.npz`` and ``METHOD.json``, the verdict, in the order's scratch folder.
+Writes the result ``METHOD.npz`` and its evaluation ``METHOD.json`` to the scratch folder.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from .refine_settings import RefineSettings, Symmetry, Topology
 from .small_components import refine_with_small_components
 from .source_reader import save, shape_of_source
 from .surface import Surface
-from .symmetry import cut_half, is_symmetric, mirror_plane, mirror_half
+from .symmetry import cut_half, is_symmetric, mirror_half, mirror_plane
 
 
 def main(request: Mapping[str, str]) -> int:
-    """Try a method; 0 where a verdict was written, 8 where the mesh is not usable, else 1."""
+    """Run a method; return 0 if its evaluation was written, 8 if the mesh is unusable, else 1."""
     folder, method = Path(request["folder"]), request["method"]
     try:
         limit_memory(tuning.MEMORY_LIMIT)
@@ -37,14 +37,14 @@ def main(request: Mapping[str, str]) -> int:
     except CsmError as error:
         write_whole(folder / "report.json", json.dumps(refusal(error)))
         return error.exit_code
-    except Exception:  # noqa: BLE001 -- the top of the process: the ladder goes on, the log says why
+    except Exception:  # noqa: BLE001 -- top of the process: the next method runs, the log has the traceback
         traceback.print_exc()
         return 1
     return 0
 
 
 def try_method(folder: Path, method: str, number: int = 1) -> None:
-    """Run one method, the ``number``-th that is tried, on the shape of the order's mesh; write down what came of it."""
+    """Run one method, the ``number``-th in the chain, on the source shape; write the result and its evaluation."""
     progress = Progress(folder / "progress", share=tuning.METHOD_SHARE, end=tuning.METHODS_END)
     order = json.loads((folder / "order.json").read_text("utf-8"))
     settings = serialization.decode(RefineSettings, order.get("settings", {}))
@@ -56,7 +56,7 @@ def try_method(folder: Path, method: str, number: int = 1) -> None:
     progress.begin(step, number)
     with progress.stage(8, 95):
         result, dropped = apply_method(shape, method, settings, mirror=mirror)
-    # What a lopsided one has on one side only is meant to go.
+    # Geometry on one side only is removed on purpose, so the result is compared with the mirrored half.
     wanted = mirror_half(cut_half(shape), mirror_plane(shape)) if mirror else shape
     verdict = dataclasses.asdict(evaluate_result(wanted, result, settings.topology, settings.budget))
     notes = [f"{dropped} small loose parts were dropped: there are not enough faces for all."] if dropped else []
@@ -66,7 +66,7 @@ def try_method(folder: Path, method: str, number: int = 1) -> None:
 
 
 def apply_method(shape: Surface, method: str, settings: RefineSettings, *, mirror: bool) -> tuple[Surface, int]:
-    """Return what a method makes of a shape, and how many small loose parts it had no faces for."""
+    """Return the result of a method, and how many small loose parts were dropped for lack of faces."""
     refine = importlib.import_module(f"{__package__}.methods.{method}").refine
     fewer = reduce_to_quads if settings.topology is Topology.QUADS else reduce_triangles
     if not mirror:
@@ -76,7 +76,7 @@ def apply_method(shape: Surface, method: str, settings: RefineSettings, *, mirro
 
 
 def limit_memory(more: int) -> None:
-    """Let this process take so many bytes more than it has now, where the system can hold it to that."""
+    """Limit this process to ``more`` bytes beyond its current memory (Linux only)."""
     if sys.platform == "linux":
         import resource
 

@@ -1,4 +1,4 @@
-"""Images as Blender's image node shows them: where they end, repeat or turn back, and colours as light."""
+"""Image sampling like Blender's Image Texture node (extension, interpolation), and sRGB conversion."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def reduced_image_pixels(image: Any, most: int) -> Array | None:
 def sample_image(pixels: Array, at: Array, extension: str = "REPEAT", *, closest: bool = False) -> Array:
     """Return (n, channels): the picture at places (n, 2), one wide and high.
 
-    ``extension`` says what is outside, as Blender's image node has it: REPEAT, EXTEND, CLIP or MIRROR.
+    ``extension`` is that of Blender's Image Texture node: REPEAT, EXTEND, CLIP or MIRROR.
     """
     height, width = pixels.shape[:2]
     spots = np.nan_to_num(at, posinf=0, neginf=0).clip(-FURTHEST, FURTHEST) * (width, height) - 0.5

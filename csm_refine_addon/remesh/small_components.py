@@ -1,7 +1,7 @@
-"""Small loose parts, reduced each by itself, beside the methods.
+"""Reduces small components one by one, separately from the method.
 
-A remesher has no face for a part that is smaller than its faces, and loses it; and where such a part reaches beyond the
-others, the rest would be stretched to the box that the part made up.
+A remesher loses components that are smaller than its faces. If a lost component defined the bounding box, the result
+would be stretched to that box.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from .progress import turns, within
 from .surface import Array, Surface
 
 ReduceFunction = Callable[[Surface, int], Surface]
-"""Returns the shape with about so many faces, of the kind that is asked for."""
+"""Returns the shape with about the given number of faces."""
 ComponentBudget = tuple[Surface, float]
-"""A small part, and how many faces its surface is worth."""
+"""A small component, and its share of the face budget by area."""
 
 
 def refine_with_small_components(
     refine: ReduceFunction, fewer: ReduceFunction, shape: Surface, budget: int
 ) -> tuple[Surface, int]:
-    """Return what ``refine`` makes of a shape's large parts and ``fewer`` of each small one, within the budget.
+    """Apply ``refine`` to the large components and ``fewer`` to each small one, within the budget.
 
-    And how many small parts were dropped, as the budget does not reach for them. Those that make up the box come first,
-    then the larger ones.
+    Return the joined result, and how many small components were dropped because the budget was used up. Components that
+    define the bounding box come first, then larger ones.
     """
     large, small = split_small_components(shape, budget)
     if not small:
@@ -54,7 +54,7 @@ def _by_priority(small: list[ComponentBudget], shape: Surface) -> list[Component
 
 
 def _reduce_within_budget(small: list[ComponentBudget], fewer: ReduceFunction, left: int) -> list[Surface]:
-    """Return the parts that so many faces reach for; when it is plain that nothing more fits, none is tried."""
+    """Return the reduced components that fit into ``left`` faces; stop after SMALL_COMPONENT_MISSES misses in a row."""
     kept: list[Surface] = []
     misses = 0
     for turn in turns(len(small)):
@@ -72,7 +72,7 @@ def _reduce_within_budget(small: list[ComponentBudget], fewer: ReduceFunction, l
 
 
 def split_small_components(shape: Surface, budget: int) -> tuple[Surface, list[ComponentBudget]]:
-    """Return the large parts as one surface, and each small one with its fair share of the budget."""
+    """Return the large components as one surface, and each small one with its share of the budget by area."""
     part = component_of_face(shape.faces, len(shape.points))
     size = np.bincount(part, weights=face_areas(shape))
     share = size / max(size.sum(), 1e-300) * budget
@@ -93,7 +93,7 @@ def _iter_components(shape: Surface, part: Array, wanted: Array) -> Iterator[tup
 
 
 def extract_faces(points: Array, faces: Array) -> Surface:
-    """Return the faces with their points alone, in time that grows with the faces only."""
+    """Return the faces with only their points, in time linear in the number of faces."""
     used, number = np.unique(faces[faces >= 0], return_inverse=True)
     own = np.full(faces.shape, -1)
     own[faces >= 0] = number
@@ -101,7 +101,7 @@ def extract_faces(points: Array, faces: Array) -> Surface:
 
 
 def reduce_component(speck: Surface, fewer: ReduceFunction, faces: int) -> Surface:
-    """Return a small part with about so many faces, more where it would fall together, in the box that it had."""
+    """Return a component with about ``faces`` faces, more if it would degenerate, scaled to its original box."""
     was_closed = count_edge_defects(speck).is_closed
     while True:
         found = fewer(speck, faces)
@@ -113,14 +113,14 @@ def reduce_component(speck: Surface, fewer: ReduceFunction, faces: int) -> Surfa
 def _is_sound(found: Surface, *, closed: bool) -> bool:
     if not len(found.faces) or not np.isfinite(found.points).all():
         return False
-    if len(np.unique(found.points, axis=0)) < len(found.points):  # two sides that lie on each other
+    if len(np.unique(found.points, axis=0)) < len(found.points):  # collapsed: two sides coincide
         return False
     after = count_edge_defects(found)
     return after.is_closed or not (closed or after.non_manifold)
 
 
 def fit_to_box_of(found: Surface, other: Surface) -> Surface:
-    """Return the surface in the other one's box; a flat side stays where it is."""
+    """Return the surface scaled to the box of the other one; flat axes are only moved."""
     low, size = found.points.min(axis=0), np.ptp(found.points, axis=0)
     wanted_low, wanted = other.points.min(axis=0), np.ptp(other.points, axis=0)
     stretch = np.where(size > 0, wanted / np.where(size > 0, size, 1), 1)
@@ -128,7 +128,7 @@ def fit_to_box_of(found: Surface, other: Surface) -> Surface:
 
 
 def join_surfaces(surfaces: list[Surface]) -> Surface:
-    """Return several surfaces as one."""
+    """Return several surfaces as one, without welding."""
     starts = np.cumsum([0, *(len(one.points) for one in surfaces)])
     faces = [np.where(one.faces >= 0, one.faces + start, -1) for one, start in zip(surfaces, starts, strict=False)]
     return Surface(np.concatenate([one.points for one in surfaces]), np.concatenate(faces))

@@ -1,7 +1,7 @@
-"""A material's values as functions of places, read off its nodes as far as importers build them.
+"""Evaluates the node trees that importers build, as functions of surface points.
 
-Those are images with their UV maps and transforms, colour attributes, and factors multiplied in; what else is there
-counts with the value that its socket shows.
+Supported are images with UV maps and transforms, colour attributes, and multiplied factors; other nodes count with the
+value of their socket.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SHADERS = {"BSDF_PRINCIPLED": "Base Color", "EMISSION": "Color", "BSDF_DIFFUSE"
 class Material:
     """One material of a mesh, or what is shown where there is None.
 
-    Images are read by ``pixels``, where a value is asked for that is made of them, each time anew.
+    Images are read with ``pixels`` at each evaluation, without a cache of its own.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The source out of its file, cleaned; and its shape, made fit for the methods and kept for those that come later."""
+"""Reads and cleans the source; repairs its shape for the methods and caches it for later ones."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .surface import Array, Surface
 
 
 def read_source(folder: Path, order: dict[str, Any], settings: RefineSettings) -> tuple[bpy.types.Object, list[str]]:
-    """Return the order's mesh, cleaned, and notes of what that took away. Raises MeshUnusable."""
+    """Return the cleaned source object, and notes about what was removed. Raises MeshUnusable."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
     left_out: list[str] = []
     source = Path(order["mesh"])
     obj = mesh_io.import_mesh(source, folder / "scratch", left_out)
     obj.name = obj.data.name = order["code"]
-    # What a file format has split is welded by now, and parts that touch are apart; a new topology needs one surface.
+    # Import welds what the file format split and keeps touching parts separate; remeshing needs one surface.
     clean(obj.data, merge=settings.topology is not Topology.KEEP)
     notes = [f"The image {name} was left out: it is not in the file." for name in left_out]
     if settings.drop_parts_below:
@@ -44,14 +44,14 @@ def shape_of_source(folder: Path, order: dict[str, Any], settings: RefineSetting
 
 
 def save(surface: Surface, path: Path) -> None:
-    """Write a surface."""
+    """Write a surface to an .npz file atomically."""
     draft = path.with_name(f"{path.stem}_draft.npz")
     np.savez(draft, points=surface.points, faces=surface.faces)
     draft.replace(path)
 
 
 def load(path: Path) -> Surface:
-    """Read a surface that was written by :func:`save`."""
+    """Return a surface written by :func:`save`."""
     with np.load(path) as found:
         arrays: dict[str, Array] = {name: found[name] for name in ("points", "faces")}
     return Surface(**arrays)

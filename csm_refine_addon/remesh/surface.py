@@ -1,4 +1,4 @@
-"""A mesh as two arrays, for the stages that only need its shape; and how far points are from it."""
+"""A mesh as two arrays, conversion from and to Blender meshes, and nearest-point lookup."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def to_mesh(surface: Surface, name: str) -> bpy.types.Mesh:
 
 
 class Nearest:
-    """Answers which point of a triangle mesh is nearest, 2 to 5 millionths of a second each."""
+    """Nearest-point lookup on a triangle mesh, 2 to 5 microseconds for each point."""
 
     def __init__(self, points: Array, triangles: Array) -> None:
         mesh = to_mesh(of_triangles(points, triangles), "nearest")

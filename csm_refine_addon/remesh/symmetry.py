@@ -1,4 +1,4 @@
-"""One half of a mesh, and the whole out of it: left and right of the middle of its box."""
+"""Detects mirror symmetry, cuts a mesh in half, and mirrors the half, at the centre of its box along x."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .surface import Nearest, Surface, areas, of_mesh, of_triangles, samples, to
 
 
 def is_symmetric(shape: Surface) -> bool:
-    """Tell whether the mirrored surface is near the surface itself."""
+    """Return whether the mirrored surface is close to the surface."""
     places, _ = samples(shape.points, shape.triangles(), tuning.SYMMETRY_SAMPLES, 5)
     places[:, 0] = 2 * mirror_plane(shape) - places[:, 0]
     far = Nearest(shape.points, shape.triangles()).distances(places)
@@ -65,5 +65,5 @@ def mirror_half(half: Surface, plane: float) -> Surface:
 
 
 def mirror_plane(shape: Surface) -> float:
-    """Return where the plane between both halves stands, along x."""
+    """Return the x coordinate of the mirror plane."""
     return float(shape.points[:, 0].min() + shape.points[:, 0].max()) / 2

@@ -1,4 +1,4 @@
-"""The refinery's numbers, each with the reason or the measurement behind it."""
+"""Tuned constants of the remesh pipeline, each with its reason or measurement."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MIN_FACES, MAX_FACES = 16, 2_000_000
 TEXTURE_RESOLUTION = 1024
 MIN_TEXTURE, MAX_TEXTURE = 128, 4096
 SMALL_COMPONENT = 1e-3
-"""Of the surface: below, a loose part counts as a speck where ``keep_parts`` is false."""
+"""Share of the surface below which a loose part is removed if ``keep_parts`` is false."""
 SMALL_COMPONENT_FACES, MIN_COMPONENT_FACES = 24, 4
 """A loose part whose share of the surface is worth fewer faces is reduced by itself, to no fewer than so many."""
 SMALL_COMPONENT_GROWTH = 2
@@ -28,7 +28,7 @@ SMALL_COMPONENT_MISSES = 20
 SMALL_COMPONENTS_PER_METHOD = 8000
 """So many, 3 to 4 ms each, take about as long as a method does on the rest: for the percentage."""
 
-# Nearing: mean distance in 1e-4 of the diagonal, TripoSR / InstantMesh chair, 5,000 triangles after Blender's collapse:
+# Projection: mean distance in 1e-4 of the diagonal, TripoSR / InstantMesh chair, 5,000 triangles after the collapse:
 # 2.4 / 2.0 as it comes, 1.8 / 1.6 with vertices moved, 2.1 / 1.8 with edges flipped, 1.7 / 1.5 with both in turns.
 PROJECTION_ROUNDS, PROJECTION_FLIPS = 6, 3
 """With 4 and 2: 1.75 instead of 1.69 on the TripoSR chair."""
@@ -59,7 +59,7 @@ turn: no nearer, 1 s more."""
 REPAIR_ROUNDS = 4
 """A chair needs one; what is thinned may open a hole, and what is filled may crowd an edge."""
 OPEN_FACE_WEIGHT = 1e-6
-"""What the area of a face with an open edge counts beside that of others at a crowded edge."""
+"""What the area of a face with an open edge counts beside that of others at a non-manifold edge."""
 HOLE_SHARE = 0.12
 """A hole is closed where a circle of its length has less than this share of its part's surface. A cube without one
 side has 0.25 and stays a room; the cut-off feet of the TripoSR chair have 0.01 and less."""
@@ -94,7 +94,7 @@ OUTLINE_PIXELS = 4
 SMOOTH_COSINE = 0.7
 """An edge sharper than 45 degrees stays one; the terraces of marching cubes do not."""
 TEXELS_AT_A_TIME = 1 << 16
-"""Some 100 MB while they are asked for."""
+"""About 100 MB during sampling."""
 BAKE_RAY_LENGTH = 0.02
 """Of the diagonal: how far along the normal is looked where the nearest place looks the other way."""
 BAKE_GROW = 1.0
@@ -129,16 +129,16 @@ QUAD_PROJECTION_ROUNDS, REGULARIZE_PER_ROUND = 3, 4
 5,000 quads have 5.9 / 4.6 and 5.1 / 4.0. So 3.3 / 2.0 and 3.5 / 2.7; 20,000 have 1.0 / 0.63 and 3.8 / 2.3.
 Nothing squared in between: 3.4 / 2.2 and 4.2 / 3.1."""
 
-# Progress: a first rung takes 35 to 65 of 100 seconds (5,000 triangles, 20,000 quads).
+# Progress: a first method takes 35 to 65 of 100 seconds (5,000 triangles, 20,000 quads).
 METHOD_SHARE, METHODS_END = 0.8, 60
-"""A rung has this part of what is left up to this percentage."""
+"""A method gets this share of the remaining progress up to this percentage."""
 
-# The ladder: a rung is good, and no other one is tried, where all of these hold.
+# Evaluation: a method whose result meets all of these ends the fallback chain.
 EVALUATION_SAMPLES = 20_000
 """On the chairs, distances are within 0.3 % of those of 400,000; 0.2 s."""
 MAX_LOST_SURFACE = 0.02
-"""A share of the source's samples further than FAR_DISTANCE of the diagonal from the result: something is gone. On the TRELLIS
-bicycle QuadriFlow loses 0.10 and, after voxels, 0.12: its spokes; the subdivided collapse 0.012."""
+"""A share of the source's samples further than FAR_DISTANCE of the diagonal from the result: geometry is lost. On the
+TRELLIS bicycle QuadriFlow loses 0.10 and, after voxels, 0.12: its spokes; the subdivided collapse 0.012."""
 FAR_DISTANCE = 0.01
 MAX_BOX_LOSS = 0.05
 """Of a side of the box: beyond, what was stretched to the box would look another way. RIM's half is the goal."""

@@ -1,6 +1,6 @@
-"""Each chart laid out flat, as large as it is in space: Blender's angle-based layout made as rigid as possible.
+"""UV unwrapping: charts in the scale of the mesh, Blender's angle-based layout refined as rigid as possible (ARAP).
 
-L. Liu et al., A Local/Global Approach to Mesh Parameterization (SGP 2008). A chart that folds over itself is cut.
+L. Liu et al., A Local/Global Approach to Mesh Parameterization (SGP 2008). Charts that overlap themselves are split.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .surface import TINY, Array, of_triangles, to_mesh
 
 
 def unwrap(points: Array, triangles: Array, owner: Array, target: int) -> UVLayout:
-    """Return the charts of a mesh, about ``target``, laid out with hardly any stretch and none over itself.
+    """Return the charts of a mesh, about ``target``, with little stretch and no self-overlap.
 
     Triangles of one ``owner``, the halves of a quad, come into one chart.
     """

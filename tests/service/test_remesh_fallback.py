@@ -22,7 +22,7 @@ import trimesh
 
 from csm_refine_addon.core.mesh_files import MeshKind
 from csm_refine_addon.remesh import fallback, tuning
-from csm_refine_addon.remesh.methods import name_of, methods_for
+from csm_refine_addon.remesh.methods import methods_for, name_of
 from csm_refine_addon.remesh.refine_settings import Topology
 from csm_refine_addon.service.upload_losses import losses
 from tests.support import raw_meshes

@@ -1,7 +1,7 @@
-"""The ladder's rungs: one file each, ``TOPOLOGY_NUMBER_name.py``, tried in the order of their names.
+"""The methods of the fallback chain: one file each, ``TOPOLOGY_NUMBER_name.py``, run in the order of their names.
 
-A rung is a function ``refine(shape: Surface, budget: int) -> Surface``: from a repaired shape of triangles to one of
-about ``budget`` faces. It may fail in any way, as each runs in a process of its own.
+A method is a function ``refine(shape: Surface, budget: int) -> Surface`` from a repaired shape of triangles to one of
+about ``budget`` faces. It may crash: each method runs in its own process.
 """
 
 from __future__ import annotations
@@ -24,5 +24,5 @@ def name_of(method: str) -> str:
 
 
 def methods_for(topology: str) -> list[str]:
-    """Return the names of the rungs for a topology, best first."""
+    """Return the names of the methods for a topology, in the order in which they are tried."""
     return sorted(found.name for found in pkgutil.iter_modules(__path__) if found.name.startswith(f"{topology}_"))

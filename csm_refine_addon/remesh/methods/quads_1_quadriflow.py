@@ -8,5 +8,5 @@ from ..surface import Surface
 
 
 def refine(shape: Surface, budget: int) -> Surface:
-    """Return quads, squared and drawn near."""
+    """Return regularized quads, fitted to the shape."""
     return regularize_quads(run_quadriflow(shape, budget), shape)

@@ -1,4 +1,4 @@
-"""QuadriFlow on a voxel remesh, which has no handles too thin for it and no open edges."""
+"""QuadriFlow on a voxel remesh, which has no open edges and no handles too thin for QuadriFlow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..tuning import VOXEL_DEBRIS
 
 
 def refine(shape: Surface, budget: int) -> Surface:
-    """Return quads, squared and drawn near to the shape as it was."""
+    """Return regularized quads, fitted to the shape before the voxel remesh."""
     return regularize_quads(
         run_quadriflow(
             split_non_manifold_vertices(without_small_components(voxel_remesh(shape), VOXEL_DEBRIS)), budget

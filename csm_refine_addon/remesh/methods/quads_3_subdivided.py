@@ -1,4 +1,4 @@
-"""Collapse, triangles paired, each face cut around its middle: all quads, of whatever mesh, if not the evenest."""
+"""Edge collapse, pairing of triangles, subdivision of each face: all quads for any mesh, less even than QuadriFlow."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from ..surface import Surface
 
 
 def refine(shape: Surface, budget: int) -> Surface:
-    """Return quads, squared and drawn near."""
+    """Return regularized quads, fitted to the shape."""
     return regularize_quads(pair_and_subdivide(shape, budget), shape)

@@ -1,4 +1,4 @@
-"""Blender's edge collapse, then vertices and edges drawn as near to the source as so many triangles allow."""
+"""Blender's edge collapse, then vertices and edges fitted to the source."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..surface import Surface, of_triangles
 
 
 def refine(shape: Surface, budget: int) -> Surface:
-    """Return triangles: at 5,000 faces of the chairs, a quarter less distance than the collapse alone leaves."""
+    """Return triangles: at 5,000 faces on the chairs, 25 % less distance than the collapse alone."""
     if len(shape.faces) <= budget:
         return shape
     coarse = collapse_edges(shape, budget)
