@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
 import shutil
 import sqlite3
 from pathlib import Path
+
+from .errors import StorageError
 
 FULL = "The service's disk is full. Free some space on it."
 CLOSED = "The service cannot write to its data folder. Make it writable."
 EXIT_CODE = 28
 """Exit code of a refine process that failed because of a full disk."""
+OF_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+"""Numbers of errors that nothing but the disk has."""
 RESERVE_BYTES = 1 << 20
 """A disk with less free space counts as full."""
 _ERRORS = {
@@ -32,8 +38,27 @@ def sentence(error: BaseException) -> str:
 
 def exit_code(error: BaseException) -> int:
     """Return the exit code of a refine process for an error; errors of Blender's operators contain only its text."""
-    has_no_room = sentence(error) == FULL or f"[Errno {errno.ENOSPC}]" in str(error)
-    return EXIT_CODE if has_no_room else 1
+    return EXIT_CODE if is_no_room(error) else 1
+
+
+def is_no_room(error: BaseException) -> bool:
+    """Return whether an error says that the disk is full; errors of Blender's operators have only a text."""
+    return sentence(error) == FULL or os.strerror(errno.ENOSPC) in str(error)
+
+
+def no_room() -> StorageError:
+    """Return the error of a task that could not write its files."""
+    return StorageError("The disk is full: there is no room for the job's files.", "Free some disk space, then retry.")
+
+
+def trouble(folder: Path) -> str:
+    """Return why a folder that exists takes no files: its disk is full, or it is read-only; empty if it takes them."""
+    with contextlib.suppress(OSError):
+        if is_full(folder):
+            return f"The disk of {folder} is full. Free some space on it."
+        if not os.access(folder, os.W_OK):
+            return f"The folder {folder} cannot be written. Make it writable."
+    return ""
 
 
 def is_full(folder: Path) -> bool:

@@ -22,7 +22,7 @@ import bpy  # if Blender is a Python module, addon_utils can be imported only af
 # isort: split
 import addon_utils
 
-from ...core import limits, serialization
+from ...core import disk_errors, limits, serialization
 from ...core.errors import CsmError, PrepareFailed
 from ...core.mesh_files import blend_files
 from ...core.models import Box, MeshReport, Placement
@@ -173,6 +173,8 @@ def _parse_options(request: Mapping[str, Any]) -> PrepareOptions:
 def _error_document(error: Exception) -> dict[str, str]:
     if isinstance(error, MemoryError):
         error = limits.out_of_memory()
+    if disk_errors.is_no_room(error):
+        error = disk_errors.no_room()
     if not isinstance(error, CsmError):
         error = PrepareFailed(
             f"Blender failed on the mesh: {str(error) or type(error).__name__}.",

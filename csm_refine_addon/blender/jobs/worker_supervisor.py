@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import sys
 import time
 from collections import deque
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 RESTARTS = 3
 WITHIN_S = 60.0
+DISK_CHECK_S = 2.0
 LOG_LIMIT_BYTES = 1_000_000
 CHECK_LIMIT_S = 90.0
 """The local service may have to be started first; a request has a time-out of its own."""
@@ -40,7 +42,9 @@ class WorkerProcess:
         self._log: ChildLog | None = None
         self._starts: deque[float] = deque(maxlen=RESTARTS + 1)
         self.trouble = ""
-        """Why there is no worker though there should be one; empty while all is well."""
+        """Why no worker runs, or why it cannot write; empty while all is well."""
+        self._disk_trouble = ""
+        self._disk_checked_at = -math.inf
 
     @property
     def is_alive(self) -> bool:
@@ -55,10 +59,24 @@ class WorkerProcess:
     def keep_up(self, home: DataDir, control_line: bytes) -> None:
         """See that the worker runs and knows how things stand."""
         reap()
-        if not self.is_alive:
+        self._check_disk(home)
+        if not self.is_alive and not self._disk_trouble:
             self._start_again(home)
         if self.is_alive and control_line != self._told:
             self._tell(control_line)
+
+    def _check_disk(self, home: DataDir) -> None:
+        """Report a full or read-only disk; a worker that it has ended starts again when the disk takes files again."""
+        if self._clock() - self._disk_checked_at < DISK_CHECK_S:
+            return
+        from ...core import disk_errors  # here: it brings in sqlite3, which enabling the extension does not wait for
+
+        self._disk_checked_at = self._clock()
+        before, self._disk_trouble = self._disk_trouble, disk_errors.trouble(home.folder)
+        if self._disk_trouble:
+            self.trouble = self._disk_trouble
+        elif before:
+            self.try_again()
 
     def try_again(self) -> None:
         """Forget earlier deaths: the user asked for something new."""

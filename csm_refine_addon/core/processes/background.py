@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from .. import import_paths, private_files
+from .. import disk_errors, import_paths, private_files
 from ..errors import PrepareFailed
 from . import libraries
 
@@ -96,7 +96,7 @@ class BackgroundBlender:
 
         Its output goes to ``log``; it works in a folder ``scratch`` beside that, which is gone afterwards. Raises
         Stopped where ``pause`` says stop, PrepareFailed where it cannot be started or is not done within ``limit_s``
-        seconds; it never outlives this call.
+        seconds, OSError where the disk takes no files; it never outlives this call.
         """
         scratch = log.absolute().with_name(SCRATCH)
         try:
@@ -111,6 +111,8 @@ class BackgroundBlender:
             with open(log, "wb", opener=private_files.opener) as output:
                 return self.start(module, request, scratch, output)
         except OSError as error:
+            if error.errno in disk_errors.OF_DISK:
+                raise
             raise PrepareFailed(
                 f"The background Blender {self.program} cannot be started: {error.strerror or error}.",
                 f"Set {BLENDER_VARIABLE} to the Blender program.",

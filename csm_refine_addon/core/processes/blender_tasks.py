@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
+import os
 import signal
 import sys
 import threading
@@ -12,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import limits, serialization
+from .. import disk_errors, limits, serialization
 from ..data_dir import DataDir
-from ..errors import BlendTooNew, MeshUnusable, PrepareFailed
+from ..errors import BlendTooNew, CsmError, MeshUnusable, PrepareFailed, StorageError
 from ..models import LOCAL, Job, MeshReport
 from .background import Wait, find_background_blender
 from .local_service import works_with
@@ -22,6 +24,7 @@ from .local_service import works_with
 LAST_WORDS_BYTES = 4096
 NO_MEMORY = (b"alloc returns null", b"std::bad_alloc", b"MemoryError")
 """What Blender, its libraries and Python say before they end for want of memory."""
+NO_ROOM = os.strerror(errno.ENOSPC).encode()
 AT_A_TIME = threading.BoundedSemaphore(2)
 """Background Blenders of one process at the same time: each may take gigabytes."""
 
@@ -82,16 +85,18 @@ class BackgroundTasks:
             return ".glb"
         return ".blend" if works_with(self.home, find_background_blender(self.program).program) else ".fbx"
 
-    def _run(self, job: Job, module: str, request: Mapping[str, object]) -> PrepareFailed:
+    def _run(self, job: Job, module: str, request: Mapping[str, object]) -> CsmError:
         """Run a module, and return what is to be said where it wrote no report."""
         log = self.home.job_folder(job.id) / "blender.log"
         with AT_A_TIME:
             blender = find_background_blender(self.program)
             code = blender.run(module, request, log=log, pause=self.pause, limit_s=limits.current().prepare_s)
+        if disk_errors.is_full(log.parent):
+            return disk_errors.no_room()
         return _crash(code, log)
 
 
-def _crash(code: int, log: Path) -> PrepareFailed:
+def _crash(code: int, log: Path) -> CsmError:
     """Return what a Blender most likely died of, by its exit code and its last words."""
     if sys.platform != "win32" and code == -signal.SIGXCPU:
         minutes = limits.current().processor_s / 60
@@ -107,6 +112,8 @@ def _crash(code: int, log: Path) -> PrepareFailed:
     with log.open("rb") as file:
         file.seek(max(log.stat().st_size - LAST_WORDS_BYTES, 0))
         last_words = file.read()
+    if NO_ROOM in last_words:
+        return disk_errors.no_room()
     if any(words in last_words for words in NO_MEMORY):
         return limits.out_of_memory()
     return PrepareFailed(
@@ -115,7 +122,7 @@ def _crash(code: int, log: Path) -> PrepareFailed:
     )
 
 
-def _outcome(report: Path, crash: PrepareFailed) -> dict[str, Any]:
+def _outcome(report: Path, crash: CsmError) -> dict[str, Any]:
     """Return what a module reports, or raise its error; a module that wrote no report has crashed."""
     try:
         found: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
@@ -126,7 +133,7 @@ def _outcome(report: Path, crash: PrepareFailed) -> dict[str, Any]:
     if error := found.get("error"):
         if not isinstance(error, dict):
             raise crash
-        kinds = {kind.code: kind for kind in (PrepareFailed, BlendTooNew)}
+        kinds = {kind.code: kind for kind in (PrepareFailed, BlendTooNew, StorageError)}
         kind = kinds.get(str(error.get("code")), MeshUnusable)
         raise kind(str(error.get("message", "The mesh cannot be used.")), str(error.get("action", "")))
     return found
