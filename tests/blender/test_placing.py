@@ -21,6 +21,7 @@ from tests.support import returned, scenes
 
 ERROR = 1e-5
 MATRIX = Matrix.LocRotScale((1, 2, 3), Euler((0.3, 0.2, 0.1)), (1, 2, 3))
+UPRIGHT = Matrix.LocRotScale((1, 2, 3), Euler((0.7, math.pi / 2, -1.9)), (1, 2, 3))
 
 angles = st.floats(-3.125, 3.125, width=32)
 scales = st.one_of(st.floats(0.125, 16, width=32), st.floats(-16, -0.125, width=32))
@@ -125,6 +126,7 @@ def outward(obj: bpy.types.Object) -> bool:
 @given(matrices, offsets, st.one_of(st.none(), similar), st.one_of(st.none(), matrices), st.one_of(st.none(), similar))
 @example(Matrix.Diagonal((-1, 1, 1, 1)), (0.2, 0.0, 0.0), None, None, None)
 @example(MATRIX, (0.0, 0.0, 0.0), None, Matrix.Diagonal((1, -2, 1, 1)) @ MATRIX, None)
+@example(UPRIGHT, (0.2, 0.0, 0.0), Matrix.LocRotScale((1, 2, 3), Euler((0, 0, 0.4)), (3, 3, 3)), None, None)
 def test_result_follows_its_source(tmp_path, matrix, offset, parent_matrix, matrix_then, parent_then):
     """Moved, turned, scaled, mirrored or parented while it was refined: each vertex comes to where the source has it.
 
@@ -411,11 +413,13 @@ def test_failed_import_here_leaves_nothing_behind(tmp_path):
 
 
 def test_euler_angles_are_those_of_the_quaternion():
-    """Also next to a pitch of 90 degrees, where float32 angles are off by half a degree."""
+    """Also next to a pitch of 90 degrees, where float32 angles are off by half a degree; with rounding, too."""
     for distance in (0.0, 1e-8, 1e-6, 1e-4, 1e-2, 1.0):
         rotation = Euler((0.7, math.pi / 2 - distance, -1.9)).to_quaternion()
-        found = np.array(Euler(parenting.euler_xyz(bounds.rotation_matrix(rotation))).to_matrix())
-        assert np.abs(found - bounds.rotation_matrix(tuple(rotation))).max() < 1e-6
+        exact = bounds.rotation_matrix(tuple(rotation))
+        for matrix in (exact, exact + 1e-7 * np.sin(np.arange(9)).reshape(3, 3)):
+            found = np.array(Euler(parenting.euler_xyz(matrix)).to_matrix())
+            assert np.abs(found - exact).max() < 1e-6
 
 
 def test_placing_a_large_mesh_is_quick(tmp_path):

@@ -99,12 +99,17 @@ def _is_sheared(linear: Array) -> bool:
 
 
 def euler_xyz(matrix: Array) -> Vector3:
-    """Return the XYZ Euler angles of a rotation matrix, in float64.
+    """Return the XYZ Euler angles of a (3, 3) rotation matrix, in float64.
 
-    ``Quaternion.to_euler`` works in float32: near a pitch of 90 degrees it is off by up to 0.5 degrees (4.5.15).
+    ``Quaternion.to_euler`` works in float32: near a pitch of 90 degrees it is off by up to 0.5 degrees (4.5.15). There
+    the third angle is arbitrary, and the first one is read from the matrix turned back by it: so rounding in the
+    matrix adds no more than itself.
     """
-    flat = np.hypot(matrix[0, 0], matrix[1, 0])
-    pitch = float(np.arctan2(-matrix[2, 0], flat))
-    if flat < 1e-9:
-        return (float(np.arctan2(-matrix[1, 2], matrix[1, 1])), pitch, 0.0)
-    return (float(np.arctan2(matrix[2, 1], matrix[2, 2])), pitch, float(np.arctan2(matrix[1, 0], matrix[0, 0])))
+    pitch = np.arctan2(-matrix[2, 0], np.hypot(matrix[0, 0], matrix[1, 0]))
+    yaw = np.arctan2(matrix[1, 0], matrix[0, 0])
+    sine, cosine = np.sin(yaw), np.cos(yaw)
+    roll = np.arctan2(
+        sine * matrix[0, 2] - cosine * matrix[1, 2],
+        cosine * matrix[1, 1] - sine * matrix[0, 1],
+    )
+    return (float(roll), float(pitch), float(yaw))
