@@ -80,7 +80,8 @@ def test_all_see_the_same(house, length, note):
             process.stdin.close()
     counts = Counter(job.state for job in house.journal.all())
     failed = [job for job in house.journal.all() if job.state is S.FAILED]
-    assert {job.error.code for job in failed} <= {"session_not_refinable"}, "two may ask for the shared session at once"
+    # Two may refine the shared session at once, and one of them may cancel that refine.
+    assert {job.error.code for job in failed} <= {"session_not_refinable", "refine_failed"}
     states = {job.id: job.state for job in house.journal.all()}
     astray = {job_id for window in windows for job_id, _ in window["states"].items() ^ states.items()}
     assert not astray, [(job_id, house.journal.history(job_id)) for job_id in astray]
