@@ -188,6 +188,8 @@ def _parser() -> argparse.ArgumentParser:
         "job", metavar="JOB"
     )
     add("jobs", commands.jobs, "list the journal")
+    clean = add("clean", commands.clean, "delete files that no job needs")
+    clean.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
     create = add("create", commands.create, "make a session on the local service out of a mesh", service)
     create.add_argument("mesh", metavar="MESHFILE", nargs="?", help="GLB, OBJ, FBX, or a zip of OBJ, MTL and textures")
     create.add_argument("--object", metavar="NAME", help="an object of the open file instead")

@@ -131,6 +131,7 @@ class CSM_AP_preferences(bpy.types.AddonPreferences):
         placing.prop(self, "fit_to_box")
         placing.prop(self, "source_after")
         layout.operator("csm_refine.diagnostics", text="Diagnostics", icon="TEXT")
+        layout.operator("csm_refine.clean_up", icon="TRASH")
         layout.column(heading="Viewport").prop(self, "show_overlay")
 
     def _draw_service(self, layout: bpy.types.UILayout) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import os
 import time
@@ -13,6 +14,7 @@ from typing import Any
 
 from ..core import validation
 from ..core.errors import CsmError, InputError
+from ..core.jobs import cleanup
 from ..core.models import CSM_BASE_URL, LOCAL, TERMINAL, Job, JobState, RefineRequest
 from ..core.placement import BoundsOptions, BoundsSource, PivotSource, RefineParameters, resolve
 from ..core.processes import local_settings
@@ -188,6 +190,15 @@ def jobs(options: Namespace) -> Outcome:
         found = desk.journal.all()
         outcomes = [desk.seen(job) for job in found]
     return Outcome("\n".join(each.text for each in outcomes), {"jobs": [each.document for each in outcomes]})
+
+
+def clean(options: Namespace) -> Outcome:
+    """Delete the files that no job needs; with ``--dry-run``, only measure them."""
+    with CommandContext(options) as desk:
+        space = cleanup.run(desk.home, desk.journal, lambda: desk.client(LOCAL), delete=not options.dry_run)
+    held = f"jobs {space.jobs / 1e6:.1f} MB, local sessions {space.sessions / 1e6:.1f} MB"
+    freed = f"not needed {space.unneeded / 1e6:.1f} MB, deleted {space.deleted / 1e6:.1f} MB"
+    return Outcome(f"{held}; {freed}", {**EMPTY, "space": dataclasses.asdict(space)})
 
 
 def create(options: Namespace) -> Outcome:

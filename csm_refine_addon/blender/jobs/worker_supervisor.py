@@ -146,6 +146,11 @@ def _close(process: subprocess.Popen[bytes]) -> None:
         pass  # it was dead already
 
 
+def leave(process: subprocess.Popen[bytes]) -> None:
+    """Let a process end by itself; it is collected later."""
+    _leaving.append(process)
+
+
 def reap() -> None:
     """Collect workers and checks that have ended meanwhile."""
     _leaving[:] = [process for process in _leaving if process.poll() is None]

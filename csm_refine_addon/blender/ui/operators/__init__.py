@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import (
     batch_operators,
+    cleanup_operators,
     diagnostics_operators,
     pivot_picker,
     resend,
@@ -22,4 +23,5 @@ CLASSES = (
     *session_list.CLASSES,
     *pivot_picker.CLASSES,
     *diagnostics_operators.CLASSES,
+    *cleanup_operators.CLASSES,
 )
