@@ -29,3 +29,8 @@ def test_local(play):
     assert others < 0.05 * quads
     assert seen["picture"].endswith(".png")
     assert any("Cube" in text for text in seen["status_bar"])
+
+
+def test_clean_up(play):
+    """What can be deleted is said in a dialog; it is deleted after a yes only."""
+    play("clean_up")

@@ -54,7 +54,7 @@ class CSM_OT_clean_up(bpy.types.Operator):
     bl_idname = "csm_refine.clean_up"
     bl_label = "Clean Up…"
 
-    _process: subprocess.Popen[bytes] | None = None
+    _process: Any = None  # Blender evaluates annotations of its classes, and subprocess is imported later
     _timer: Any = None
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
