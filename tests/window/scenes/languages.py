@@ -107,7 +107,7 @@ def furnish() -> None:
 
 def written() -> ui_driver.Steps:
     """Write jobs as they stand after some work: failed, placed, running, unclear."""
-    models, errors, flow = (part(f"core.{name}") for name in ("models", "errors", "driving.flow"))
+    models, errors, flow = (part(f"core.{name}") for name in ("models", "errors", "jobs.state_machine"))
     home = part("blender.data_location").home()
     journal = part("core.jobs.job_store").JobStore(home.journal, busy_timeout_s=5.0)
     now, states = time.time(), models.JobState
