@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -17,6 +18,10 @@ os.environ["BLENDER_USER_RESOURCES"] = str(USER_FOLDER / "blender")
 os.environ["CSM_REFINE_HOME"] = str(USER_FOLDER / "home")
 for name in ("CSM_API_KEY", "CSM_SERVICE", "PYTHONSAFEPATH"):
     os.environ.pop(name, None)
+
+# A run under nohup ignores SIGHUP, and so would the programs that the tests start and end by it.
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # No deadline: a first call into Blender may take a second. Derandomized: a run can be repeated.
 hypothesis.settings.register_profile("project", deadline=None, derandomize=True, database=None, print_blob=True)

@@ -59,6 +59,7 @@ class Raw:
 
     def close(self) -> None:
         self.ending.set()
+        self._socket.shutdown(socket.SHUT_RDWR)  # closing alone does not wake the thread in accept()
         self._socket.close()
 
 

@@ -31,7 +31,7 @@ def described() -> list[tuple[str, str]]:
 
 def test_the_description_has_each_route_and_no_other():
     """Each route of the application stands in docs/openapi.yaml, and each operation there is a route."""
-    nothing = dict.fromkeys(("sessions", "refining", "links", "users", "inbox"))
+    nothing = dict.fromkeys(("sessions", "refining", "links", "users", "uploads"))
     application = Api(key=Secret("k"), hosts=HostCheck("127.0.0.1", 1), **nothing).application()
     routes = [(route.method, route.rule.replace("<", "{").replace(">", "}")) for route in application.routes]
     assert sorted(described()) == sorted(routes)
