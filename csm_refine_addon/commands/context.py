@@ -42,6 +42,7 @@ class CommandContext:
     """
 
     def __init__(self, options: Any) -> None:
+        ends_at = _end_of(options)  # before the job store is opened: bad input leaves no connection open
         found = settings()
         self.home = found.home
         self._options = options
@@ -57,7 +58,7 @@ class CommandContext:
             timeout_s=found.timeout_s,
             pause=pause,
         )
-        self._follower.end_requests_at(_end_of(options))
+        self._follower.end_requests_at(ends_at)
         self.journal = self._follower.store
         for sentence in self.journal.take_notices():
             tell(sentence)

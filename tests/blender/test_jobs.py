@@ -522,9 +522,10 @@ def is_hidden(kind) -> bool:
 
 
 def test_no_action_is_hidden_from_the_search():
-    """INTERNAL takes an operator out of the search: it is for parts of a list, and for scripts."""
+    """INTERNAL takes an operator out of the search: it is for parts of a list or a dialog, and for scripts."""
     hidden = {kind.bl_idname for kind in ours.CLASSES if is_hidden(kind)}
-    assert hidden <= {f"csm_refine.{name}" for name in (*FOR_SCRIPTS, "take_session", "save_diagnostics")}
+    internal = (*FOR_SCRIPTS, "take_session", "save_diagnostics", "delete_unneeded")
+    assert hidden <= {f"csm_refine.{name}" for name in internal}
 
 
 def test_the_menu_is_in_blenders_object_menus():

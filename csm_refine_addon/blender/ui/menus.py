@@ -116,6 +116,7 @@ class CSM_MT_service(bpy.types.Menu):
         layout = self.layout
         layout.operator("csm_refine.check_service", icon="CHECKMARK")
         layout.operator("csm_refine.use_local", icon="HOME")
+        layout.operator("csm_refine.clean_up", icon="TRASH")
         layout.operator("csm_refine.open_preferences", icon="PREFERENCES")
 
 
