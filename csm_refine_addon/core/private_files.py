@@ -98,3 +98,10 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a private file in UTF-8. Raises OSError."""
     write_bytes(path, text.encode("utf-8"))
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file through a part file beside it: a reader sees the old file or the new one. Raises OSError."""
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)

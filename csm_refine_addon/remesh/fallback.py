@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..core import serialization
+from ..core import private_files, serialization
 from . import tuning
 from .methods import methods_for, name_of
 from .refine_settings import RefineSettings, Topology
@@ -148,6 +148,4 @@ def _notes(choice: str, attempts: Sequence[Attempt]) -> list[str]:
 def _add_attempts(path: Path, attempts: list[dict[str, Any]]) -> None:
     if attempts and path.exists():
         report = json.loads(path.read_text("utf-8"))
-        draft = path.with_name("report.part")
-        draft.write_text(json.dumps({**report, "attempts": attempts}), "utf-8")
-        draft.replace(path)
+        private_files.write_atomically(path, json.dumps({**report, "attempts": attempts}))

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from ..blender.background import mesh_io, topology
-from ..core import disk_errors, mesh_counts, serialization
+from ..core import disk_errors, mesh_counts, private_files, serialization
 from ..core.errors import CsmError
 from . import tuning
 from .comparison_picture import ComparisonPicture
 from .final_fit import fit
-from .progress import Progress, Step, refusal, write_whole
+from .progress import Progress, Step, refusal
 from .refine_settings import PICTURE, RefineSettings
 from .result_writer import write
 from .retexture import retexture_shape
@@ -37,7 +37,7 @@ def main(request: Mapping[str, str]) -> int:
     except Exception as error:  # noqa: BLE001 -- top of the process: the service reports it, the log has details
         traceback.print_exc()
         return disk_errors.exit_code(error)
-    write_whole(folder / "report.json", json.dumps(report))
+    private_files.write_atomically(folder / "report.json", json.dumps(report))
     return code
 
 

@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+from ..core import private_files
 from ..core.errors import CsmError
 
 
@@ -59,14 +60,14 @@ class Progress:
 
     def begin(self, step: Step, attempt: int = 1) -> None:
         """Note which step begins, and for the how many-th time."""
-        write_whole(self._path.with_name(STEP_FILE), f"{step} {attempt}")
+        private_files.write_atomically(self._path.with_name(STEP_FILE), f"{step} {attempt}")
 
     def reached(self, percent: float) -> None:
         """Say that so many percent of this process's work are done."""
         found = int(self._began + self._whole * percent / 100)
         if found > self._percent:
             self._percent = found
-            write_whole(self._path, str(found))
+            private_files.write_atomically(self._path, str(found))
 
     @contextlib.contextmanager
     def stage(self, first: float, last: float) -> Iterator[None]:
@@ -105,9 +106,3 @@ def within(first: float, last: float) -> Iterator[None]:
 def refusal(error: CsmError) -> dict[str, Any]:
     """Return the report of a refine that cannot be."""
     return {"ok": False, "error": {"code": error.code, "message": error.message, "action": error.action}}
-
-
-def write_whole(path: Path, text: str) -> None:
-    draft = path.with_name(path.name + ".part")
-    draft.write_text(text, "utf-8")
-    draft.replace(path)

@@ -14,12 +14,12 @@ import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..core import serialization
+from ..core import private_files, serialization
 from ..core.errors import CsmError
 from . import tuning
 from .decimation import reduce_triangles
 from .evaluate import evaluate_result
-from .progress import Progress, Step, refusal, write_whole
+from .progress import Progress, Step, refusal
 from .quads import reduce_to_quads
 from .refine_settings import RefineSettings, Symmetry, Topology
 from .small_components import refine_with_small_components
@@ -35,7 +35,7 @@ def main(request: Mapping[str, str]) -> int:
         limit_memory(tuning.MEMORY_LIMIT)
         try_method(folder, method, int(request.get("try", 1)))
     except CsmError as error:
-        write_whole(folder / "report.json", json.dumps(refusal(error)))
+        private_files.write_atomically(folder / "report.json", json.dumps(refusal(error)))
         return error.exit_code
     except Exception:  # noqa: BLE001 -- top of the process: the next method runs, the log has the traceback
         traceback.print_exc()
@@ -61,7 +61,7 @@ def try_method(folder: Path, method: str, number: int = 1) -> None:
     verdict = dataclasses.asdict(evaluate_result(wanted, result, settings.topology, settings.budget))
     notes = [f"{dropped} small loose parts were dropped: there are not enough faces for all."] if dropped else []
     save(result, folder / "scratch" / f"{method}.npz")
-    write_whole(folder / "scratch" / f"{method}.json", json.dumps({**verdict, "notes": notes}))
+    private_files.write_atomically(folder / "scratch" / f"{method}.json", json.dumps({**verdict, "notes": notes}))
     progress.reached(100)
 
 

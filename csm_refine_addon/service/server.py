@@ -241,9 +241,7 @@ class _StopSignals:
 @contextlib.contextmanager
 def _publish_endpoint(path: Path, document: Mapping[str, object], url: str) -> Iterator[None]:
     """Print the URL to stdout and write the endpoint file; remove the file at the end of the block."""
-    draft = path.with_suffix(".part")
-    draft.write_text(json.dumps(document), "utf-8")
-    draft.replace(path)
+    private_files.write_atomically(path, json.dumps(document))
     log.info("listening on %s", url)
     write(sys.stdout, f"listening on {url}\n")
     try:

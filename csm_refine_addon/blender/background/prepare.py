@@ -22,7 +22,7 @@ import bpy  # if Blender is a Python module, addon_utils can be imported only af
 # isort: split
 import addon_utils
 
-from ...core import disk_errors, limits, serialization
+from ...core import disk_errors, limits, private_files, serialization
 from ...core.errors import CsmError, PrepareFailed
 from ...core.mesh_files import blend_files
 from ...core.models import Box, MeshReport, Placement
@@ -184,6 +184,4 @@ def _error_document(error: Exception) -> dict[str, str]:
 
 
 def _write_json(path: Path, document: dict[str, Any]) -> None:
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(json.dumps(document), encoding="utf-8")
-    os.replace(part, path)
+    private_files.write_atomically(path, json.dumps(document))

@@ -1,4 +1,4 @@
-"""The worker process as Blender sees it: started, told how things stand, restarted when it died, and left to end."""
+"""Supervision of the worker process: start, control line, restart after a crash, end; and the check of a service."""
 
 from __future__ import annotations
 

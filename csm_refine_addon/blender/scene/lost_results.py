@@ -1,7 +1,7 @@
-"""Results that a repeated operator took out of the file: noticed after an undo, so that they are placed again.
+"""Detection of results that *Adjust Last Operation* removed from the file, so that they can be placed again.
 
-*Adjust Last Operation* undoes to before the operation and runs it again. What was placed since then is gone, and so is
-its undo step: there is nothing to redo. After an undo by the user there is, and the result stays away.
+*Adjust Last Operation* undoes to the state before the operation and repeats it, which removes later results together
+with their undo steps. A redo step exists only after an undo by the user; then the result is not placed again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Cancellations: tells the local service to end the refines whose jobs were cancelled or removed.
+"""Cancellation requests to the local service for refines whose jobs were cancelled or removed.
 
-The job store holds them until the service has answered, so that a service or a worker that does not run now ends them
-as soon as it does.
+A request stays in the job store until the service has answered it. A service or worker that is not running handles it
+after its next start.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Canceller:
         self._to_clear: set[str] = set()
 
     def look(self, store: JobStore) -> frozenset[str]:
-        """Start what is to be sent, and return the jobs that wait for it: they are not to be driven until then."""
+        """Start sending the open cancellations and return their jobs, which must not be driven before it is done."""
         waiting = store.cancellations()
         if waiting and not (self._thread and self._thread.is_alive()):
             self._thread = threading.Thread(target=self._send, name="cancellations", daemon=True)
